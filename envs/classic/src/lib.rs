@@ -1,0 +1,1 @@
+//! Classic control worlds: CartPole, Pendulum, Acrobot, MountainCarContinuous.

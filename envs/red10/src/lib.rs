@@ -1,0 +1,1 @@
+//! Red-10, a four-player card game with hidden teams.

@@ -1,0 +1,2 @@
+//! The rlx command line.
+fn main() {}

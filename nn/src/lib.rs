@@ -1,0 +1,1 @@
+//! What learners and language models share in tch.

@@ -1,0 +1,204 @@
+//! The learner's memory: slabs of ticks that worlds write into, and frames, which are one tick of one.
+use crate::{Column, ColumnMut, ColumnRef, Spec, Status};
+use std::ops::Range;
+
+/// `ticks` ticks of `n` worlds: one contiguous, time-major column per field. One tick is a live frame; T + 1 ticks are a rollout
+/// that the worlds write directly.
+#[derive(Clone, Debug)]
+pub struct Slab {
+    n: usize,
+    rows: usize,
+    players: usize,
+    width: usize,
+    choices: usize,
+    obs: Column,         // [ticks, n, rows, width]
+    last: Column,        // [ticks, n, rows, width]: the final view of an episode that ended in this tick
+    mask: Vec<bool>,     // [ticks, n, rows, choices]
+    seat: Vec<u8>,       // [ticks, n, rows]
+    reward: Vec<f32>,    // [ticks, n, players]
+    status: Vec<Status>, // [ticks, n]
+}
+
+/// A tick, lent to read.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// What each acting row sees now, `n x rows x width`.
+    pub obs: ColumnRef<'a>,
+    /// Where `status` is not running: the final view of the episode that ended. Elsewhere: anything.
+    pub last: ColumnRef<'a>,
+    /// Allowed choices, `n x rows x choices`.
+    pub mask: &'a [bool],
+    /// Whose eyes each row is seen through, `n x rows`.
+    pub seat: &'a [u8],
+    /// What the tick paid, `n x players`.
+    pub reward: &'a [f32],
+    /// How the tick left each episode, `n`.
+    pub status: &'a [Status],
+    /// Legal moves, for worlds whose moves are ragged.
+    pub candidates: Option<Ragged<'a>>,
+}
+
+/// A tick, lent to write: the fields of [`Frame`].
+#[derive(Debug)]
+pub struct FrameMut<'a> {
+    /// See [`Frame::obs`].
+    pub obs: ColumnMut<'a>,
+    /// See [`Frame::last`].
+    pub last: ColumnMut<'a>,
+    /// See [`Frame::mask`].
+    pub mask: &'a mut [bool],
+    /// See [`Frame::seat`].
+    pub seat: &'a mut [u8],
+    /// See [`Frame::reward`].
+    pub reward: &'a mut [f32],
+    /// See [`Frame::status`].
+    pub status: &'a mut [Status],
+}
+
+/// Feature rows of unequal number per acting row: row i owns `offsets[i]..offsets[i + 1]`.
+#[derive(Clone, Copy, Debug)]
+pub struct Ragged<'a> {
+    /// All feature rows, one after another, `offsets.last() x width`.
+    pub rows: ColumnRef<'a>,
+    /// Scalars in a feature row.
+    pub width: usize,
+    /// `n x rows + 1` ascending numbers, the first 0.
+    pub offsets: &'a [u32],
+}
+
+impl<'a> Ragged<'a> {
+    /// The candidates of acting row `i`, as an index range of feature rows.
+    pub fn range(&self, i: usize) -> Range<usize> {
+        self.offsets[i] as usize..self.offsets[i + 1] as usize
+    }
+    /// Number of candidates of acting row `i`.
+    pub fn count(&self, i: usize) -> usize {
+        (self.offsets[i + 1] - self.offsets[i]) as usize
+    }
+    /// The feature rows of acting row `i`.
+    pub fn of(&self, i: usize) -> ColumnRef<'a> {
+        let r = self.range(i);
+        self.rows.slice(r.start * self.width..r.end * self.width)
+    }
+}
+
+impl<'a> Frame<'a> {
+    /// The same frame with the legal moves of its tick.
+    pub fn with_candidates(mut self, candidates: Option<Ragged<'a>>) -> Self {
+        self.candidates = candidates;
+        self
+    }
+}
+
+impl FrameMut<'_> {
+    /// Lends it again, for a shorter time.
+    pub fn lend(&mut self) -> FrameMut<'_> {
+        FrameMut {
+            obs: self.obs.lend(),
+            last: self.last.lend(),
+            mask: self.mask,
+            seat: self.seat,
+            reward: self.reward,
+            status: self.status,
+        }
+    }
+}
+
+impl Slab {
+    /// Room for `ticks` ticks of `n` worlds of `spec`, whose observations `column` makes columns for.
+    pub fn new(spec: &Spec, n: usize, ticks: usize, column: impl Fn(usize) -> Column) -> Self {
+        let (rows, width, choices) = (spec.rows, spec.obs.width(), spec.act.choices());
+        let r = n * rows * ticks;
+        Self {
+            n,
+            rows,
+            players: spec.players,
+            width,
+            choices,
+            obs: column(r * width),
+            last: column(r * width),
+            mask: vec![true; r * choices],
+            seat: vec![0; r],
+            reward: vec![0.0; n * spec.players * ticks],
+            status: vec![Status::Running; n * ticks],
+        }
+    }
+
+    /// Number of ticks.
+    pub fn ticks(&self) -> usize {
+        self.status.len() / self.n
+    }
+
+    fn cut(&self, t: usize, per_world: usize) -> Range<usize> {
+        let k = self.n * per_world;
+        t * k..(t + 1) * k
+    }
+
+    /// Tick `t`, to read.
+    pub fn frame(&self, t: usize) -> Frame<'_> {
+        let obs = self.cut(t, self.rows * self.width);
+        Frame {
+            obs: self.obs.slice(obs.clone()),
+            last: self.last.slice(obs),
+            mask: &self.mask[self.cut(t, self.rows * self.choices)],
+            seat: &self.seat[self.cut(t, self.rows)],
+            reward: &self.reward[self.cut(t, self.players)],
+            status: &self.status[self.cut(t, 1)],
+            candidates: None,
+        }
+    }
+
+    /// Tick `t`, to write.
+    pub fn frame_mut(&mut self, t: usize) -> FrameMut<'_> {
+        let obs = self.cut(t, self.rows * self.width);
+        let mask = self.cut(t, self.rows * self.choices);
+        let (seat, reward, status) = (self.cut(t, self.rows), self.cut(t, self.players), self.cut(t, 1));
+        FrameMut {
+            obs: self.obs.slice_mut(obs.clone()),
+            last: self.last.slice_mut(obs),
+            mask: &mut self.mask[mask],
+            seat: &mut self.seat[seat],
+            reward: &mut self.reward[reward],
+            status: &mut self.status[status],
+        }
+    }
+
+    /// Copies the last tick onto the first: the only copy a rollout makes, once per iteration.
+    pub fn carry(&mut self) {
+        let t = self.ticks() - 1;
+        let obs = self.cut(t, self.rows * self.width);
+        let mask = self.cut(t, self.rows * self.choices);
+        let (seat, reward, status) = (self.cut(t, self.rows), self.cut(t, self.players), self.cut(t, 1));
+        self.obs.copy_to_front(obs.clone());
+        self.last.copy_to_front(obs);
+        self.mask.copy_within(mask, 0);
+        self.seat.copy_within(seat, 0);
+        self.reward.copy_within(reward, 0);
+        self.status.copy_within(status, 0);
+    }
+
+    /// Every observation of every tick, `[ticks, n, rows, width]`: what a learner uploads as one tensor.
+    pub fn all_obs(&self) -> ColumnRef<'_> {
+        self.obs.slice(0..self.obs.len())
+    }
+    /// Every final view, `[ticks, n, rows, width]`; only ticks that ended an episode mean anything.
+    pub fn all_last(&self) -> ColumnRef<'_> {
+        self.last.slice(0..self.last.len())
+    }
+    /// Every mask, `[ticks, n, rows, choices]`.
+    pub fn all_masks(&self) -> &[bool] {
+        &self.mask
+    }
+    /// Every seat, `[ticks, n, rows]`.
+    pub fn all_seats(&self) -> &[u8] {
+        &self.seat
+    }
+    /// Every reward, `[ticks, n, players]`.
+    pub fn all_rewards(&self) -> &[f32] {
+        &self.reward
+    }
+    /// Every status, `[ticks, n]`.
+    pub fn all_status(&self) -> &[Status] {
+        &self.status
+    }
+}

@@ -1,0 +1,77 @@
+//! What can go wrong in a library call, with where and what would have been right.
+use std::{io, path::PathBuf};
+
+/// The error of every fallible call of the core.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file operation failed.
+    #[error("{what} {}: {source}", path.display())]
+    Io {
+        /// What was being done: `writing`.
+        what: &'static str,
+        /// To which file or folder.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// A file or folder is not what it should be: truncated, altered, or of another version.
+    #[error("{} is damaged: {why}", path.display())]
+    Corrupt {
+        /// Which one.
+        path: PathBuf,
+        /// What shows it.
+        why: String,
+    },
+    /// A snapshot or checkpoint belongs to something else (another world, size or version).
+    #[error("{what}: expected {expected}, found {found}")]
+    Mismatch {
+        /// What does not match.
+        what: String,
+        /// What would be right.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// A value outside its allowed range.
+    #[error("{what}")]
+    Invalid {
+        /// The value, where it stands, and what would be right.
+        what: String,
+    },
+    /// A number that is not finite where learning needs one.
+    #[error("{what} is not finite at step {step}")]
+    NonFinite {
+        /// Which loss, tensor or reward.
+        what: String,
+        /// The learner's count of updates, or the environment step.
+        step: u64,
+    },
+    /// Asked to stop (Ctrl-C) in the middle of something long.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// A result whose error is the core's.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// An I/O failure while doing `what` to `path`.
+    pub fn io(what: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
+        Self::Io { what, path: path.into(), source }
+    }
+
+    /// A damaged file, and what shows it.
+    pub fn corrupt(path: impl Into<PathBuf>, why: impl Into<String>) -> Self {
+        Self::Corrupt { path: path.into(), why: why.into() }
+    }
+
+    /// Something that belongs elsewhere.
+    pub fn mismatch(what: impl Into<String>, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        Self::Mismatch { what: what.into(), expected: expected.into(), found: found.into() }
+    }
+
+    /// A value that is not allowed; `what` names it, its value and the allowed range.
+    pub fn invalid(what: impl Into<String>) -> Self {
+        Self::Invalid { what: what.into() }
+    }
+}

@@ -1,0 +1,77 @@
+//! An algorithm, as its author writes it.
+use crate::{ActionsMut, Frame, LoadDir, Result, Rng, SaveDir, Scalars, Vector};
+use serde::{Deserialize, Serialize};
+
+/// How a policy is asked to act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mode {
+    /// As in training: sampled.
+    Explore,
+    /// The best it knows.
+    Greedy,
+}
+
+/// Chooses actions. A hand-written bot, a frozen opponent and a network look alike.
+pub trait Policy: Send {
+    /// Chooses for the acting rows `rows` of `frame` (indices into its `n x rows`): `rng[k]` and the k-th action of `out` belong
+    /// to `rows[k]`. A masked choice is never returned.
+    ///
+    /// # Errors
+    /// When the frame is not of the world the policy was made for, or the network gives numbers that are not finite.
+    fn act(&mut self, frame: Frame<'_>, rows: &[u32], mode: Mode, rng: &mut [Rng], out: ActionsMut<'_>) -> Result<()>;
+}
+
+/// State that survives a restart: `load` of what `save` wrote continues bit for bit, on one machine and thread count.
+pub trait Checkpoint {
+    /// Writes the state as files of a checkpoint folder.
+    ///
+    /// # Errors
+    /// When a file can not be written.
+    fn save(&self, to: &mut SaveDir) -> Result<()>;
+    /// Reads it back.
+    ///
+    /// # Errors
+    /// When a file is missing, damaged or of something else.
+    fn load(&mut self, from: &LoadDir) -> Result<()>;
+}
+
+/// One algorithm. It owns its rollout, its optimiser and the order in which it collects and learns.
+pub trait Learner: Checkpoint {
+    /// Collects, then learns, once. Returns the environment steps (worlds x ticks) it took.
+    ///
+    /// # Errors
+    /// When a world fails, or a loss or parameter is not finite.
+    fn iterate(&mut self, envs: &mut dyn Vector, log: &mut Scalars) -> Result<u64>;
+
+    /// What it has learnt so far.
+    fn policy(&mut self) -> &mut dyn Policy;
+
+    /// The policy as named arrays, with the normalisers it needs, to use elsewhere.
+    fn export(&self) -> Export;
+
+    /// Starts from another run's exported policy: every array of the same name and shape is taken over.
+    ///
+    /// # Errors
+    /// When nothing fits, naming the first difference.
+    fn init_from(&mut self, policy: &Export) -> Result<()>;
+}
+
+/// A policy as named arrays.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Export {
+    /// What a reader must know to use the arrays: key and value.
+    pub about: Vec<(String, String)>,
+    /// The arrays.
+    pub arrays: Vec<Array>,
+}
+
+/// A named array, row-major.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Array {
+    /// Its name, dots between the parts: `actor.0.weight`.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Its values.
+    pub data: Vec<f32>,
+}

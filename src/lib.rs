@@ -1,0 +1,24 @@
+//! Core contracts of rlx: worlds, batches, learners, replay, random streams, checkpoints. It knows no world, no algorithm and
+//! no tensor library.
+mod batch;
+pub mod checkpoint;
+mod env;
+mod error;
+mod learn;
+mod rng;
+mod scalars;
+pub mod snapshot;
+mod space;
+mod vector;
+
+pub use batch::{Frame, FrameMut, Ragged, Slab};
+pub use checkpoint::{LoadDir, SaveDir};
+pub use env::{Env, Oracle, Status, View};
+pub use error::{Error, Result};
+pub use learn::{Array, Checkpoint, Export, Learner, Mode, Policy};
+pub use rng::Rng;
+pub use scalars::{Name, Scalars, Sink};
+pub use space::{
+    ActionBuffer, Actions, ActionsMut, Column, ColumnMut, ColumnRef, Element, Field, Goal, Judge, Judged, Space, Spec,
+};
+pub use vector::{Episodes, VecEnv, Vector};
