@@ -2,9 +2,11 @@
 //! no tensor library.
 mod batch;
 pub mod checkpoint;
+pub mod config;
 mod env;
 mod error;
 mod learn;
+mod registry;
 mod rng;
 mod scalars;
 pub mod snapshot;
@@ -16,6 +18,7 @@ pub use checkpoint::{LoadDir, SaveDir};
 pub use env::{Env, Oracle, Status, View};
 pub use error::{Error, Result};
 pub use learn::{Array, Checkpoint, Export, Learner, Mode, Policy};
+pub use registry::{Algo, Algorithm, Device, Preset, Registry, Setup, Table, World};
 pub use rng::Rng;
 pub use scalars::{Name, Scalars, Sink};
 pub use space::{
