@@ -1,5 +1,5 @@
 //! The learner's memory: slabs of ticks that worlds write into, and frames, which are one tick of one.
-use crate::{Column, ColumnMut, ColumnRef, Spec, Status};
+use crate::{Column, ColumnMut, ColumnRef, Error, Result, Spec, Status, snapshot};
 use std::ops::Range;
 
 /// `ticks` ticks of `n` worlds: one contiguous, time-major column per field. One tick is a live frame; T + 1 ticks are a rollout
@@ -175,6 +175,27 @@ impl Slab {
         self.seat.copy_within(seat, 0);
         self.reward.copy_within(reward, 0);
         self.status.copy_within(status, 0);
+    }
+
+    /// Appends tick `t` but its rewards and endings: what a learner must save to go on from its current frame.
+    pub fn save_tick(&self, t: usize, out: &mut Vec<u8>) {
+        let f = self.frame(t);
+        snapshot::put(out, &(f.obs.to_column(), f.mask, f.seat));
+    }
+
+    /// Restores into tick `t` what [`Slab::save_tick`] wrote.
+    ///
+    /// # Errors
+    /// When the bytes are not a tick of this shape.
+    pub fn load_tick(&mut self, t: usize, bytes: &mut &[u8]) -> Result<()> {
+        let (obs, mask, seat): (Column, Vec<bool>, Vec<u8>) = snapshot::take(bytes)?;
+        let mut f = self.frame_mut(t);
+        if mask.len() != f.mask.len() || seat.len() != f.seat.len() || !f.obs.copy_from(obs.slice(0..obs.len())) {
+            return Err(Error::mismatch("saved frame", "one of this world and number of worlds", "another"));
+        }
+        f.mask.copy_from_slice(&mask);
+        f.seat.copy_from_slice(&seat);
+        Ok(())
     }
 
     /// Every observation of every tick, `[ticks, n, rows, width]`: what a learner uploads as one tensor.

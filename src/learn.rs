@@ -47,7 +47,10 @@ pub trait Learner: Checkpoint {
     fn policy(&mut self) -> &mut dyn Policy;
 
     /// The policy as named arrays, with the normalisers it needs, to use elsewhere.
-    fn export(&self) -> Export;
+    ///
+    /// # Errors
+    /// When a device can not be read.
+    fn export(&self) -> Result<Export>;
 
     /// Starts from another run's exported policy: every array of the same name and shape is taken over.
     ///

@@ -139,6 +139,28 @@ impl<'a> ColumnRef<'a> {
 }
 
 impl ColumnMut<'_> {
+    /// Number of scalars.
+    pub fn len(&self) -> usize {
+        each!(Self, self, x => x.len())
+    }
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Copies a column of the same type and length; false, and nothing done, when it is of another.
+    #[must_use]
+    pub fn copy_from(&mut self, from: ColumnRef<'_>) -> bool {
+        if self.len() != from.len() {
+            return false;
+        }
+        match (self, from) {
+            (Self::F32(to), ColumnRef::F32(from)) => to.copy_from_slice(from),
+            (Self::U8(to), ColumnRef::U8(from)) => to.copy_from_slice(from),
+            (Self::I64(to), ColumnRef::I64(from)) => to.copy_from_slice(from),
+            _ => return false,
+        }
+        true
+    }
     /// Lends it again, for a shorter time.
     pub fn lend(&mut self) -> ColumnMut<'_> {
         map!(Self, self, ColumnMut, x => &mut **x)

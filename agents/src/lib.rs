@@ -1,1 +1,13 @@
-//! Learners: one file per algorithm.
+//! Learners: one file per algorithm, each owning its loop. They know worlds only through the core's contracts.
+mod actor_critic;
+pub mod advantage;
+pub mod ppo;
+pub mod schedule;
+
+pub use ppo::Ppo;
+pub use schedule::Schedule;
+
+/// Adds every algorithm of this crate.
+pub fn register(registry: &mut rlx::Registry) {
+    registry.algorithm::<Ppo>();
+}
