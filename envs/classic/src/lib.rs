@@ -1,1 +1,51 @@
-//! Classic control worlds: CartPole, Pendulum, Acrobot, MountainCarContinuous.
+//! Classic control worlds: the dynamics of Gymnasium's CartPole-v1, Pendulum-v1, Acrobot-v1 and MountainCarContinuous-v0, held
+//! to trajectories that Gymnasium itself produced.
+pub mod acrobot;
+pub mod cartpole;
+pub mod mountain_car_continuous;
+pub mod pendulum;
+pub mod trig;
+
+pub use acrobot::Acrobot;
+pub use cartpole::CartPole;
+pub use mountain_car_continuous::MountainCarContinuous;
+pub use pendulum::Pendulum;
+
+/// Adds every world of this crate.
+pub fn register(registry: &mut rlx::Registry) {
+    registry
+        .world(
+            "cartpole",
+            "balance a pole on a cart: 2 choices, +1 a step, ends when it falls (Gymnasium's CartPole-v1)",
+            |c| CartPole::new(c),
+        )
+        .world("pendulum", "swing a pendulum up and hold it: 1 torque, never ends by itself (Pendulum-v1)", |c| {
+            Pendulum::new(c)
+        })
+        .world("acrobot", "swing the foot of a two-link robot above a line: 3 torques, -1 a step (Acrobot-v1)", |c| {
+            Acrobot::new(c)
+        })
+        .world(
+            "mountain-car-continuous",
+            "drive an underpowered car out of a valley: 1 force, +100 at the top (MountainCarContinuous-v0)",
+            |c| MountainCarContinuous::new(c),
+        );
+}
+
+/// The one action of a discrete world with `n` choices.
+#[inline]
+fn choice(act: &[i64], n: usize) -> rlx::Result<usize> {
+    match act {
+        [a] if (*a as u64) < n as u64 => Ok(*a as usize),
+        _ => Err(rlx::Error::invalid(format!("action {act:?}: it must be one of 0..{n}"))),
+    }
+}
+
+/// The one action of a continuous world.
+#[inline]
+fn force(act: &[f32]) -> rlx::Result<f32> {
+    match act {
+        [a] if a.is_finite() => Ok(*a),
+        _ => Err(rlx::Error::invalid(format!("action {act:?}: it must be one finite number"))),
+    }
+}

@@ -1,0 +1,114 @@
+//! A pole on a cart (Barto, Sutton and Anderson 1983), as Gymnasium's CartPole-v1.
+use crate::trig::sin_cos;
+use rlx::{Env, Result, Rng, Space, Spec, Status, View, snapshot};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Settings of the world; the defaults are CartPole-v1's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Steps after which an episode times out.
+    #[schemars(range(min = 1))]
+    pub time_limit: u32,
+    /// Acceleration of gravity, m/s^2.
+    #[schemars(range(min = 0.0, max = 1000.0))]
+    pub gravity: f64,
+    /// Force of a push, N.
+    #[schemars(range(min = 0.0, max = 1000.0))]
+    pub force: f64,
+    /// Half the pole's length, m.
+    #[schemars(range(min = 0.01, max = 100.0))]
+    pub half_length: f64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { time_limit: 500, gravity: 9.8, force: 10.0, half_length: 0.5 }
+    }
+}
+
+const CART_KG: f64 = 1.0;
+const POLE_KG: f64 = 0.1;
+const TOTAL_KG: f64 = POLE_KG + CART_KG;
+const STEP_S: f64 = 0.02;
+const X_LIMIT_M: f64 = 2.4;
+const ANGLE_LIMIT_RAD: f64 = 12.0 * 2.0 * std::f64::consts::PI / 360.0;
+
+/// Position m, speed m/s, angle rad, angular speed rad/s.
+pub type State = [f64; 4];
+
+/// The world.
+#[derive(Clone, Debug)]
+pub struct CartPole {
+    state: State,
+    config: Config,
+}
+
+impl CartPole {
+    /// A world with that config.
+    pub fn new(config: &Config) -> Self {
+        Self { state: [0.0; 4], config: config.clone() }
+    }
+    /// The physical state.
+    pub fn state(&self) -> State {
+        self.state
+    }
+    /// Puts the world into a state.
+    pub fn set_state(&mut self, state: State) {
+        self.state = state;
+    }
+    #[inline]
+    fn show(&self, obs: &mut [f32]) {
+        for (o, s) in obs.iter_mut().zip(self.state) {
+            *o = s as f32;
+        }
+    }
+}
+
+impl Env for CartPole {
+    type Obs = f32;
+    type Act = i64;
+
+    fn spec(&self) -> Spec {
+        let bounds = [2.0 * X_LIMIT_M as f32, f32::INFINITY, 2.0 * ANGLE_LIMIT_RAD as f32, f32::INFINITY];
+        Spec::solo("cartpole", Space::symmetric(&bounds), Space::Discrete(2)).limited(self.config.time_limit).named(&[
+            ("position", "m"),
+            ("speed", "m/s"),
+            ("angle", "rad"),
+            ("angular_speed", "rad/s"),
+        ])
+    }
+
+    fn reset(&mut self, rng: &mut Rng, view: View<'_, f32>) {
+        self.state = std::array::from_fn(|_| rng.uniform(-0.05, 0.05));
+        self.show(view.obs);
+    }
+
+    #[inline]
+    fn step(&mut self, act: &[i64], _: &mut Rng, view: View<'_, f32>, pay: &mut [f32]) -> Result<Status> {
+        let c = &self.config;
+        let force = if crate::choice(act, 2)? == 1 { c.force } else { -c.force };
+        let [x, speed, angle, spin] = self.state;
+        let (sin, cos) = sin_cos(angle);
+        let moment = POLE_KG * c.half_length;
+        // Florian 2007, "Correct equations for the dynamics of the cart-pole system", without friction.
+        let push = (force + moment * (spin * spin) * sin) / TOTAL_KG;
+        let angular = (c.gravity * sin - cos * push) / (c.half_length * (4.0 / 3.0 - POLE_KG * (cos * cos) / TOTAL_KG));
+        let linear = push - moment * angular * cos / TOTAL_KG;
+        // Euler's method with the old speeds.
+        self.state = [x + STEP_S * speed, speed + STEP_S * linear, angle + STEP_S * spin, spin + STEP_S * angular];
+        self.show(view.obs);
+        pay[0] = 1.0;
+        let fell = self.state[0].abs() > X_LIMIT_M || self.state[2].abs() > ANGLE_LIMIT_RAD;
+        Ok(if fell { Status::Terminated } else { Status::Running })
+    }
+
+    fn save(&self, out: &mut Vec<u8>) {
+        snapshot::put(out, &self.state);
+    }
+    fn load(&mut self, state: &[u8]) -> Result<()> {
+        self.state = snapshot::get(state)?;
+        Ok(())
+    }
+}
