@@ -88,6 +88,24 @@ struct Slot<E> {
     length: u32,
 }
 
+impl<E: Env> Slot<E> {
+    /// Writes down the episode that ended and starts the next. Apart from the loop over worlds, whose registers it would take.
+    #[cold]
+    #[inline(never)]
+    fn end(&mut self, world: usize, status: Status, view: View<'_, E::Obs>, episodes: &mut Episodes) {
+        let mut metrics = Scalars::default();
+        self.env.metrics(&mut metrics);
+        episodes.lengths.push(self.length);
+        episodes.worlds.push(world as u32);
+        episodes.status.push(status);
+        episodes.metrics.push(metrics);
+        self.length = 0;
+        view.mask.fill(true);
+        view.seat.fill(0);
+        self.env.reset(&mut self.rng, view);
+    }
+}
+
 /// Appends one world's legal moves: feature rows, and how many each acting row has.
 type Candidates<O> = (Vec<O>, Vec<u32>);
 
@@ -285,6 +303,12 @@ fn cut<T>(all: &mut [T], i: usize, k: usize) -> &mut [T] {
     &mut all[i * k..(i + 1) * k]
 }
 
+/// The next world's `k` elements, cut off the front.
+#[inline(always)]
+fn next<'a, T>(rest: &mut &'a mut [T], k: usize) -> &'a mut [T] {
+    rest.split_off_mut(..k).expect("checked against the batch's sizes on entry")
+}
+
 impl<E: Env> Vector for VecEnv<E> {
     fn spec(&self) -> &Spec {
         &self.spec
@@ -341,38 +365,33 @@ impl<E: Env> Vector for VecEnv<E> {
             }
             s.seat.fill(0);
             s.reward.fill(0.0);
-            for (i, slot) in s.slots.iter_mut().enumerate() {
-                let world = s.first + i;
-                let obs = cut(s.obs, i, rows * width);
-                let mask = cut(s.mask, i, rows * choices);
-                let seat = cut(s.seat, i, rows);
-                let pay = cut(s.reward, i, players);
+            // What is lent is cut off the front world by world, so that the loop needs no products of sizes; what only an
+            // ending needs stays out of it.
+            let (mut acts, mut obs, mut mask, mut seat) = (&typed[s.first * wide..], s.obs, s.mask, s.seat);
+            let (mut reward, mut returns) = (s.reward, s.returns);
+            for (i, (slot, status)) in s.slots.iter_mut().zip(s.status).enumerate() {
+                let act = acts.split_off(..wide).expect("checked on entry");
+                let obs = next(&mut obs, rows * width);
+                let mask = next(&mut mask, rows * choices);
+                let seat = next(&mut seat, rows);
+                let pay = next(&mut reward, players);
+                let sums = next(&mut returns, players);
                 let view = View { obs: &mut *obs, mask: &mut *mask, seat: &mut *seat };
-                let act = &typed[world * wide..(world + 1) * wide];
-                let mut status = slot.env.step(act, &mut slot.rng, view, pay)?;
+                let mut after = slot.env.step(act, &mut slot.rng, view, pay)?;
                 slot.length += 1;
-                if status == Status::Running && slot.length >= limit {
-                    status = Status::Truncated;
+                if after == Status::Running && slot.length >= limit {
+                    after = Status::Truncated;
                 }
-                let sums = cut(s.returns, i, players);
-                for (sum, p) in sums.iter_mut().zip(&*pay) {
-                    *sum += f64::from(*p);
+                match (&mut *sums, &*pay) {
+                    ([sum], [p]) => *sum += f64::from(*p), // the usual case, without the set-up of a vectorised loop
+                    (sums, pay) => sums.iter_mut().zip(pay).for_each(|(sum, p)| *sum += f64::from(*p)),
                 }
-                s.status[i] = status;
-                if status != Status::Running {
+                *status = after;
+                if after != Status::Running {
                     cut(s.last, i, rows * width).copy_from_slice(obs);
-                    let mut metrics = Scalars::default();
-                    slot.env.metrics(&mut metrics);
                     episodes.returns.extend_from_slice(sums);
-                    episodes.lengths.push(slot.length);
-                    episodes.worlds.push(world as u32);
-                    episodes.status.push(status);
-                    episodes.metrics.push(metrics);
                     sums.fill(0.0);
-                    slot.length = 0;
-                    mask.fill(true);
-                    seat.fill(0);
-                    slot.env.reset(&mut slot.rng, View { obs, mask, seat });
+                    slot.end(s.first + i, after, View { obs, mask, seat }, episodes);
                 }
             }
             Ok(())

@@ -60,9 +60,9 @@ impl CartPole {
     }
     #[inline]
     fn show(&self, obs: &mut [f32]) {
-        for (o, s) in obs.iter_mut().zip(self.state) {
-            *o = s as f32;
-        }
+        let [x, speed, angle, spin] = self.state;
+        let obs: &mut [f32; 4] = obs.try_into().expect("a row as wide as the spec says");
+        *obs = [x as f32, speed as f32, angle as f32, spin as f32];
     }
 }
 
@@ -88,11 +88,13 @@ impl Env for CartPole {
     #[inline]
     fn step(&mut self, act: &[i64], _: &mut Rng, view: View<'_, f32>, pay: &mut [f32]) -> Result<Status> {
         let c = &self.config;
-        let force = if crate::choice(act, 2)? == 1 { c.force } else { -c.force };
+        // A product, not a choice: half of all random actions would be mispredicted branches.
+        let force = (f64::from(crate::choice(act, 2)? as u8) * 2.0 - 1.0) * c.force;
         let [x, speed, angle, spin] = self.state;
         let (sin, cos) = sin_cos(angle);
         let moment = POLE_KG * c.half_length;
-        // Florian 2007, "Correct equations for the dynamics of the cart-pole system", without friction.
+        // Florian 2007, "Correct equations for the dynamics of the cart-pole system", without friction; in the original's order
+        // of operations: the pole is unstable, so a last bit that differs is another trajectory within an episode.
         let push = (force + moment * (spin * spin) * sin) / TOTAL_KG;
         let angular = (c.gravity * sin - cos * push) / (c.half_length * (4.0 / 3.0 - POLE_KG * (cos * cos) / TOTAL_KG));
         let linear = push - moment * angular * cos / TOTAL_KG;

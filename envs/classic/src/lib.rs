@@ -33,19 +33,26 @@ pub fn register(registry: &mut rlx::Registry) {
 }
 
 /// The one action of a discrete world with `n` choices.
-#[inline]
+#[inline(always)]
 fn choice(act: &[i64], n: usize) -> rlx::Result<usize> {
-    match act {
-        [a] if (*a as u64) < n as u64 => Ok(*a as usize),
-        _ => Err(rlx::Error::invalid(format!("action {act:?}: it must be one of 0..{n}"))),
+    match *act {
+        [a] if (a as u64) < n as u64 => Ok(a as usize),
+        _ => Err(refuse(&act, &format_args!("one of 0..{n}"))),
     }
 }
 
 /// The one action of a continuous world.
-#[inline]
+#[inline(always)]
 fn force(act: &[f32]) -> rlx::Result<f32> {
-    match act {
-        [a] if a.is_finite() => Ok(*a),
-        _ => Err(rlx::Error::invalid(format!("action {act:?}: it must be one finite number"))),
+    match *act {
+        [a] if a.is_finite() => Ok(a),
+        _ => Err(refuse(&act, &"one finite number")),
     }
+}
+
+/// Out of line: formatting needs its arguments in memory.
+#[cold]
+#[inline(never)]
+fn refuse(act: &dyn std::fmt::Debug, right: &dyn std::fmt::Display) -> rlx::Error {
+    rlx::Error::invalid(format!("action {act:?}: it must be {right}"))
 }

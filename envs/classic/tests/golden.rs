@@ -69,7 +69,7 @@ macro_rules! golden {
         }
     };
 }
-golden!(cartpole::CartPole, |x| x as i64, 1e-14, 1e-9, |w, s, _first| w.set_state(s.try_into().unwrap()));
+golden!(cartpole::CartPole, |x| x as i64, 0.0, 0.0, |w, s, _first| w.set_state(s.try_into().unwrap()));
 golden!(pendulum::Pendulum, |x| x as f32, 1e-14, 1e-9, |w, s, _first| w.set_state(s.try_into().unwrap()));
 golden!(acrobot::Acrobot, |x| x as i64, 1e-13, 1e-6, |w, s, _first| w.set_state(s.try_into().unwrap()));
 golden!(mountain_car::MountainCarContinuous, |x| x as f32, 0.0, 0.0, |w, s, first| w
