@@ -1,7 +1,14 @@
-//! Tells the linker where libtorch is, so that tests and binaries need no `LD_LIBRARY_PATH`: what torch-sys passes does not reach
-//! the crates downstream of it.
+//! Where libtorch is, for the linker, so that the program needs no `LD_LIBRARY_PATH`; and which revision of the source this is.
+use std::process::Command;
+
 fn main() {
     if let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") {
         println!("cargo:rustc-link-arg=-Wl,-rpath,{lib}");
     }
+    let git = Command::new("git").args(["describe", "--always", "--dirty"]).output();
+    let revision = git.ok().filter(|o| o.status.success()).and_then(|o| String::from_utf8(o.stdout).ok());
+    println!("cargo:rustc-env=RLX_REVISION={}", revision.as_deref().map_or("unknown", str::trim));
+    println!("cargo:rerun-if-changed=../.git/HEAD");
+    println!("cargo:rerun-if-changed=../.git/logs/HEAD");
+    println!("cargo:rerun-if-changed=build.rs");
 }

@@ -42,30 +42,30 @@ pub struct Config {
     pub lr_schedule: Schedule,
     /// Discount of a step.
     #[schemars(range(min = 0.0, max = 1.0))]
-    pub gamma: f32,
+    pub gamma: f64,
     /// Lambda of the advantage estimate.
     #[schemars(range(min = 0.0, max = 1.0))]
-    pub gae_lambda: f32,
+    pub gae_lambda: f64,
     /// How far the probability ratio may move from 1 before the gradient is cut, at the start.
     #[schemars(range(min = 1e-4, max = 10.0))]
-    pub clip_range: f32,
+    pub clip_range: f64,
     /// How the clip range goes on.
     pub clip_schedule: Schedule,
     /// How far a value may move from its old one before its gradient is cut; 0 for no limit.
     #[schemars(range(min = 0.0))]
-    pub clip_range_value: f32,
+    pub clip_range_value: f64,
     /// Weight of the entropy bonus.
     #[schemars(range(min = 0.0))]
-    pub entropy_coef: f32,
+    pub entropy_coef: f64,
     /// Weight of the value loss, which is half the mean squared error.
     #[schemars(range(min = 0.0))]
-    pub value_coef: f32,
+    pub value_coef: f64,
     /// Largest global norm of the gradient.
     #[schemars(range(min = 1e-6))]
     pub max_grad_norm: f64,
     /// Stop an iteration's passes when the policy has moved 1.5 times this far (approximate KL divergence); 0 for never.
     #[schemars(range(min = 0.0))]
-    pub target_kl: f32,
+    pub target_kl: f64,
     /// Whether advantages are brought to mean 0 and standard deviation 1 in each minibatch.
     pub normalize_advantage: bool,
     /// Whether observations are brought to mean 0 and standard deviation 1 over all that were seen.
@@ -79,7 +79,7 @@ pub struct Config {
     pub activation: Activation,
     /// Log standard deviation of continuous actions at the start, in units of half the action range.
     #[schemars(range(min = -10.0, max = 3.0))]
-    pub log_std_init: f32,
+    pub log_std_init: f64,
 }
 
 impl Default for Config {
@@ -229,7 +229,7 @@ impl Algorithm for Ppo {
             hidden: &config.hidden,
             outputs,
             activation: config.activation,
-            log_stds: (log_stds, config.log_std_init),
+            log_stds: (log_stds, config.log_std_init as f32),
         };
         // The eps of the original implementation, larger than Adam's own (arXiv 2005.12729).
         let adam = AdamConfig { eps: 1e-5, ..AdamConfig::default() };
@@ -276,7 +276,7 @@ impl Learner for Ppo {
         self.evaluate(ticks)?;
         let progress = (self.state.steps, self.setup.steps);
         let learning_rate = self.config.learning_rate * self.config.lr_schedule.factor(progress.0, progress.1);
-        let clip = self.config.clip_range * self.config.clip_schedule.factor(progress.0, progress.1) as f32;
+        let clip = (self.config.clip_range * self.config.clip_schedule.factor(progress.0, progress.1)) as f32;
         let totals = self.update(learning_rate, clip)?;
         self.state.steps += steps;
         self.report(&totals, learning_rate, log);
@@ -459,7 +459,7 @@ impl Ppo {
             self.rollout.rewards.chunks_exact_mut(streams).zip(self.rollout.status.chunks_exact(streams))
         {
             for ((sum, r), status) in self.state.returns.iter_mut().zip(&*reward).zip(status) {
-                *sum = *sum * self.config.gamma + r;
+                *sum = *sum * self.config.gamma as f32 + r;
                 self.state.return_normal.update(std::slice::from_ref(sum));
                 if *status != Status::Running {
                     *sum = 0.0;
@@ -477,7 +477,8 @@ impl Ppo {
         r.values.copy_from_slice(self.net.critic(&r.x, false)?);
         let from = Rewards { rewards: &r.rewards, status: &r.status, values: &r.values, last_values: &r.last_values };
         debug_assert_eq!(r.advantages.len(), ticks * streams);
-        advantage::estimate(from, streams, self.config.gamma, self.config.gae_lambda, &mut r.advantages);
+        let (gamma, lambda) = (self.config.gamma as f32, self.config.gae_lambda as f32);
+        advantage::estimate(from, streams, gamma, lambda, &mut r.advantages);
         Ok(())
     }
 
@@ -491,7 +492,7 @@ impl Ppo {
                 let before = (totals.kl, totals.samples);
                 self.minibatch(part, learning_rate, clip, &mut totals)?;
                 let kl = (totals.kl - before.0) / (totals.samples - before.1);
-                if self.config.target_kl > 0.0 && kl > 1.5 * f64::from(self.config.target_kl) {
+                if self.config.target_kl > 0.0 && kl > 1.5 * self.config.target_kl {
                     break 'passes;
                 }
             }
@@ -528,6 +529,7 @@ impl Ppo {
         b.d_log_std.resize(log_std.len(), 0.0);
         let masks = self.slab.as_ref().map_or(&[][..], Slab::all_masks);
         let scale = 1.0 / n as f32;
+        let entropy_coef = self.config.entropy_coef as f32 * scale;
         for (k, &i) in part.iter().enumerate() {
             let i = i as usize;
             let row = &out[k * outputs..(k + 1) * outputs];
@@ -540,7 +542,7 @@ impl Ppo {
                     self.scratch.resize(outputs, 0.0);
                     let (log_prob, entropy) = log_prob_of_sets(sets, row, mask, ids, &mut self.scratch)?;
                     let by_log_prob = term.derivative(log_prob) * scale;
-                    d_sets(sets, ids, &self.scratch, by_log_prob, self.config.entropy_coef * scale, d_row);
+                    d_sets(sets, ids, &self.scratch, by_log_prob, entropy_coef, d_row);
                     (log_prob, entropy)
                 }
                 Head::Normal(_) => {
@@ -552,7 +554,7 @@ impl Ppo {
                         let std = log_std[j].exp();
                         let z = (action[j] - row[j]) / std;
                         d_row[j] = by_log_prob * z / std;
-                        b.d_log_std[j] += by_log_prob * (z * z - 1.0) - self.config.entropy_coef * scale;
+                        b.d_log_std[j] += by_log_prob * (z * z - 1.0) - entropy_coef;
                     }
                     (log_prob, gaussian_entropy(&log_std))
                 }
@@ -564,10 +566,10 @@ impl Ppo {
         for (k, &i) in part.iter().enumerate() {
             let (old, new) = (r.values[i as usize], values[k]);
             let target = old + r.advantages[i as usize];
-            let limit = self.config.clip_range_value;
+            let limit = self.config.clip_range_value as f32;
             let (loss, slope) = value_loss(new, old, target, limit);
             totals.value += f64::from(loss);
-            b.d_critic.push(slope * self.config.value_coef * scale);
+            b.d_critic.push(slope * self.config.value_coef as f32 * scale);
         }
         let loss = totals.policy + totals.value + totals.entropy;
         if !loss.is_finite() {

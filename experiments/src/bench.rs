@@ -1,0 +1,241 @@
+//! `rlx bench`: throughput as numbers with their spread.
+use crate::{
+    experiment::{Experiment, Request},
+    train,
+};
+use anyhow::{Result, bail};
+use rlx::{ActionBuffer, Frame, Registry, Rng, Scalars, Space, Spec, Vector, config::nearest};
+use serde::Serialize;
+use std::time::{Duration, Instant};
+
+/// A measured rate.
+#[derive(Clone, Debug, Serialize)]
+pub struct Rate {
+    /// What was measured.
+    pub name: String,
+    /// Its unit.
+    pub unit: &'static str,
+    /// Median of the repeats.
+    pub median: f64,
+    /// Slowest repeat.
+    pub min: f64,
+    /// Fastest repeat.
+    pub max: f64,
+    /// Number of repeats.
+    pub repeats: usize,
+    /// Threads.
+    pub threads: usize,
+    /// The same in units of what the machine's matrix products would allow, where that is known.
+    pub of_floor: Option<f64>,
+}
+
+/// Groups of benchmarks.
+pub const GROUPS: [&str; 4] = ["matmul", "envs", "ppo-10x64", "ppo-4x256"];
+
+/// Worlds in the batch of the benchmark of worlds.
+const WORLDS: usize = 1024;
+
+fn rate(
+    name: String,
+    unit: &'static str,
+    threads: usize,
+    repeats: usize,
+    mut once: impl FnMut() -> Result<f64>,
+) -> Result<Rate> {
+    once()?; // warms caches, and the allocator
+    let mut rates = (0..repeats.max(1)).map(|_| once()).collect::<Result<Vec<f64>>>()?;
+    rates.sort_by(f64::total_cmp);
+    let (min, max) = (rates[0], rates[rates.len() - 1]);
+    Ok(Rate {
+        name,
+        unit,
+        median: crate::stats::quantile(&rates, 0.5),
+        min,
+        max,
+        repeats: rates.len(),
+        threads,
+        of_floor: None,
+    })
+}
+
+/// Runs the named groups, all when none is named, handing over each rate as it is known.
+///
+/// # Errors
+/// When a name is unknown, or a world fails.
+pub fn run(registry: &Registry, names: &[String], repeats: usize, mut each: impl FnMut(&Rate)) -> Result<Vec<Rate>> {
+    let is_known = |n: &str| GROUPS.contains(&n) || registry.worlds().iter().any(|w| w.name == n);
+    if let Some(wrong) = names.iter().find(|n| !is_known(n)) {
+        let known = GROUPS.into_iter().chain(registry.worlds().iter().map(|w| w.name.as_str()));
+        bail!("there is no benchmark '{wrong}'{}", nearest(wrong, known));
+    }
+    let wanted = |n: &str| names.is_empty() || names.iter().any(|w| w == n);
+    let mut out = Vec::new();
+    let mut add = |r: Rate| {
+        each(&r);
+        out.push(r);
+    };
+    let flops = matmul(repeats)?;
+    if wanted("matmul") {
+        add(flops.clone());
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    for world in registry.worlds() {
+        if wanted("envs") || names.contains(&world.name) {
+            for threads in if cores > 1 { vec![1, cores] } else { vec![1] } {
+                let name = format!("{} steps", world.name);
+                let mut envs = world.vector(&world.keys.defaults(), WORLDS * threads, 0)?;
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+                add(rate(name, "steps/s", threads, repeats, || pool.install(|| steps_per_second(&mut *envs)))?);
+            }
+        }
+    }
+    for (name, epochs, minibatch) in [("ppo-10x64", 10, 64), ("ppo-4x256", 4, 256)] {
+        if wanted(name) && registry.find_world("cartpole").is_ok() && registry.find_algo("ppo").is_ok() {
+            let set = [("num_envs", 8), ("num_steps", 128), ("epochs", epochs), ("minibatch_size", minibatch)];
+            let request = Request {
+                env: Some("cartpole".into()),
+                algo: Some("ppo".into()),
+                preset: Some("none".into()),
+                set: set.iter().map(|(k, v)| format!("{k}={v}")).collect(),
+                ..Request::default()
+            };
+            let experiment = Experiment::new(registry, &request)?;
+            let (mut end_to_end, mut updates) = learning(&experiment, name, repeats)?;
+            // Multiply-adds of 4-64-64-2 and 4-64-64-1: a forward pass to act, one of the critic, and three for each update.
+            let (actor, critic) = (4 * 64 + 64 * 64 + 64 * 2, 4 * 64 + 64 * 64 + 64);
+            let flop = 2.0 * f64::from(actor + critic) * (1.0 + 3.0 * f64::from(epochs));
+            end_to_end.of_floor = Some(end_to_end.median / (flops.median * 1e9 / flop));
+            updates.of_floor = None;
+            add(end_to_end);
+            add(updates);
+        }
+    }
+    Ok(out)
+}
+
+/// Products of 512 x 512 matrices of floats on one thread, in GFLOP/s: what a floating-point floor is stated in.
+fn matmul(repeats: usize) -> Result<Rate> {
+    rlx_nn::threads::set(1);
+    let a = tch::Tensor::rand([512, 512], (tch::Kind::Float, tch::Device::Cpu));
+    let b = tch::Tensor::rand([512, 512], (tch::Kind::Float, tch::Device::Cpu));
+    let mut c = tch::Tensor::zeros([512, 512], (tch::Kind::Float, tch::Device::Cpu));
+    rate("matmul 512 x 512 x 512".into(), "GFLOP/s", 1, repeats, || {
+        let start = Instant::now();
+        for _ in 0..50 {
+            c = a.matmul(&b);
+        }
+        Ok(50.0 * 2.0 * 512f64.powi(3) / start.elapsed().as_secs_f64() / 1e9)
+    })
+}
+
+/// Steps per second with random actions for a quarter of a second, episodes restarting by themselves.
+fn steps_per_second(envs: &mut dyn Vector) -> Result<f64> {
+    let mut slab = envs.slab(2);
+    envs.reset(slab.frame_mut(0));
+    let (spec, n) = (envs.spec().clone(), envs.len());
+    let mut rng = Rng::named(0, "bench", 0);
+    let rows = n * spec.rows;
+    // Where nothing restricts the actions they are drawn before the clock starts.
+    let free = spec.candidates.is_none() && slab.frame(0).mask.iter().all(|m| *m);
+    let mut actions: Vec<ActionBuffer> =
+        (0..if free { 64 } else { 1 }).map(|_| ActionBuffer::new(&spec.act, rows)).collect();
+    for a in &mut actions {
+        draw(&spec, slab.frame(0).with_candidates(envs.candidates()), &mut rng, a);
+    }
+    let (start, mut steps, mut t) = (Instant::now(), 0, 0);
+    while start.elapsed() < Duration::from_millis(250) {
+        for _ in 0..32 {
+            if !free {
+                draw(&spec, slab.frame(t % 2).with_candidates(envs.candidates()), &mut rng, &mut actions[0]);
+            }
+            envs.step(actions[t % actions.len()].get(), slab.frame_mut((t + 1) % 2))?;
+            t += 1;
+            steps += n;
+        }
+        envs.episodes().clear();
+    }
+    Ok(steps as f64 / start.elapsed().as_secs_f64())
+}
+
+/// Draws a legal action for every row, uniformly.
+pub fn draw(spec: &Spec, frame: Frame<'_>, rng: &mut Rng, out: &mut ActionBuffer) {
+    let sets = spec.act.sets();
+    match (out, &spec.act) {
+        (ActionBuffer::Continuous(x), Space::Box { low, high, .. }) => {
+            for (i, x) in x.iter_mut().enumerate() {
+                let (low, high) = (low[i % low.len()], high[i % high.len()]);
+                let bounded = |b: f32, other: f32| if b.is_finite() { b } else { other };
+                *x = rng.uniform(f64::from(bounded(low, -1.0)), f64::from(bounded(high, 1.0))) as f32;
+            }
+        }
+        (ActionBuffer::Discrete(ids), _) => {
+            let (choices, width) = (spec.act.choices(), spec.act.width());
+            for (row, ids) in ids.chunks_exact_mut(width).enumerate() {
+                if let Some(candidates) = frame.candidates {
+                    ids[0] = rng.below(candidates.count(row).max(1)) as i64;
+                    continue;
+                }
+                let mut start = row * choices;
+                for (&n, id) in sets.iter().zip(ids) {
+                    let mask = &frame.mask[start..start + n];
+                    let allowed = mask.iter().filter(|m| **m).count();
+                    let pick = rng.below(allowed.max(1));
+                    *id = mask.iter().enumerate().filter(|(_, m)| **m).nth(pick).map_or(0, |(i, _)| i) as i64;
+                    start += n;
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Environment steps and learner updates per second, end to end on one thread.
+fn learning(experiment: &Experiment, name: &str, repeats: usize) -> Result<(Rate, Rate)> {
+    let (mut learner, mut envs) = train::make(experiment)?;
+    let mut log = Scalars::default();
+    let mut updates = Vec::new();
+    let end_to_end = rate(format!("{name} end to end"), "transitions/s", 1, repeats, || {
+        let before = log.get("charts/updates").unwrap_or(0.0);
+        let (start, mut steps) = (Instant::now(), 0);
+        while start.elapsed() < Duration::from_millis(1000) {
+            log.clear();
+            steps += learner.iterate(&mut *envs, &mut log)?;
+            envs.episodes().clear();
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        updates.push((log.get("charts/updates").unwrap_or(0.0) - before) / seconds);
+        Ok(steps as f64 / seconds)
+    })?;
+    updates.remove(0);
+    updates.sort_by(f64::total_cmp);
+    let all = Rate {
+        name: format!("{name} updates"),
+        unit: "updates/s",
+        median: crate::stats::quantile(&updates, 0.5),
+        min: updates[0],
+        max: updates[updates.len() - 1],
+        ..end_to_end.clone()
+    };
+    Ok((end_to_end, all))
+}
+
+/// A rate as a line of text.
+pub fn line(rate: &Rate) -> String {
+    let short = |x: f64| match x {
+        x if x >= 1e6 => format!("{:.2} M", x / 1e6),
+        x if x >= 1e3 => format!("{:.1} k", x / 1e3),
+        x => format!("{x:.1} "),
+    };
+    let floor = rate.of_floor.map_or(String::new(), |f| format!("  {:.0} % of the floating-point floor", f * 100.0));
+    format!(
+        "{:32} {:>9}{}  ({} to {}, {} repeats, {} thread{}){floor}",
+        rate.name,
+        short(rate.median),
+        rate.unit,
+        short(rate.min),
+        short(rate.max),
+        rate.repeats,
+        rate.threads,
+        if rate.threads == 1 { "" } else { "s" }
+    )
+}

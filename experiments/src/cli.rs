@@ -1,0 +1,398 @@
+//! The command line.
+use crate::{
+    bench, evaluate,
+    experiment::{Experiment, Request},
+    export,
+    interrupt::Stop,
+    list,
+    progress::{Progress, thousands},
+    run_dir::RUNS,
+    train::{self, Summary, Trainer},
+};
+use anyhow::{Context, Result};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use rlx::{Mode, Registry};
+use serde_json::json;
+use std::{
+    io::{IsTerminal, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+/// Exit codes: 0 done, 1 failed, 2 bad arguments or config, 130 interrupted.
+const EXIT_CODES: &str =
+    "Exit codes: 0 done, 1 failed, 2 bad arguments or config, 130 interrupted (a checkpoint was saved).";
+
+/// Reinforcement learning for research: training one can stop and resume to the bit.
+#[derive(Debug, Parser)]
+#[command(name = "rlx", version, after_help = EXIT_CODES, propagate_version = true, infer_long_args = false)]
+struct Cli {
+    /// Where runs are kept.
+    #[arg(long, global = true, default_value = RUNS, value_name = "FOLDER")]
+    runs: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Train a learner in a world, or go on with a run.
+    #[command(
+        after_help = "Examples:\n  rlx train --env cartpole --algo ppo\n  rlx train --env pendulum --algo ppo --seed 3 --set learning_rate=3e-4\n  rlx train --resume cartpole-ppo-first-s0 --steps 500_000"
+    )]
+    Train(Train),
+    /// Evaluate a run's policy on held-out episodes: an estimate and its 95 % interval.
+    Eval(Eval),
+    /// List what there is: envs, algos, presets; with a name all its keys, and `run` for the keys of every run.
+    List(List),
+    /// Measure throughput, with median and spread.
+    Bench(Bench),
+    /// Write a run's policy with its frozen normalisers as safetensors.
+    Export(ExportArgs),
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page (roff): `rlx man | man -l -`.
+    Man,
+}
+
+#[derive(Debug, Args)]
+struct Train {
+    /// The world: see `rlx list envs`.
+    #[arg(long)]
+    env: Option<String>,
+    /// The algorithm: see `rlx list algos`.
+    #[arg(long)]
+    algo: Option<String>,
+    /// Tuned choices to start from: see `rlx list presets`; by itself the first for the world and algorithm, `none` for plain defaults.
+    #[arg(long)]
+    preset: Option<String>,
+    /// A config file (TOML), such as the config.toml of another run.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Set a key of the run, the world or the algorithm: see `rlx list algos ppo`.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Seed of everything random.
+    #[arg(long)]
+    seed: Option<String>,
+    /// Environment steps to train for: 1e6, 500_000.
+    #[arg(long)]
+    steps: Option<String>,
+    /// Time to train for at most: 90s, 30m, 2h.
+    #[arg(long)]
+    time: Option<String>,
+    /// Where tensors live: cpu, cuda or auto.
+    #[arg(long)]
+    device: Option<String>,
+    /// Threads for worlds and tensors.
+    #[arg(long)]
+    threads: Option<String>,
+    /// The run's name, in the place of the time.
+    #[arg(long)]
+    name: Option<String>,
+    /// Start from the policy of another run.
+    #[arg(long, value_name = "RUN")]
+    init_from: Option<String>,
+    /// Go on with a run from its newest checkpoint; with --steps also past its first end.
+    #[arg(long, value_name = "RUN")]
+    resume: Option<String>,
+    /// Print the summary as JSON on standard output.
+    #[arg(long)]
+    json: bool,
+    /// Show nothing but warnings and errors.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+#[derive(Debug, Args)]
+struct Eval {
+    /// The run: its folder or its name.
+    run: String,
+    /// Episodes to play.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    episodes: u64,
+    /// The checkpoint: best, last or a step.
+    #[arg(long, default_value = "best")]
+    checkpoint: String,
+    /// Seed of the episodes; by itself apart from all that training and its evaluations used.
+    #[arg(long, default_value_t = 1_000_000)]
+    seed: u64,
+    /// Draw actions as in training instead of the best ones.
+    #[arg(long)]
+    explore: bool,
+    /// Print JSON: run, checkpoint_step, episodes, seed, mode, return, length, metrics; estimates as {mean, low, high, median, std, min, max, count}.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct List {
+    /// envs, algos, presets or run.
+    kind: String,
+    /// One of them, with all its keys.
+    name: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct Bench {
+    /// What to measure: matmul, envs, a world's name, ppo-10x64, ppo-4x256; all when none is named.
+    names: Vec<String>,
+    /// Timed repeats of each.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    repeats: u64,
+    /// Print JSON: [{name, unit, median, min, max, repeats, threads, of_floor}].
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct ExportArgs {
+    /// The run: its folder or its name.
+    run: String,
+    /// The file to write; by itself `<run>.safetensors` here.
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// The checkpoint: best, last or a step.
+    #[arg(long, default_value = "best")]
+    checkpoint: String,
+}
+
+/// The whole command line for the worlds and algorithms of `registry`. What it returns is the program's exit code.
+pub fn main_with(registry: Registry) -> ExitCode {
+    let cli = Cli::parse();
+    match run(&registry, cli) {
+        Ok(code) => code,
+        Err((error, code)) => {
+            // A pipe that was closed (`rlx list envs | head -1`) is no failure of ours.
+            let closed =
+                error.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe);
+            if closed {
+                return ExitCode::SUCCESS;
+            }
+            eprintln!("error: {error:#}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+type Ended = std::result::Result<ExitCode, (anyhow::Error, u8)>;
+
+fn failed(error: impl Into<anyhow::Error>) -> (anyhow::Error, u8) {
+    let error = error.into();
+    let interrupted = matches!(error.downcast_ref(), Some(rlx::Error::Interrupted));
+    (error, if interrupted { 130 } else { 1 })
+}
+
+fn usage(error: impl Into<anyhow::Error>) -> (anyhow::Error, u8) {
+    (error.into(), 2)
+}
+
+fn print(text: &str) -> std::result::Result<(), (anyhow::Error, u8)> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(failed)
+}
+
+fn run(registry: &Registry, cli: Cli) -> Ended {
+    match cli.command {
+        Command::Train(args) => run_train(registry, &cli.runs, args),
+        Command::Eval(args) => run_eval(registry, &cli.runs, &args),
+        Command::List(args) => {
+            let text = if args.json {
+                format!("{:#}\n", list::json(registry, &args.kind, args.name.as_deref()).map_err(usage)?)
+            } else {
+                list::text(registry, &args.kind, args.name.as_deref()).map_err(usage)?
+            };
+            print(&text).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Bench(args) => {
+            let show = |rate: &bench::Rate| {
+                if !args.json {
+                    println!("{}", bench::line(rate));
+                }
+            };
+            let rates = bench::run(registry, &args.names, args.repeats as usize, show).map_err(failed)?;
+            if args.json {
+                print(&format!("{:#}\n", json!(rates)))?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Export(args) => {
+            let loaded =
+                train::load(registry, &cli.runs, &args.run, &args.checkpoint, &mut |w| eprintln!("warning: {w}"));
+            let (dir, _, learner, checkpoint) = loaded.map_err(failed)?;
+            let path = args.output.unwrap_or_else(|| PathBuf::from(format!("{}.safetensors", dir.name())));
+            let mut policy = learner.export().map_err(failed)?;
+            policy.about.push(("run".into(), dir.name()));
+            policy.about.push(("step".into(), checkpoint.step().to_string()));
+            policy.about.push(("rlx".into(), env!("CARGO_PKG_VERSION").into()));
+            export::write(&policy, &path).map_err(failed)?;
+            print(&format!(
+                "{}: {} arrays of {} at step {}\n",
+                path.display(),
+                policy.arrays.len(),
+                dir.name(),
+                checkpoint.step()
+            ))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Completions { shell } => {
+            let mut out = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "rlx", &mut out);
+            print(&String::from_utf8_lossy(&out)).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Man => {
+            let mut out = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut out).map_err(failed)?;
+            for sub in Cli::command().get_subcommands() {
+                let sub = sub.clone().name(format!("rlx-{}", sub.get_name()));
+                clap_mangen::Man::new(sub).render(&mut out).map_err(failed)?;
+            }
+            print(&String::from_utf8_lossy(&out)).map(|()| ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// The flags that stand for a key of the run.
+fn run_flags(args: &Train) -> Result<Vec<(&'static str, String)>> {
+    let mut flags: Vec<(&'static str, String)> = Vec::new();
+    let pairs = [
+        ("seed", &args.seed),
+        ("steps", &args.steps),
+        ("device", &args.device),
+        ("threads", &args.threads),
+        ("init_from", &args.init_from),
+    ];
+    flags.extend(pairs.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))));
+    if let Some(text) = &args.time {
+        let time = humantime::parse_duration(text)
+            .with_context(|| format!("--time {text}: it must be like 90s, 30m or 2h"))?;
+        flags.push(("time_s", time.as_secs_f64().to_string()));
+    }
+    Ok(flags)
+}
+
+fn run_train(registry: &Registry, runs: &std::path::Path, args: Train) -> Ended {
+    let flags = run_flags(&args).map_err(usage)?;
+    let stop = Stop::install().map_err(failed)?;
+    let mut progress = Progress::new(0, args.quiet);
+    let trainer = match &args.resume {
+        Some(run) => {
+            let given = [args.env.is_some(), args.algo.is_some(), args.preset.is_some(), args.config.is_some()];
+            if given.contains(&true) || !args.set.is_empty() || args.name.is_some() {
+                return Err(usage(anyhow::anyhow!(
+                    "--resume goes on with the run's own world, algorithm and config: leave --env, --algo, --preset, --config, --set and --name out"
+                )));
+            }
+            train::check_resume_flags(&flags).map_err(usage)?;
+            set_threads(registry, runs, run).map_err(failed)?;
+            Trainer::resume(registry, runs, run, flags, &mut progress, &stop).map_err(failed)?
+        }
+        None => {
+            let config = match &args.config {
+                Some(path) => Some(
+                    std::fs::read_to_string(path)
+                        .with_context(|| format!("reading {}", path.display()))
+                        .map_err(usage)?,
+                ),
+                None => None,
+            };
+            let request = Request { env: args.env, algo: args.algo, preset: args.preset, config, set: args.set, flags };
+            let experiment = Experiment::new(registry, &request).map_err(usage)?;
+            experiment.device().map_err(usage)?;
+            build_pool(experiment.run.threads).map_err(failed)?;
+            Trainer::start(registry, runs, experiment, args.name.as_deref(), &mut progress, &stop).map_err(usage)?
+        }
+    };
+    greet(&trainer, args.quiet);
+    let summary = trainer.run().map_err(failed)?;
+    if args.json {
+        print(&format!("{:#}\n", json!(summary)))?;
+    }
+    if !args.quiet {
+        farewell(&summary);
+    }
+    Ok(if summary.status == "interrupted" { ExitCode::from(130) } else { ExitCode::SUCCESS })
+}
+
+fn build_pool(threads: usize) -> Result<()> {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("starting threads")
+}
+
+/// A resumed run has the threads it started with: results depend on them only through libtorch, but they may.
+fn set_threads(registry: &Registry, runs: &std::path::Path, run: &str) -> Result<()> {
+    let dir = crate::run_dir::RunDir::open(runs, run)?;
+    build_pool(Experiment::from_toml(registry, &dir.config()?).map_or(1, |e| e.run.threads))
+}
+
+fn greet(trainer: &Trainer<'_>, quiet: bool) {
+    if quiet {
+        return;
+    }
+    let e = trainer.experiment();
+    let preset = if e.run.preset.is_empty() { String::new() } else { format!(", preset {}", e.run.preset) };
+    let from = if trainer.step() > 0 { format!(" from step {}", thousands(trainer.step())) } else { String::new() };
+    eprintln!(
+        "{} in {} (seed {}{preset}): {} steps{from}, into {}\nCtrl-C stops and saves; a second one stops at once.",
+        e.algo.name,
+        e.world.name,
+        e.run.seed,
+        thousands(e.run.steps),
+        trainer.dir().path().display()
+    );
+}
+
+fn farewell(s: &Summary) {
+    let value = s.episodic_return.map_or(String::new(), |r| format!(", return {r:.1} over the last 100 episodes"));
+    eprintln!("{} after {} steps in {:.1} s{value}", s.status, thousands(s.steps), s.elapsed_s);
+    if let Some(eval) = &s.eval {
+        let r = &eval.returns;
+        eprintln!("held-out return {:.1} [{:.1}, {:.1}] over {} episodes", r.mean, r.low, r.high, r.count);
+    }
+    let next = if s.status == "finished" { "--steps N goes on past its end" } else { "goes on" };
+    eprintln!("next:\n  rlx eval {0}\n  rlx train --resume {0}     # {next}\n  tensorboard --logdir {0}", s.run);
+}
+
+fn run_eval(registry: &Registry, runs: &std::path::Path, args: &Eval) -> Ended {
+    let stop = Stop::install().map_err(failed)?;
+    let loaded = train::load(registry, runs, &args.run, &args.checkpoint, &mut |w| eprintln!("warning: {w}"));
+    let (dir, experiment, mut learner, checkpoint) = loaded.map_err(failed)?;
+    let mode = if args.explore { Mode::Explore } else { Mode::Greedy };
+    let plan = evaluate::Plan { episodes: args.episodes as usize, seed: args.seed, mode };
+    if !args.json && std::io::stderr().is_terminal() {
+        eprintln!("playing {} episodes", args.episodes);
+    }
+    let outcome = evaluate::evaluate(&experiment, learner.policy(), plan, &stop).map_err(failed)?;
+    if args.json {
+        let out = json!({
+            "run": dir.path(),
+            "env": experiment.world.name,
+            "algo": experiment.algo.name,
+            "checkpoint_step": checkpoint.step(),
+            "episodes": outcome.returns.count,
+            "seed": args.seed,
+            "mode": mode,
+            "return": outcome.returns,
+            "length": outcome.length,
+            "metrics": outcome.metrics,
+        });
+        print(&format!("{out:#}\n"))?;
+    } else {
+        let mut text =
+            format!("{} at step {}, {} episodes\n", dir.name(), thousands(checkpoint.step()), outcome.returns.count);
+        let metrics = outcome.metrics.iter().map(|(n, e)| (n.as_str(), e));
+        for (name, e) in [("return", &outcome.returns), ("length", &outcome.length)].into_iter().chain(metrics) {
+            text += &format!(
+                "{name:16} {:.2} [{:.2}, {:.2}]  median {:.2}, {:.2} to {:.2}\n",
+                e.mean, e.low, e.high, e.median, e.min, e.max
+            );
+        }
+        print(&text)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,101 @@
+//! Held-out evaluation: episodes on seeds that training never sees.
+use crate::{
+    experiment::Experiment,
+    interrupt::Stop,
+    stats::{Estimate, estimate},
+};
+use anyhow::{Result, bail};
+use rlx::{ActionBuffer, Mode, Policy, Rng, Scalars};
+use serde::Serialize;
+
+/// What to evaluate with.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// Episodes.
+    pub episodes: usize,
+    /// Seed of the worlds and of the policy's draws.
+    pub seed: u64,
+    /// How the policy acts.
+    pub mode: Mode,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outcome {
+    /// Return of an episode: rewards summed, over players averaged.
+    #[serde(rename = "return")]
+    pub returns: Estimate,
+    /// Length of an episode in ticks.
+    pub length: Estimate,
+    /// What the world says of its episodes (success, win), by name.
+    pub metrics: std::collections::BTreeMap<String, Estimate>,
+    /// The return of each episode.
+    #[serde(skip)]
+    pub each: Vec<f64>,
+}
+
+/// Most worlds stepped side by side.
+const WORLDS: usize = 64;
+
+/// Plays `plan.episodes` episodes. Every world plays the same number of them, so that short episodes do not count for more.
+///
+/// # Errors
+/// When the policy or a world fails, or on Ctrl-C.
+pub fn evaluate(experiment: &Experiment, policy: &mut dyn Policy, plan: Plan, stop: &Stop) -> Result<Outcome> {
+    let each = plan.episodes.div_ceil(WORLDS);
+    let worlds = plan.episodes.div_ceil(each);
+    // Apart from training: its worlds draw from the streams of the seed itself.
+    let seed = Rng::named(plan.seed, "evaluation", 0).bits();
+    let mut envs = experiment.world.vector(&experiment.env, worlds, seed)?;
+    let (rows, players) = (worlds * experiment.spec.rows, experiment.spec.players);
+    let mut slab = envs.slab(2);
+    let mut actions = ActionBuffer::new(&experiment.spec.act, rows);
+    let mut rngs: Vec<Rng> = (0..rows as u64).map(|i| Rng::named(seed, "policy", i)).collect();
+    let all: Vec<u32> = (0..rows as u32).collect();
+    envs.reset(slab.frame_mut(0));
+    let (mut returns, mut lengths) = (Vec::new(), Vec::new());
+    let mut metrics = std::collections::BTreeMap::<String, Vec<f64>>::new();
+    let mut left = vec![each; worlds];
+    let mut now = 0;
+    while left.iter().any(|n| *n > 0) && returns.len() < plan.episodes {
+        if stop.asked() {
+            bail!(rlx::Error::Interrupted);
+        }
+        let frame = slab.frame(now).with_candidates(envs.candidates());
+        policy.act(frame, &all, plan.mode, &mut rngs, actions.get_mut())?;
+        envs.step(actions.get(), slab.frame_mut(1 - now))?;
+        now = 1 - now;
+        let ended = envs.episodes();
+        for i in 0..ended.len() {
+            let world = ended.worlds[i] as usize;
+            if left[world] == 0 || returns.len() == plan.episodes {
+                continue;
+            }
+            left[world] -= 1;
+            returns.push(ended.returns[i * players..(i + 1) * players].iter().sum::<f64>() / players as f64);
+            lengths.push(f64::from(ended.lengths[i]));
+            for (name, value) in ended.metrics[i].iter() {
+                metrics.entry(name.into()).or_default().push(value);
+            }
+        }
+        ended.clear();
+    }
+    let (Some(of_returns), Some(length)) = (estimate(&returns), estimate(&lengths)) else {
+        bail!("no episode was played")
+    };
+    let metrics = metrics.into_iter().filter_map(|(name, values)| Some((name, estimate(&values)?))).collect();
+    Ok(Outcome { returns: of_returns, length, metrics, each: returns })
+}
+
+impl Outcome {
+    /// As metrics of a run.
+    pub fn report(&self, log: &mut Scalars) {
+        log.put("eval/return", self.returns.mean);
+        log.put("eval/return_low", self.returns.low);
+        log.put("eval/return_high", self.returns.high);
+        log.put("eval/length", self.length.mean);
+        for (name, e) in &self.metrics {
+            log.put(format!("eval/{name}"), e.mean);
+        }
+    }
+}

@@ -1,0 +1,434 @@
+//! From what a person typed to an experiment that is usable as it stands: defaults, then preset, file, `--set`, flags; checked once.
+use anyhow::{Context, Result, anyhow, bail};
+use rlx::{
+    Algo, Device, Registry, Spec, Table, World,
+    config::{Keys, from_map, nearest, to_map},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::fmt::Write as _;
+
+/// Version of the layout of `config.toml`; another one is refused.
+pub const FORMAT: u64 = 1;
+
+/// Where tensors live.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceChoice {
+    /// Main memory.
+    #[default]
+    Cpu,
+    /// The first CUDA device.
+    Cuda,
+    /// CUDA if there is one.
+    Auto,
+}
+
+/// What every run has, whatever its world and algorithm.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RunConfig {
+    /// The world.
+    pub env: String,
+    /// The algorithm.
+    pub algo: String,
+    /// The preset that the choices started from; empty for none.
+    pub preset: String,
+    /// Seed of everything random.
+    pub seed: u64,
+    /// Environment steps to train for.
+    #[schemars(range(min = 1))]
+    pub steps: u64,
+    /// Seconds to train for at most, over all starts of the run; 0 for no limit.
+    #[schemars(range(min = 0.0))]
+    pub time_s: f64,
+    /// Where tensors live.
+    pub device: DeviceChoice,
+    /// Threads for worlds and tensors. Small networks run fastest on one.
+    #[schemars(range(min = 1, max = 1024))]
+    pub threads: usize,
+    /// Environment steps between rows of metrics.
+    #[schemars(range(min = 1))]
+    pub log_every: u64,
+    /// Environment steps between checkpoints.
+    #[schemars(range(min = 1))]
+    pub checkpoint_every: u64,
+    /// Checkpoints kept, beside the best.
+    #[schemars(range(min = 1))]
+    pub keep_checkpoints: usize,
+    /// Environment steps between evaluations on held-out episodes; 0 for none.
+    pub eval_every: u64,
+    /// Episodes of such an evaluation.
+    #[schemars(range(min = 1))]
+    pub eval_episodes: usize,
+    /// The run folder whose policy training starts from; empty for a fresh one.
+    pub init_from: String,
+}
+
+impl Default for RunConfig {
+    fn default() -> Self {
+        Self {
+            env: String::new(),
+            algo: String::new(),
+            preset: String::new(),
+            seed: 0,
+            steps: 1_000_000,
+            time_s: 0.0,
+            device: DeviceChoice::Cpu,
+            threads: 1,
+            log_every: 5_000,
+            checkpoint_every: 50_000,
+            keep_checkpoints: 3,
+            eval_every: 25_000,
+            eval_episodes: 20,
+            init_from: String::new(),
+        }
+    }
+}
+
+/// What a person typed.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// `--env`.
+    pub env: Option<String>,
+    /// `--algo`.
+    pub algo: Option<String>,
+    /// `--preset`; `none` for plain defaults.
+    pub preset: Option<String>,
+    /// The text of `--config FILE`.
+    pub config: Option<String>,
+    /// `--set key=value`, in order.
+    pub set: Vec<String>,
+    /// Flags with a key of their own: (run key, value).
+    pub flags: Vec<(&'static str, String)>,
+}
+
+/// A checked experiment.
+#[derive(Clone)]
+pub struct Experiment {
+    /// The run's own keys.
+    pub run: RunConfig,
+    /// The world.
+    pub world: World,
+    /// The world's config, every default resolved.
+    pub env: Table,
+    /// The algorithm.
+    pub algo: Algo,
+    /// The algorithm's config, every default resolved.
+    pub hyper: Table,
+    /// What the world is under its config.
+    pub spec: Spec,
+}
+
+/// The three tables of a config file.
+#[derive(Clone, Debug, Default)]
+struct Tables {
+    run: Table,
+    env: Table,
+    algo: Table,
+}
+
+impl Tables {
+    /// Reads a config file or preset.
+    fn parse(text: &str, what: &str) -> Result<Self> {
+        let file: toml::Table = toml::from_str(text).map_err(|e| anyhow!("{what}: {e}"))?;
+        let mut tables = Self::default();
+        for (name, value) in file {
+            let json = serde_json::to_value(&value).with_context(|| format!("{what}: {name}"))?;
+            match (name.as_str(), json) {
+                ("format", Value::Number(n)) if n.as_u64() == Some(FORMAT) => {}
+                ("format", other) => {
+                    bail!("{what} has format {other}, and this rlx {} reads format {FORMAT}", env!("CARGO_PKG_VERSION"))
+                }
+                ("run", Value::Object(t)) => tables.run = t,
+                ("env", Value::Object(t)) => tables.env = t,
+                ("algo", Value::Object(t)) => tables.algo = t,
+                (other, _) => bail!(
+                    "{what} has '{other}' at its top{}",
+                    nearest(other, ["format", "run", "env", "algo"].into_iter())
+                ),
+            }
+        }
+        Ok(tables)
+    }
+}
+
+fn overlay(onto: &mut Table, from: Table) {
+    for (key, value) in from {
+        onto.insert(key, value);
+    }
+}
+
+fn word<'a>(table: &'a Table, key: &str) -> Option<&'a str> {
+    table.get(key).and_then(Value::as_str).filter(|s| !s.is_empty())
+}
+
+impl Experiment {
+    /// Puts a request together and checks it.
+    ///
+    /// # Errors
+    /// Naming the first thing that is wrong, and the nearest right one.
+    pub fn new(registry: &Registry, request: &Request) -> Result<Self> {
+        let file = match &request.config {
+            Some(text) => Tables::parse(text, "the config file")?,
+            None => Tables::default(),
+        };
+        let env = request.env.as_deref().or(word(&file.run, "env"));
+        let algo = request.algo.as_deref().or(word(&file.run, "algo"));
+        if let Some(env) = env {
+            registry.find_world(env)?;
+        }
+        if let Some(algo) = algo {
+            registry.find_algo(algo)?;
+        }
+        // A file that was written by a run is complete: nothing is added to it.
+        let complete =
+            word(&file.run, "env").is_some() && word(&file.run, "algo").is_some() && file.run.contains_key("preset");
+        let fits = |p: &&rlx::Preset| env.is_some_and(|e| e == p.env) && algo.is_none_or(|a| a == p.algo);
+        let preset = match request.preset.as_deref() {
+            Some("none") => None,
+            Some(name) => Some(registry.find_preset(name)?),
+            None if complete => None,
+            None => registry.presets().iter().find(fits),
+        };
+        if let Some(p) = preset {
+            for (what, asked, has) in [("env", env, &p.env), ("algo", algo, &p.algo)] {
+                if asked.is_some_and(|a| a != has) {
+                    bail!("the preset '{}' is for {what} '{has}', not '{}'", p.name, asked.unwrap_or_default());
+                }
+            }
+        }
+        let names = |list: Vec<&str>| list.join(", ");
+        let env = env.or(preset.map(|p| p.env.as_str())).ok_or_else(|| {
+            let worlds = names(registry.worlds().iter().map(|w| w.name.as_str()).collect());
+            anyhow!("--env is missing: there are {worlds}")
+        })?;
+        let algo = algo.or(preset.map(|p| p.algo.as_str())).ok_or_else(|| {
+            let algos = names(registry.algos().iter().map(|a| a.name.as_str()).collect());
+            anyhow!("--algo is missing: there are {algos}")
+        })?;
+        let (world, algo) = (registry.find_world(env)?.clone(), registry.find_algo(algo)?.clone());
+        let run_keys = Keys::of::<RunConfig>();
+        let mut tables = Tables { run: run_keys.defaults(), env: world.keys.defaults(), algo: algo.keys.defaults() };
+        if let Some(p) = preset {
+            let chosen = Tables::parse(&p.config, &format!("the preset '{}'", p.name))?;
+            overlay(&mut tables.run, chosen.run);
+            overlay(&mut tables.env, chosen.env);
+            overlay(&mut tables.algo, chosen.algo);
+        }
+        overlay(&mut tables.run, file.run);
+        overlay(&mut tables.env, file.env);
+        overlay(&mut tables.algo, file.algo);
+        if let Some(name) = preset.map(|p| p.name.clone()) {
+            tables.run.insert("preset".into(), name.into());
+        }
+        for set in &request.set {
+            let (key, text) = set.split_once('=').ok_or_else(|| anyhow!("--set {set}: it must be key=value"))?;
+            let (table, keys, key) = place(&mut tables, &run_keys, &world, &algo, key.trim())?;
+            let value = keys.get(key).ok_or_else(|| anyhow!("there is no key '{key}'"))?.parse(text)?;
+            table.insert(key.into(), value);
+        }
+        for (key, text) in &request.flags {
+            let key = run_keys.get(key).ok_or_else(|| anyhow!("there is no key '{key}'"))?;
+            tables.run.insert(key.name.clone(), key.parse(text)?);
+        }
+        tables.run.insert("env".into(), world.name.clone().into());
+        tables.run.insert("algo".into(), algo.name.clone().into());
+        Self::check(registry, tables, run_keys, world, algo)
+    }
+
+    fn check(registry: &Registry, tables: Tables, run_keys: Keys, world: World, algo: Algo) -> Result<Self> {
+        run_keys.check("a run", &tables.run)?;
+        world.keys.check(&world.name, &tables.env)?;
+        algo.keys.check(&algo.name, &tables.algo)?;
+        let run: RunConfig = from_map(&tables.run)?;
+        let spec = world.spec(&tables.env)?;
+        if let Err(why) = algo.fits(&tables.algo, &spec) {
+            let others: Vec<_> = registry
+                .algos()
+                .iter()
+                .filter(|a| a.name != algo.name && a.fits(&a.keys.defaults(), &spec).is_ok())
+                .map(|a| a.name.as_str())
+                .collect();
+            let own = algo.fits(&algo.keys.defaults(), &spec).is_err();
+            match (own, others.is_empty()) {
+                (true, false) => bail!("{why}; what fits {}: {}", world.name, others.join(", ")),
+                (true, true) => bail!("{why}; no registered algorithm fits {} yet", world.name),
+                _ => bail!("{why}"),
+            }
+        }
+        Ok(Self { run, world, env: tables.env, algo, hyper: tables.algo, spec })
+    }
+
+    /// From the text of a run's `config.toml`.
+    ///
+    /// # Errors
+    /// As [`Experiment::new`].
+    pub fn from_toml(registry: &Registry, text: &str) -> Result<Self> {
+        Self::new(registry, &Request { config: Some(text.into()), ..Request::default() })
+    }
+
+    /// The complete config as TOML, a comment over each key.
+    pub fn to_toml(&self) -> String {
+        let mut out = format!(
+            "# A run of rlx {}: every choice it was made with.\nformat = {FORMAT}\n",
+            env!("CARGO_PKG_VERSION")
+        );
+        let run_keys = Keys::of::<RunConfig>();
+        let sections = [
+            ("run", &run_keys, &to_map(&self.run)),
+            ("env", &self.world.keys, &self.env),
+            ("algo", &self.algo.keys, &self.hyper),
+        ];
+        for (name, keys, table) in sections {
+            let _ = write!(out, "\n[{name}]\n");
+            for key in keys.iter() {
+                if let Some(value) = table.get(&key.name).filter(|v| !v.is_null()) {
+                    let _ = write!(out, "# {}\n{} = {}\n", key.about, key.name, to_toml(value));
+                }
+            }
+        }
+        out
+    }
+
+    /// All choices as flat names and values, for TensorBoard's table of hyperparameters.
+    pub fn hparams(&self) -> Vec<(String, Value)> {
+        let part = |prefix: &str, table: &Table| -> Vec<(String, Value)> {
+            table.iter().map(|(k, v)| (format!("{prefix}{k}"), v.clone())).collect()
+        };
+        let run: Map<String, Value> = to_map(&self.run)
+            .into_iter()
+            .filter(|(k, _)| ["env", "algo", "preset", "seed", "steps"].contains(&k.as_str()))
+            .collect();
+        [part("", &run), part("env/", &self.env), part("", &self.hyper)].concat()
+    }
+
+    /// The device the run is to use.
+    ///
+    /// # Errors
+    /// When CUDA is asked for and not there.
+    pub fn device(&self) -> Result<Device> {
+        match (self.run.device, tch::Cuda::is_available()) {
+            (DeviceChoice::Cpu, _) | (DeviceChoice::Auto, false) => Ok(Device::Cpu),
+            (_, true) => Ok(Device::Cuda(0)),
+            (DeviceChoice::Cuda, false) => bail!(
+                "device = \"cuda\": libtorch finds no CUDA device; the libtorch that `make install` gets is for CPUs, point LIBTORCH at a \
+                 full one to build for CUDA"
+            ),
+        }
+    }
+}
+
+/// The table and keys that a `--set` key belongs to: `run.`, `env.` and `algo.` (or their names) in front decide; without, the one
+/// that has it.
+fn place<'a, 'k>(
+    tables: &'a mut Tables,
+    run: &'a Keys,
+    world: &'a World,
+    algo: &'a Algo,
+    key: &'k str,
+) -> Result<(&'a mut Table, &'a Keys, &'k str)> {
+    let all = [("run", run), ("env", &world.keys), ("algo", &algo.keys)];
+    let (owner, name) = match key.split_once('.') {
+        Some((owner, name)) => {
+            let owner = match owner {
+                o if o == world.name => "env",
+                o if o == algo.name => "algo",
+                o => o,
+            };
+            (Some(owner), name)
+        }
+        None => (None, key),
+    };
+    let having: Vec<&str> =
+        all.iter().filter(|(o, k)| owner.is_none_or(|w| w == *o) && k.get(name).is_some()).map(|(o, _)| *o).collect();
+    match having[..] {
+        ["run"] => Ok((&mut tables.run, run, name)),
+        ["env"] => Ok((&mut tables.env, &world.keys, name)),
+        ["algo"] => Ok((&mut tables.algo, &algo.keys, name)),
+        [] => {
+            let known = all.iter().flat_map(|(_, keys)| keys.iter().map(|k| k.name.as_str()));
+            bail!("--set {key}: neither the run, {} nor {} has it{}", world.name, algo.name, nearest(name, known))
+        }
+        _ => bail!("--set {key}: it is a key of {}: write {}.{name}", having.join(" and of "), having[0]),
+    }
+}
+
+/// A JSON value as TOML.
+fn to_toml(value: &Value) -> String {
+    match value {
+        Value::Array(items) => format!("[{}]", items.iter().map(to_toml).collect::<Vec<_>>().join(", ")),
+        Value::String(s) => toml::Value::String(s.clone()).to_string(),
+        Value::Object(o) => {
+            format!("{{ {} }}", o.iter().map(|(k, v)| format!("{k} = {}", to_toml(v))).collect::<Vec<_>>().join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(env: &str, algo: &str, set: &[&str]) -> Request {
+        Request {
+            env: Some(env.into()),
+            algo: Some(algo.into()),
+            set: set.iter().map(|s| (*s).into()).collect(),
+            ..Default::default()
+        }
+    }
+    fn fails(request: &Request) -> String {
+        format!("{:#}", Experiment::new(&crate::registry(), request).err().expect("an error"))
+    }
+
+    #[test]
+    fn a_config_written_is_the_config_read() {
+        let registry = crate::registry();
+        for preset in registry.presets() {
+            let request = Request { preset: Some(preset.name.clone()), ..Default::default() };
+            let made = Experiment::new(&registry, &request).unwrap();
+            let text = made.to_toml();
+            let read = Experiment::from_toml(&registry, &text).unwrap();
+            assert_eq!((read.run.clone(), &read.env, &read.hyper), (made.run, &made.env, &made.hyper));
+            assert_eq!(read.to_toml(), text);
+        }
+    }
+
+    #[test]
+    fn file_then_set_then_flags() {
+        let mut r = request("cartpole", "ppo", &["learning_rate=0.5", "seed=4", "ppo.gamma=0.5"]);
+        r.config = Some("[run]\nseed = 1\nsteps = 77\n[algo]\nlearning_rate = 0.25\nepochs = 3\n".into());
+        r.flags = vec![("seed", "9".into())];
+        let e = Experiment::new(&crate::registry(), &r).unwrap();
+        assert_eq!((e.run.seed, e.run.steps), (9, 77));
+        assert_eq!((e.hyper["learning_rate"].as_f64(), e.hyper["epochs"].as_u64()), (Some(0.5), Some(3)));
+        assert_eq!(e.hyper["gae_lambda"].as_f64(), Some(0.8), "from the preset");
+        assert_eq!(e.run.preset, "cartpole-ppo");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_what_would_be_right() {
+        assert_eq!(fails(&request("cartpol", "ppo", &[])), "there is no world 'cartpol': did you mean 'cartpole'?");
+        assert_eq!(fails(&request("cartpole", "pppo", &[])), "there is no algorithm 'pppo': did you mean 'ppo'?");
+        assert!(fails(&request("cartpole", "ppo", &["learning_rat=1"])).contains("did you mean 'learning_rate'?"));
+        assert!(
+            fails(&request("cartpole", "ppo", &["gamma=2"])).contains("gamma = 2.0: it must be a number from 0 to 1")
+        );
+        assert!(fails(&request("cartpole", "ppo", &["gamma"])).contains("key=value"));
+        assert!(fails(&request("cartpole", "ppo", &["minibatch_size=1000"])).contains("256 transitions"));
+        let mut r = request("pendulum", "ppo", &[]);
+        r.preset = Some("cartpole-ppo".into());
+        assert!(fails(&r).contains("is for env 'cartpole'"));
+        r.preset = Some("pendulum-pp".into());
+        assert!(fails(&r).contains("did you mean 'pendulum-ppo'?"));
+        r = request("cartpole", "ppo", &[]);
+        r.config = Some("format = 99".into());
+        assert!(fails(&r).contains("format 99") && fails(&r).contains("reads format 1"));
+        r.config = Some("[runn]\nseed = 1".into());
+        assert!(fails(&r).contains("did you mean 'run'?"));
+        r.config = Some("[algo]\ngamma = \"x\"".into());
+        assert!(fails(&r).contains("gamma = \"x\": it must be a number from 0 to 1"));
+    }
+}

@@ -1,0 +1,38 @@
+//! The only crate that knows both worlds and learners: the command line, run folders, logging, evaluation, benchmarks.
+//!
+//! A crate of one's own gets the whole command line for its worlds and algorithms by one call:
+//!
+//! ```no_run
+//! fn main() -> std::process::ExitCode {
+//!     let mut registry = rlx_experiments::registry();
+//!     // registry.world("mine", "what it is", |config: &my_world::Config| my_world::World::new(config));
+//!     // registry.algorithm::<my_algorithm::Learner>();
+//!     rlx_experiments::main_with(registry)
+//! }
+//! ```
+pub mod bench;
+mod cli;
+pub mod evaluate;
+pub mod experiment;
+mod export;
+mod interrupt;
+mod list;
+pub mod metrics;
+mod presets;
+mod progress;
+pub mod run_dir;
+pub mod stats;
+pub mod tensorboard;
+pub mod testing;
+pub mod train;
+
+pub use cli::main_with;
+
+/// The worlds, algorithms and presets of this repository.
+pub fn registry() -> rlx::Registry {
+    let mut registry = rlx::Registry::new();
+    rlx_classic::register(&mut registry);
+    rlx_agents::register(&mut registry);
+    presets::register(&mut registry);
+    registry
+}

@@ -1,0 +1,34 @@
+//! Tuned choices per world and algorithm. The first preset of a pair is what `rlx train --env .. --algo ..` uses by itself.
+use rlx::{Preset, Registry};
+
+const PRESETS: &[(&str, &str, &str, &str, &str)] = &[
+    ("cartpole-ppo", "cartpole", "ppo", "solves it within 100k steps", include_str!("../presets/cartpole-ppo.toml")),
+    ("pendulum-ppo", "pendulum", "ppo", "swings up within 200k steps", include_str!("../presets/pendulum-ppo.toml")),
+    (
+        "acrobot-ppo",
+        "acrobot",
+        "ppo",
+        "swings above the line in about 80 steps",
+        include_str!("../presets/acrobot-ppo.toml"),
+    ),
+    (
+        "mountain-car-continuous-ppo",
+        "mountain-car-continuous",
+        "ppo",
+        "leaves the valley",
+        include_str!("../presets/mountain-car-continuous-ppo.toml"),
+    ),
+];
+
+/// Adds every preset of this repository.
+pub fn register(registry: &mut Registry) {
+    for (name, env, algo, about, config) in PRESETS {
+        registry.preset(Preset {
+            name: (*name).into(),
+            about: (*about).into(),
+            env: (*env).into(),
+            algo: (*algo).into(),
+            config: (*config).into(),
+        });
+    }
+}

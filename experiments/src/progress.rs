@@ -1,0 +1,117 @@
+//! What a person sees while training: a live line on a terminal, plain lines when piped. All of it goes to standard error.
+use crate::stats::Estimate;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::IsTerminal;
+
+/// The live line, or the plain lines.
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    total: u64,
+    quiet: bool,
+}
+
+/// `1,234,567`.
+pub fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(c);
+    }
+    out
+}
+
+fn describe(mean: Option<f64>, rate: f64) -> String {
+    let value = mean.map_or("no episode yet".into(), |m| format!("return {m:.1}"));
+    format!("{value} (last 100)  {} steps/s", thousands(rate as u64))
+}
+
+impl Progress {
+    /// For `total` steps. With `quiet` only warnings are shown.
+    pub fn new(total: u64, quiet: bool) -> Self {
+        let live = !quiet && std::io::stderr().is_terminal();
+        let bar = live.then(|| {
+            let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+            let style = ProgressStyle::with_template("{bar:24} {percent:>3}%  {human_pos} steps  {msg}  ETA {eta}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar
+        });
+        Self { bar, total, quiet }
+    }
+
+    /// Sets how many steps there are in all.
+    pub fn set_total(&mut self, total: u64, from: u64) {
+        self.total = total;
+        if let Some(bar) = &self.bar {
+            bar.set_length(total);
+            bar.set_position(from);
+            bar.reset_eta();
+        }
+    }
+
+    fn print(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{line}")),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    /// After an iteration.
+    pub fn tick(&mut self, step: u64, mean: Option<f64>, rate: f64) {
+        if let Some(bar) = &self.bar {
+            bar.set_position(step.min(self.total));
+            bar.set_message(describe(mean, rate));
+        }
+    }
+
+    /// When a row of metrics was written.
+    pub fn row(&mut self, step: u64, mean: Option<f64>, rate: f64) {
+        if self.bar.is_none() && !self.quiet {
+            let left = self.total.saturating_sub(step) as f64 / rate.max(1e-9);
+            eprintln!("{:>12} steps  {}  ETA {left:.0} s", thousands(step), describe(mean, rate));
+        }
+    }
+
+    /// After an evaluation.
+    pub fn evaluation(&mut self, step: u64, returns: &Estimate) {
+        if !self.quiet {
+            self.print(&format!(
+                "{:>12} steps  held-out return {:.1} [{:.1}, {:.1}] over {} episodes",
+                thousands(step),
+                returns.mean,
+                returns.low,
+                returns.high,
+                returns.count
+            ));
+        }
+    }
+
+    /// Something the person should know.
+    pub fn note(&self, text: &str) {
+        if !self.quiet {
+            self.print(text);
+        }
+    }
+
+    /// Something that is not as it should be.
+    pub fn warn(&self, text: &str) {
+        self.print(&format!("warning: {text}"));
+    }
+
+    /// Leaves the terminal tidy.
+    pub fn end(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn thousands_are_apart() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(super::thousands), ["0", "999", "1,000", "1,234,567"]);
+    }
+}
