@@ -85,11 +85,11 @@ def check_machine() -> None:
                       f"{platform.machine()}): point LIBTORCH at a libtorch {VERSION} of your own and try again")
 
 
-def check_space(folder: Path, needed: int = NEEDED) -> None:
+def check_space(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise Problem(f"{folder} has {free / 1e9:.1f} GB free and {needed / 1e9:.1f} GB are needed for libtorch: make room, "
+    if free < NEEDED:
+        raise Problem(f"{folder} has {free / 1e9:.1f} GB free and {NEEDED / 1e9:.1f} GB are needed for libtorch: make room, "
                       "or set XDG_CACHE_HOME to a folder on a larger disk")
 
 
