@@ -65,7 +65,7 @@ def push(rng, state, t):
 
 
 f32 = lambda xs: [float(np.float32(x)) for x in xs]
-write("cartpole", "CartPole-v1", [([0.01, -0.02, 0.03, 0.04], 500), ([-1.0, 0.5, 0.02, -0.3], 500)], balance)
+write("cartpole", "CartPole-v1", [([0.01, -0.02, 0.03, 0.04], 500), ([-1.0, 0.5, 0.02, -0.3], 300)], balance)
 write("cartpole-falls", "CartPole-v1", [([0.04, 0.0, -0.05, 0.0], 500), ([2.39, 1.0, 0.0, 0.0], 9), ([-2.39, -1.0, 0.0, 0.1], 9)], push)
 write("pendulum", "Pendulum-v1", [([3.0, 0.5], 200), ([-0.1, -1.0], 60), ([1.0, 7.9], 30)], torque)
 write("acrobot", "Acrobot-v1", [(f32([0.05, -0.02, 0.03, 0.1]), 500), (f32([-0.09, 0.09, 0.0, 0.0]), 40)], swing)

@@ -90,7 +90,8 @@ impl Acrobot {
     pub fn state(&self) -> State {
         self.state
     }
-    /// Puts the world into a state.
+    /// Puts the world into a state, whatever it was in, for experiments that start from there. The next step goes on from it;
+    /// ticks towards the time limit are the vector's and go on counting.
     pub fn set_state(&mut self, state: State) {
         self.state = state;
     }

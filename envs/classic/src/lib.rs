@@ -17,18 +17,22 @@ pub fn register(registry: &mut rlx::Registry) {
         .world(
             "cartpole",
             "balance a pole on a cart: 2 choices, +1 a step, ends when it falls (Gymnasium's CartPole-v1)",
-            |c| CartPole::new(c),
+            CartPole::new,
         )
-        .world("pendulum", "swing a pendulum up and hold it: 1 torque, never ends by itself (Pendulum-v1)", |c| {
-            Pendulum::new(c)
-        })
-        .world("acrobot", "swing the foot of a two-link robot above a line: 3 torques, -1 a step (Acrobot-v1)", |c| {
-            Acrobot::new(c)
-        })
+        .world(
+            "pendulum",
+            "swing a pendulum up and hold it: 1 torque, never ends by itself (Pendulum-v1)",
+            Pendulum::new,
+        )
+        .world(
+            "acrobot",
+            "swing the foot of a two-link robot above a line: 3 torques, -1 a step (Acrobot-v1)",
+            Acrobot::new,
+        )
         .world(
             "mountain-car-continuous",
             "drive an underpowered car out of a valley: 1 force, +100 at the top (MountainCarContinuous-v0)",
-            |c| MountainCarContinuous::new(c),
+            MountainCarContinuous::new,
         );
 }
 
