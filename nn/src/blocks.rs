@@ -164,7 +164,8 @@ impl Gru {
     /// Adds its parameters to `layout`: orthogonal, biases zero.
     pub fn new(layout: &mut Layout, name: &str, inputs: usize, size: usize) -> Self {
         let mut pair = |part: &str, width: usize| {
-            let weight = layout.add(format!("{name}.weight_{part}"), &[3 * size, width], Init::Orthogonal { gain: 1.0 });
+            let weight =
+                layout.add(format!("{name}.weight_{part}"), &[3 * size, width], Init::Orthogonal { gain: 1.0 });
             (weight, layout.add(format!("{name}.bias_{part}"), &[3 * size], Init::Zeros))
         };
         let input = pair("ih", inputs);

@@ -102,7 +102,8 @@ impl Layout {
 
     /// The pieces of `flat` as named arrays.
     pub fn export(&self, flat: &[f32]) -> Vec<Array> {
-        let array = |p: &Piece| Array { name: p.name.clone(), shape: p.shape.clone(), data: flat[p.range.clone()].to_vec() };
+        let array =
+            |p: &Piece| Array { name: p.name.clone(), shape: p.shape.clone(), data: flat[p.range.clone()].to_vec() };
         self.pieces.iter().map(array).collect()
     }
 

@@ -244,7 +244,12 @@ mod tests {
                     let error = (numeric - f64::from(grads[i])).abs();
                     // ReLU may cross its kink within h; its exactness is shown against tch in tests/.
                     let bound = if activation == Activation::Relu { 0.15 } else { 5e-3 };
-                    assert!(error < bound * (1.0 + numeric.abs()), "{activation:?} {} {i}: {numeric} {}", piece.name, grads[i]);
+                    assert!(
+                        error < bound * (1.0 + numeric.abs()),
+                        "{activation:?} {} {i}: {numeric} {}",
+                        piece.name,
+                        grads[i]
+                    );
                 }
             }
         }

@@ -120,7 +120,8 @@ mod tests {
                 counts[i] += 1.0;
             }
             let live: Vec<usize> = (0..n).filter(|&i| f64::from(p[i]) * f64::from(draws) > 5.0).collect();
-            let chi: f64 = live.iter().map(|&i| (counts[i] - f64::from(p[i]) * 2e4).powi(2) / (f64::from(p[i]) * 2e4)).sum();
+            let chi: f64 =
+                live.iter().map(|&i| (counts[i] - f64::from(p[i]) * 2e4).powi(2) / (f64::from(p[i]) * 2e4)).sum();
             let k = live.len().max(2) as f64 - 1.0;
             let bound = k * (1.0 - 2.0 / (9.0 * k) + 4.75 * (2.0 / (9.0 * k)).sqrt()).powi(3);
             assert!(chi < bound, "case {case}: {chi} > {bound}");

@@ -59,7 +59,11 @@ mod tests {
         upload(&data, &mut t).unwrap();
         assert_eq!(t.double_value(&[2, 1]), f64::from(data[9]));
         assert_eq!(to_vec(&t).unwrap(), data);
-        assert_eq!(to_vec(&t.transpose(0, 1)).unwrap()[1], data[4], "a view that is not contiguous is copied in its own order");
+        assert_eq!(
+            to_vec(&t.transpose(0, 1)).unwrap()[1],
+            data[4],
+            "a view that is not contiguous is copied in its own order"
+        );
         assert!(upload(&data[1..], &mut t).is_err());
         assert!(upload(&[1i64; 12], &mut t).is_err());
         assert!(download(&t, &mut [0i64; 12]).is_err());
