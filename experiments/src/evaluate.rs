@@ -6,7 +6,7 @@ use crate::{
 };
 use anyhow::{Result, bail};
 use rlx::{ActionBuffer, Mode, Policy, Rng, Scalars};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What to evaluate with.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +20,7 @@ pub struct Plan {
 }
 
 /// What came of it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// Return of an episode: rewards summed, over players averaged.
     #[serde(rename = "return")]

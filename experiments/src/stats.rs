@@ -1,9 +1,9 @@
 //! Estimates with their uncertainty.
 use rlx::Rng;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A mean with its 95 % interval and what it is of.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// The mean.
     pub mean: f64,

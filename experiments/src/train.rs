@@ -32,6 +32,8 @@ struct State {
     episodes: u64,
     recent: VecDeque<Episode>,
     best: Option<Best>,
+    /// The last evaluation, and its step.
+    eval: Option<(u64, Outcome)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -130,7 +132,6 @@ pub struct Trainer<'a> {
     metrics: MetricsFile,
     events: Events,
     state: State,
-    last_eval: Option<Outcome>,
     log: Scalars,
     before: Duration,
     started: Instant,
@@ -245,7 +246,7 @@ impl<'a> Trainer<'a> {
         stop: &'a Stop,
     ) -> Self {
         let from_step = state.step;
-        let (last_eval, log, started) = (None, Scalars::default(), Instant::now());
+        let (log, started) = (Scalars::default(), Instant::now());
         Self {
             experiment,
             dir,
@@ -254,7 +255,6 @@ impl<'a> Trainer<'a> {
             metrics,
             events,
             state,
-            last_eval,
             log,
             before,
             started,
@@ -353,7 +353,7 @@ impl<'a> Trainer<'a> {
             self.write_row()?;
             self.state.next_log = next(step, run.log_every);
         }
-        if run.eval_every > 0 && step > 0 && (step >= self.state.next_eval || (last && self.last_eval.is_none())) {
+        if run.eval_every > 0 && step > 0 && (step >= self.state.next_eval || (last && self.state.eval.as_ref().is_none_or(|e| e.0 != step))) {
             self.evaluate()?;
             self.state.next_eval = next(step, run.eval_every);
         }
@@ -433,7 +433,7 @@ impl<'a> Trainer<'a> {
         self.report(&row)?;
         let value = outcome.returns.mean;
         self.progress.evaluation(self.state.step, &outcome.returns);
-        self.last_eval = Some(outcome);
+        self.state.eval = Some((self.state.step, outcome));
         if self.state.best.is_none_or(|b| value > b.value) {
             self.state.best = Some(Best { step: self.state.step, value });
             self.save_as("best", 1)?;
@@ -469,7 +469,7 @@ impl<'a> Trainer<'a> {
             episodes: self.state.episodes,
             elapsed_s: self.elapsed().as_secs_f64(),
             episodic_return: self.mean_return(),
-            eval: self.last_eval.clone(),
+            eval: self.state.eval.as_ref().map(|e| e.1.clone()),
             best: self.state.best,
             rlx: env!("CARGO_PKG_VERSION"),
             revision: env!("RLX_REVISION"),

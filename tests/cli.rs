@@ -1,0 +1,208 @@
+//! Bad input, exit codes, and the fields of every `--json` output.
+use crate::common::{TempDir, fails, ok, rlx, wait_for};
+use serde_json::Value;
+use std::fs;
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"))
+}
+
+fn keys(value: &Value) -> Vec<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+const ESTIMATE: [&str; 8] = ["mean", "low", "high", "median", "std", "min", "max", "count"];
+
+#[test]
+fn bad_arguments_are_named_before_anything_is_made() {
+    let dir = TempDir::new();
+    let train = |args: &[&str]| fails(&dir.0, &[&["train"], args].concat(), 2);
+    assert!(train(&["--env", "cartpol", "--algo", "ppo"]).contains("did you mean 'cartpole'?"));
+    assert!(train(&["--env", "cartpole", "--algo", "ppu"]).contains("did you mean 'ppo'?"));
+    assert!(train(&["--algo", "ppo"]).contains("--env is missing"));
+    assert!(
+        train(&["--env", "cartpole", "--algo", "ppo", "--preset", "cartpole-pp"])
+            .contains("did you mean 'cartpole-ppo'?")
+    );
+    assert!(
+        train(&["--env", "cartpole", "--algo", "ppo", "--set", "lerning_rate=1"])
+            .contains("did you mean 'learning_rate'?")
+    );
+    assert!(
+        train(&["--env", "cartpole", "--algo", "ppo", "--steps", "many"])
+            .contains("steps = \"many\": it must be an integer of at least 1")
+    );
+    assert!(train(&["--env", "cartpole", "--algo", "ppo", "--time", "soon"]).contains("like 90s, 30m or 2h"));
+    assert!(train(&["--env", "cartpole", "--algo", "ppo", "--threads", "0"]).contains("from 1 to 1024"));
+    assert!(train(&["--env", "cartpole", "--algo", "ppo", "--name", "a/b"]).contains("letters, digits"));
+    assert!(train(&["--env", "cartpole", "--algo", "ppo", "--config", "none.toml"]).contains("none.toml"));
+    assert!(train(&["--env", "cartpole", "--algo", "ppo", "--nam", "x"]).contains("--name"));
+    if !tch_has_cuda() {
+        assert!(train(&["--env", "cartpole", "--algo", "ppo", "--device", "cuda"]).contains("no CUDA device"));
+    }
+    fs::write(dir.0.join("bad.toml"), "format = 7\n").unwrap();
+    assert!(train(&["--config", "bad.toml"]).contains("format 7"));
+    assert!(!dir.0.join("runs").exists(), "nothing was made");
+    assert!(fails(&dir.0, &["eval", "nothing"], 1).contains("there is no run 'nothing'"));
+    assert!(fails(&dir.0, &["list", "env"], 2).contains("did you mean 'envs'?"));
+    assert!(fails(&dir.0, &["bench", "cartpoll"], 1).contains("did you mean 'cartpole'?"));
+}
+
+fn tch_has_cuda() -> bool {
+    std::path::Path::new("/dev/nvidia0").exists()
+}
+
+#[test]
+fn a_run_that_another_process_writes_to_is_refused() {
+    let dir = TempDir::new();
+    let args = ["train", "--env", "cartpole", "--algo", "ppo", "--name", "busy", "--steps", "50_000_000", "-q"];
+    let mut child = rlx(&dir.0, &args).spawn().unwrap();
+    assert!(wait_for(&mut child, || dir.0.join("runs/cartpole-ppo-busy-s0/config.toml").exists()));
+    let error = fails(&dir.0, &["train", "--resume", "cartpole-ppo-busy-s0"], 1);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(error.contains("another process is writing"), "{error}");
+    let error = fails(&dir.0, &args, 2);
+    assert!(error.contains("is there already"), "{error}");
+}
+
+#[test]
+fn json_has_the_fields_that_are_documented() {
+    let dir = TempDir::new();
+    let summary = json(&ok(
+        &dir.0,
+        &["train", "--env", "cartpole", "--algo", "ppo", "--name", "j", "--steps", "3000", "-q", "--json"],
+    ));
+    let expected = [
+        "run",
+        "status",
+        "error",
+        "env",
+        "algo",
+        "seed",
+        "steps",
+        "episodes",
+        "elapsed_s",
+        "episodic_return",
+        "eval",
+        "best",
+        "rlx",
+        "revision",
+        "libtorch",
+        "threads",
+    ];
+    assert_eq!(keys(&summary), expected);
+    assert_eq!((summary["status"].as_str(), summary["steps"].as_u64()), (Some("finished"), Some(3072)));
+    assert_eq!(keys(&summary["eval"]["return"]), ESTIMATE);
+    let on_disk = json(&fs::read_to_string(dir.0.join("runs/cartpole-ppo-j-s0/summary.json")).unwrap());
+    assert_eq!(on_disk, summary);
+
+    let eval = json(&ok(&dir.0, &["eval", "cartpole-ppo-j-s0", "--episodes", "7", "--json"]));
+    assert_eq!(
+        keys(&eval),
+        ["run", "env", "algo", "checkpoint_step", "episodes", "seed", "mode", "return", "length", "metrics"]
+    );
+    assert_eq!((keys(&eval["return"]), eval["episodes"].as_u64()), (ESTIMATE.to_vec(), Some(7)));
+    assert_eq!(
+        eval,
+        json(&ok(&dir.0, &["eval", "cartpole-ppo-j-s0", "--episodes", "7", "--json"])),
+        "the same seed, the same figures"
+    );
+    assert_ne!(
+        eval["return"],
+        json(&ok(&dir.0, &["eval", "cartpole-ppo-j-s0", "--episodes", "7", "--json", "--seed", "1"]))["return"]
+    );
+    let wrong = fails(&dir.0, &["eval", "cartpole-ppo-j-s0", "--checkpoint", "77"], 1);
+    assert!(wrong.contains("there are best, last, 3072"), "{wrong}");
+
+    for kind in ["envs", "algos", "presets"] {
+        let list = json(&ok(&dir.0, &["list", kind, "--json"]));
+        assert!(
+            list.as_array()
+                .unwrap()
+                .iter()
+                .all(|e| keys(e) == ["name", "about"] && !e["about"].as_str().unwrap().is_empty())
+        );
+    }
+    let ppo = json(&ok(&dir.0, &["list", "algos", "ppo", "--json"]));
+    assert_eq!(keys(&ppo), ["name", "about", "keys"]);
+    for key in ppo["keys"].as_array().unwrap() {
+        assert_eq!(keys(key), ["name", "about", "default", "allowed"]);
+        assert!(!key["about"].as_str().unwrap().is_empty(), "{key} has no doc line");
+    }
+    let bench = json(&ok(&dir.0, &["bench", "matmul", "pendulum", "--repeats", "1", "--json"]));
+    for rate in bench.as_array().unwrap() {
+        assert_eq!(keys(rate), ["name", "unit", "median", "min", "max", "repeats", "threads", "of_floor"]);
+        assert!(rate["median"].as_f64().unwrap() > 0.0);
+    }
+}
+
+#[test]
+fn export_is_a_policy_that_others_can_run() {
+    let dir = TempDir::new();
+    let set = ["--set", "normalize_obs=true", "--set", "hidden=8,8"];
+    ok(
+        &dir.0,
+        &[&["train", "--env", "pendulum", "--algo", "ppo", "--name", "x", "--steps", "3000", "-q"][..], &set].concat(),
+    );
+    ok(&dir.0, &["export", "pendulum-ppo-x-s0", "-o", "p.safetensors"]);
+    let bytes = fs::read(dir.0.join("p.safetensors")).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    for name in [
+        "actor.0.weight",
+        "actor.2.bias",
+        "critic.0.weight",
+        "log_std",
+        "obs_normalizer.mean",
+        "obs_normalizer.std",
+        "action.middle",
+    ] {
+        assert!(file.tensor(name).is_ok(), "{name}");
+    }
+    assert_eq!(file.tensor("actor.0.weight").unwrap().shape(), [8, 3]);
+    let (_, about) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+    let about = about.metadata().as_ref().unwrap();
+    assert_eq!((about["env"].as_str(), about["activation"].as_str()), ("pendulum", "tanh"));
+    assert!(fails(&dir.0, &["export", "pendulum-ppo-x-s0", "-o", "p.safetensors"], 1).contains("there already"));
+
+    // Another run may start from it; one whose networks differ may not, and says which array.
+    ok(
+        &dir.0,
+        &[
+            &[
+                "train",
+                "--env",
+                "pendulum",
+                "--algo",
+                "ppo",
+                "--name",
+                "y",
+                "--steps",
+                "3000",
+                "-q",
+                "--init-from",
+                "pendulum-ppo-x-s0",
+            ][..],
+            &set,
+        ]
+        .concat(),
+    );
+    let error = fails(
+        &dir.0,
+        &["train", "--env", "pendulum", "--algo", "ppo", "--name", "z", "--init-from", "pendulum-ppo-x-s0"],
+        2,
+    );
+    assert!(error.contains("actor.0.weight: expected [64, 3], found [8, 3]"), "{error}");
+    assert!(!dir.0.join("runs/pendulum-ppo-z-s0").exists());
+}
+
+#[test]
+fn help_completions_and_manual_are_there() {
+    let dir = TempDir::new();
+    for command in ["train", "eval", "list", "bench", "export"] {
+        assert!(ok(&dir.0, &[command, "--help"]).contains("Usage:"));
+    }
+    assert!(ok(&dir.0, &["--help"]).contains("Exit codes"));
+    assert!(ok(&dir.0, &["completions", "bash"]).contains("_rlx"));
+    assert!(ok(&dir.0, &["man"]).contains(".TH rlx"));
+}

@@ -1,0 +1,106 @@
+//! The dependency law, and the one unsafe module.
+use serde_json::Value;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+}
+
+/// Direct dependencies of each workspace member, by name.
+fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let out = Command::new(cargo)
+        .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let all: Value = serde_json::from_slice(&out.stdout).unwrap();
+    let name = |v: &Value| v["name"].as_str().unwrap().to_owned();
+    let of = |p: &Value| {
+        let kept = p["dependencies"].as_array().unwrap().iter().filter(|d| d["kind"].as_str() != Some("dev"));
+        (name(p), kept.map(name).collect())
+    };
+    all["packages"].as_array().unwrap().iter().map(of).collect()
+}
+
+/// What each crate of ours may see of ours.
+fn allowed(name: &str) -> &'static [&'static str] {
+    match name {
+        "rlx" => &[],
+        "rlx-nn" => &["rlx"],
+        "rlx-agents" | "rlx-lm" => &["rlx", "rlx-nn"],
+        "rlx-surgery" => &["rlx", "rlx-lm"],
+        "rlx-classic" | "rlx-red10" | "rlx-manipulation" => &["rlx"],
+        "rlx-experiments" => {
+            &["rlx", "rlx-nn", "rlx-lm", "rlx-agents", "rlx-classic", "rlx-red10", "rlx-manipulation", "rlx-surgery"]
+        }
+        "rlx-extension" => &["rlx", "rlx-experiments"],
+        other => panic!("{other} is new: say here what it may depend on"),
+    }
+}
+
+#[test]
+fn the_dependency_law_is_kept() {
+    let all = dependencies();
+    assert!(all.len() >= 5, "{all:?}");
+    for (name, needs) in &all {
+        let ours: Vec<&String> = needs.iter().filter(|d| all.contains_key(*d)).collect();
+        assert!(ours.iter().all(|d| allowed(name).contains(&d.as_str())), "{name} depends on {ours:?}");
+        let torch = needs.iter().any(|d| d == "tch");
+        let may = ["rlx-nn", "rlx-lm", "rlx-agents", "rlx-surgery", "rlx-experiments"].contains(&name.as_str());
+        assert!(!torch || may, "{name} must not see tch");
+        assert!(!needs.contains("clap") || name == "rlx-experiments", "{name} must not see clap");
+        assert!(!needs.contains("rapier3d") || name == "rlx-manipulation", "{name} must not see rapier3d");
+    }
+}
+
+fn rust_files(folder: &Path, out: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() && name != "target" && !name.starts_with('.') {
+            rust_files(&path, out);
+        } else if name.ends_with(".rs") {
+            out.push(path);
+        }
+    }
+}
+
+#[test]
+fn unsafe_is_allowed_once_in_the_upload_module() {
+    let mut files = Vec::new();
+    rust_files(&root(), &mut files);
+    assert!(files.len() > 20);
+    let (allow, block) = (["allow(unsafe", "_code)"].concat(), ["unsafe", " {"].concat());
+    let mut found = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        for _ in text.matches(&allow).chain(text.matches(&block)) {
+            found.push(file.strip_prefix(root()).unwrap().display().to_string());
+        }
+    }
+    assert_eq!(found, ["nn/src/upload.rs", "nn/src/upload.rs"], "one attribute and one block");
+    for member in ["", "envs/classic", "envs/red10", "nn", "agents", "experiments"] {
+        let manifest = fs::read_to_string(root().join(member).join("Cargo.toml")).unwrap();
+        assert!(manifest.contains("[lints]\nworkspace = true"), "{member} does not take over the workspace's lints");
+    }
+}
+
+#[test]
+fn agents_never_name_a_world() {
+    let registry = rlx_experiments::registry();
+    let mut files = Vec::new();
+    rust_files(&root().join("agents/src"), &mut files);
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap().to_lowercase();
+        for world in registry.worlds() {
+            assert!(!text.contains(&world.name), "{} names {}", file.display(), world.name);
+        }
+    }
+}

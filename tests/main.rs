@@ -1,0 +1,8 @@
+//! Promises that cross crates, kept by the real binary.
+mod cli;
+mod common;
+mod damage;
+mod laws;
+mod learning;
+mod resume;
+mod tensorboard;
