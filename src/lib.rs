@@ -3,11 +3,13 @@
 mod batch;
 pub mod checkpoint;
 pub mod config;
+pub mod conformance;
 mod env;
 mod error;
 mod learn;
 mod registry;
 mod rng;
+mod sampling;
 mod scalars;
 pub mod snapshot;
 mod space;
@@ -20,6 +22,7 @@ pub use error::{Error, Result};
 pub use learn::{Array, Checkpoint, Export, Learner, Mode, Policy};
 pub use registry::{Algo, Algorithm, Device, Preset, Registry, Setup, Table, World};
 pub use rng::Rng;
+pub use sampling::random_actions;
 pub use scalars::{Name, Scalars, Sink};
 pub use space::{
     ActionBuffer, Actions, ActionsMut, Column, ColumnMut, ColumnRef, Element, Field, Goal, Judge, Judged, Space, Spec,

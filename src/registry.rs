@@ -2,6 +2,7 @@
 use crate::{
     Env, Error, Learner, Oracle, Result, Spec, VecEnv, Vector,
     config::{Config, Keys, from_map, nearest},
+    conformance::{self, Report},
 };
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -58,6 +59,7 @@ pub trait Algorithm: Learner + Sized + 'static {
 }
 
 type MakeVector = dyn Fn(&Table, usize, u64) -> Result<Box<dyn Vector>> + Send + Sync;
+type CheckWorld = dyn Fn(&Table) -> Result<Report> + Send + Sync;
 type MakeLearner = dyn Fn(&Table, Setup) -> Result<Box<dyn Learner>> + Send + Sync;
 type Fits = dyn Fn(&Table, &Spec) -> Result<()> + Send + Sync;
 type Worlds = dyn Fn(&Table) -> Result<usize> + Send + Sync;
@@ -72,6 +74,7 @@ pub struct World {
     /// Its config keys.
     pub keys: Keys,
     make: Arc<MakeVector>,
+    check: Arc<CheckWorld>,
 }
 
 impl World {
@@ -82,6 +85,14 @@ impl World {
     pub fn vector(&self, config: &Table, n: usize, seed: u64) -> Result<Box<dyn Vector>> {
         self.keys.check(&self.name, config)?;
         (self.make)(config, n, seed)
+    }
+    /// Runs the contract suite on the world.
+    ///
+    /// # Errors
+    /// As [`World::vector`]; a broken contract is in the report.
+    pub fn check(&self, config: &Table) -> Result<Report> {
+        self.keys.check(&self.name, config)?;
+        (self.check)(config)
     }
     /// What the world is under that config.
     ///
@@ -168,9 +179,26 @@ impl Registry {
         Self::default()
     }
 
-    fn add_world(&mut self, name: &str, about: &str, keys: Keys, make: Arc<MakeVector>) {
+    fn add_world<C: Config, E: Env>(
+        &mut self,
+        name: &str,
+        about: &str,
+        make: impl Fn(&C) -> E + Send + Sync + 'static,
+        vector: impl Fn(VecEnv<E>) -> VecEnv<E> + Send + Sync + 'static,
+    ) {
         assert!(self.worlds.iter().all(|w| w.name != name), "the world '{name}' is registered twice");
-        self.worlds.push(World { name: name.into(), about: about.into(), keys, make });
+        let make = Arc::new(make);
+        let one = make.clone();
+        let check = move |table: &Table| -> Result<Report> {
+            let config: C = from_map(table)?;
+            Ok(conformance::check(&|| one(&config)))
+        };
+        let make = move |table: &Table, n: usize, seed: u64| -> Result<Box<dyn Vector>> {
+            let config: C = from_map(table)?;
+            Ok(Box::new(vector(VecEnv::new(n, seed, || make(&config)))))
+        };
+        let (make, check) = (Arc::new(make), Arc::new(check));
+        self.worlds.push(World { name: name.into(), about: about.into(), keys: Keys::of::<C>(), make, check });
     }
 
     /// Adds a world.
@@ -183,11 +211,7 @@ impl Registry {
         about: &str,
         make: impl Fn(&C) -> E + Send + Sync + 'static,
     ) -> &mut Self {
-        let vector = move |table: &Table, n: usize, seed: u64| -> Result<Box<dyn Vector>> {
-            let config: C = from_map(table)?;
-            Ok(Box::new(VecEnv::new(n, seed, || make(&config))))
-        };
-        self.add_world(name, about, Keys::of::<C>(), Arc::new(vector));
+        self.add_world(name, about, make, |envs| envs);
         self
     }
 
@@ -201,11 +225,7 @@ impl Registry {
         about: &str,
         make: impl Fn(&C) -> E + Send + Sync + 'static,
     ) -> &mut Self {
-        let vector = move |table: &Table, n: usize, seed: u64| -> Result<Box<dyn Vector>> {
-            let config: C = from_map(table)?;
-            Ok(Box::new(VecEnv::new(n, seed, || make(&config)).with_oracle()))
-        };
-        self.add_world(name, about, Keys::of::<C>(), Arc::new(vector));
+        self.add_world(name, about, make, VecEnv::with_oracle);
         self
     }
 

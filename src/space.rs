@@ -24,6 +24,8 @@ pub trait Element: Copy + Default + PartialEq + fmt::Debug + Send + Sync + seale
     fn lend(typed: &[Self]) -> ColumnRef<'_>;
     /// As a float, for checks.
     fn to_f32(self) -> f32;
+    /// One of two values that no world writes on purpose, to find out what it leaves unwritten.
+    fn poison(second: bool) -> Self;
 }
 
 /// A column of a batch, its type known at run time: one `match` per batch, never per step.
@@ -233,7 +235,7 @@ impl ActionBuffer {
 }
 
 macro_rules! element {
-    ($t:ty, $variant:ident, $actions:pat => $typed:expr) => {
+    ($t:ty, $variant:ident, $poison:expr, $actions:pat => $typed:expr) => {
         impl Element for $t {
             fn column(n: usize) -> Column {
                 Column::$variant(vec![Default::default(); n])
@@ -263,13 +265,17 @@ macro_rules! element {
             fn to_f32(self) -> f32 {
                 self as f32
             }
+            fn poison(second: bool) -> Self {
+                let both: [Self; 2] = $poison;
+                both[usize::from(second)]
+            }
         }
     };
 }
-element!(f32, F32, Actions::Continuous(x) => Some(x));
-element!(i64, I64, Actions::Discrete(x) => Some(x));
+element!(f32, F32, [-7.77e7, 3.33e8], Actions::Continuous(x) => Some(x));
+element!(i64, I64, [i64::MIN + 7, i64::MAX - 7], Actions::Discrete(x) => Some(x));
 // Bytes are observations only: whatever the actions are, they are not bytes.
-element!(u8, U8, _ => None);
+element!(u8, U8, [0xA7, 0x5B], _ => None);
 
 /// The set an observation or an action comes from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -403,6 +409,9 @@ pub struct Spec {
     pub candidates: Option<usize>,
     /// The named parts of an observation.
     pub fields: Vec<Field>,
+    /// Whether anything is left to chance. A world where nothing is says so, or the contract suite takes it for one that ignores
+    /// its seed.
+    pub chance: bool,
 }
 
 impl Spec {
@@ -418,6 +427,7 @@ impl Spec {
             goal: None,
             candidates: None,
             fields: Vec::new(),
+            chance: true,
         }
     }
     /// With a time limit, in ticks.

@@ -197,9 +197,23 @@ fn export_is_a_policy_that_others_can_run() {
 }
 
 #[test]
+fn every_registered_world_signs_the_contract() {
+    let dir = TempDir::new();
+    for world in rlx_experiments::registry().worlds() {
+        let report = json(&ok(&dir.0, &["check-env", &world.name, "--json"]));
+        assert_eq!(keys(&report), ["world", "checks"]);
+        let checks = report["checks"].as_array().unwrap();
+        assert_eq!(checks.len(), 13);
+        assert!(checks.iter().all(|c| keys(c) == ["name", "promise", "violations"] && c["violations"].as_array().unwrap().is_empty()));
+    }
+    assert!(fails(&dir.0, &["check-env", "cartpol"], 2).contains("did you mean 'cartpole'?"));
+    assert!(fails(&dir.0, &["check-env", "cartpole", "--set", "gravty=1"], 2).contains("did you mean 'gravity'?"));
+}
+
+#[test]
 fn help_completions_and_manual_are_there() {
     let dir = TempDir::new();
-    for command in ["train", "eval", "list", "bench", "export"] {
+    for command in ["train", "eval", "list", "bench", "check-env", "export"] {
         assert!(ok(&dir.0, &[command, "--help"]).contains("Usage:"));
     }
     assert!(ok(&dir.0, &["--help"]).contains("Exit codes"));

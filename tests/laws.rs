@@ -40,7 +40,7 @@ fn allowed(name: &str) -> &'static [&'static str] {
         "rlx-experiments" => {
             &["rlx", "rlx-nn", "rlx-lm", "rlx-agents", "rlx-classic", "rlx-red10", "rlx-manipulation", "rlx-surgery"]
         }
-        "rlx-extension" => &["rlx", "rlx-experiments"],
+        "extension" => &["rlx", "rlx-experiments", "rlx-nn"],
         other => panic!("{other} is new: say here what it may depend on"),
     }
 }

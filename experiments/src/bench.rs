@@ -4,7 +4,7 @@ use crate::{
     train,
 };
 use anyhow::{Result, bail};
-use rlx::{ActionBuffer, Frame, Registry, Rng, Scalars, Space, Spec, Vector, config::nearest};
+use rlx::{ActionBuffer, Registry, Rng, Scalars, Vector, config::nearest};
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
@@ -140,13 +140,18 @@ fn steps_per_second(envs: &mut dyn Vector) -> Result<f64> {
     let mut actions: Vec<ActionBuffer> =
         (0..if free { 64 } else { 1 }).map(|_| ActionBuffer::new(&spec.act, rows)).collect();
     for a in &mut actions {
-        draw(&spec, slab.frame(0).with_candidates(envs.candidates()), &mut rng, a);
+        rlx::random_actions(&spec, slab.frame(0).with_candidates(envs.candidates()), &mut rng, a);
     }
     let (start, mut steps, mut t) = (Instant::now(), 0, 0);
     while start.elapsed() < Duration::from_millis(250) {
         for _ in 0..32 {
             if !free {
-                draw(&spec, slab.frame(t % 2).with_candidates(envs.candidates()), &mut rng, &mut actions[0]);
+                rlx::random_actions(
+                    &spec,
+                    slab.frame(t % 2).with_candidates(envs.candidates()),
+                    &mut rng,
+                    &mut actions[0],
+                );
             }
             envs.step(actions[t % actions.len()].get(), slab.frame_mut((t + 1) % 2))?;
             t += 1;
@@ -155,38 +160,6 @@ fn steps_per_second(envs: &mut dyn Vector) -> Result<f64> {
         envs.episodes().clear();
     }
     Ok(steps as f64 / start.elapsed().as_secs_f64())
-}
-
-/// Draws a legal action for every row, uniformly.
-pub fn draw(spec: &Spec, frame: Frame<'_>, rng: &mut Rng, out: &mut ActionBuffer) {
-    let sets = spec.act.sets();
-    match (out, &spec.act) {
-        (ActionBuffer::Continuous(x), Space::Box { low, high, .. }) => {
-            for (i, x) in x.iter_mut().enumerate() {
-                let (low, high) = (low[i % low.len()], high[i % high.len()]);
-                let bounded = |b: f32, other: f32| if b.is_finite() { b } else { other };
-                *x = rng.uniform(f64::from(bounded(low, -1.0)), f64::from(bounded(high, 1.0))) as f32;
-            }
-        }
-        (ActionBuffer::Discrete(ids), _) => {
-            let (choices, width) = (spec.act.choices(), spec.act.width());
-            for (row, ids) in ids.chunks_exact_mut(width).enumerate() {
-                if let Some(candidates) = frame.candidates {
-                    ids[0] = rng.below(candidates.count(row).max(1)) as i64;
-                    continue;
-                }
-                let mut start = row * choices;
-                for (&n, id) in sets.iter().zip(ids) {
-                    let mask = &frame.mask[start..start + n];
-                    let allowed = mask.iter().filter(|m| **m).count();
-                    let pick = rng.below(allowed.max(1));
-                    *id = mask.iter().enumerate().filter(|(_, m)| **m).nth(pick).map_or(0, |(i, _)| i) as i64;
-                    start += n;
-                }
-            }
-        }
-        _ => {}
-    }
 }
 
 /// Environment steps and learner updates per second, end to end on one thread.

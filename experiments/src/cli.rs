@@ -47,6 +47,8 @@ enum Command {
     List(List),
     /// Measure throughput, with median and spread.
     Bench(Bench),
+    /// Run the contract suite on a world, one's own included.
+    CheckEnv(CheckEnv),
     /// Write a run's policy with its frozen normalisers as safetensors.
     Export(ExportArgs),
     /// Print completions for a shell.
@@ -152,6 +154,18 @@ struct Bench {
 }
 
 #[derive(Debug, Args)]
+struct CheckEnv {
+    /// The world: see `rlx list envs`.
+    name: String,
+    /// Set a key of the world.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Print JSON: {world, checks: [{name, promise, violations}]}.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
 struct ExportArgs {
     /// The run: its folder or its name.
     run: String,
@@ -222,6 +236,7 @@ fn run(registry: &Registry, cli: Cli) -> Ended {
             }
             Ok(ExitCode::SUCCESS)
         }
+        Command::CheckEnv(args) => run_check(registry, &args),
         Command::Export(args) => {
             let loaded =
                 train::load(registry, &cli.runs, &args.run, &args.checkpoint, &mut |w| eprintln!("warning: {w}"));
@@ -395,4 +410,38 @@ fn run_eval(registry: &Registry, runs: &std::path::Path, args: &Eval) -> Ended {
         print(&text)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn run_check(registry: &Registry, args: &CheckEnv) -> Ended {
+    let world = registry.find_world(&args.name).map_err(usage)?;
+    let mut config = world.keys.defaults();
+    for set in &args.set {
+        let (key, text) =
+            set.split_once('=').ok_or_else(|| usage(anyhow::anyhow!("--set {set}: it must be key=value")))?;
+        let near = || rlx::config::nearest(key, world.keys.iter().map(|k| k.name.as_str()));
+        let known =
+            world.keys.get(key).ok_or_else(|| usage(anyhow::anyhow!("{} has no key '{key}'{}", world.name, near())))?;
+        config.insert(key.into(), known.parse(text).map_err(usage)?);
+    }
+    // A panic in the world is a violation that the report names: its message need not be printed twice.
+    std::panic::set_hook(Box::new(|_| {}));
+    let report = world.check(&config).map_err(failed)?;
+    let _ = std::panic::take_hook();
+    if args.json {
+        print(&format!("{:#}\n", json!(report)))?;
+    } else {
+        let mut text = String::new();
+        for check in &report.checks {
+            let word = if check.violations.is_empty() { "ok" } else { "BROKEN" };
+            text += &format!("{word:7} {:10} {}\n", check.name, check.promise);
+            for violation in &check.violations {
+                text += &format!("        {violation}\n");
+            }
+        }
+        print(&text)?;
+    }
+    if report.passed() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    Err(failed(anyhow::anyhow!("{} breaks the contract: {}", report.world, report.broken().join(", "))))
 }

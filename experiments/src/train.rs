@@ -247,21 +247,7 @@ impl<'a> Trainer<'a> {
     ) -> Self {
         let from_step = state.step;
         let (log, started) = (Scalars::default(), Instant::now());
-        Self {
-            experiment,
-            dir,
-            learner,
-            envs,
-            metrics,
-            events,
-            state,
-            log,
-            before,
-            started,
-            from_step,
-            progress,
-            stop,
-        }
+        Self { experiment, dir, learner, envs, metrics, events, state, log, before, started, from_step, progress, stop }
     }
 
     /// The run folder.
@@ -353,7 +339,10 @@ impl<'a> Trainer<'a> {
             self.write_row()?;
             self.state.next_log = next(step, run.log_every);
         }
-        if run.eval_every > 0 && step > 0 && (step >= self.state.next_eval || (last && self.state.eval.as_ref().is_none_or(|e| e.0 != step))) {
+        if run.eval_every > 0
+            && step > 0
+            && (step >= self.state.next_eval || (last && self.state.eval.as_ref().is_none_or(|e| e.0 != step)))
+        {
             self.evaluate()?;
             self.state.next_eval = next(step, run.eval_every);
         }

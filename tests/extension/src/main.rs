@@ -1,0 +1,10 @@
+//! The whole command line for a world and an algorithm of one's own.
+mod bandit;
+mod hill_climbing;
+
+fn main() -> std::process::ExitCode {
+    let mut registry = rlx_experiments::registry();
+    registry.world("bandit", "one arm of ten pays", bandit::Bandit::new);
+    registry.algorithm::<hill_climbing::HillClimbing>();
+    rlx_experiments::main_with(registry)
+}
