@@ -8,6 +8,7 @@ mod env;
 mod error;
 mod learn;
 mod registry;
+pub mod replay;
 mod rng;
 mod sampling;
 mod scalars;
