@@ -1,1 +1,0 @@
-//! Red-10, a four-player card game with hidden teams.
