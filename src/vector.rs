@@ -166,7 +166,7 @@ impl<E: Env> VecEnv<E> {
         }
     }
 
-    /// Worlds per task: batches of more are spread over the rayon pool. Small for worlds with costly steps. Default 64.
+    /// Worlds per task, at least: batches of more are spread over the rayon pool. Small for worlds with costly steps. Default 64.
     pub fn grain(mut self, worlds: usize) -> Self {
         self.grain = worlds.max(1);
         self
@@ -206,7 +206,8 @@ impl<E: Env> VecEnv<E> {
             reward: out.reward,
             status: out.status,
         };
-        let grain = self.grain;
+        // Four stripes a thread balance the load; more of them only cost.
+        let grain = self.grain.max(all.slots.len().div_ceil(4 * rayon::current_num_threads()));
         if all.slots.len() <= grain || rayon::current_num_threads() == 1 {
             return work(all, spec, episodes);
         }

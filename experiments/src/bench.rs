@@ -32,8 +32,8 @@ pub struct Rate {
 /// Groups of benchmarks.
 pub const GROUPS: [&str; 4] = ["matmul", "envs", "ppo-10x64", "ppo-4x256"];
 
-/// Worlds in the batch of the benchmark of worlds.
-const WORLDS: usize = 1024;
+/// Worlds a thread in the benchmark of worlds: with their actions they fit the inner caches.
+const WORLDS: usize = 256;
 
 fn rate(
     name: String,
@@ -83,7 +83,11 @@ pub fn run(registry: &Registry, names: &[String], repeats: usize, mut each: impl
         if wanted("envs") || names.contains(&world.name) {
             for threads in if cores > 1 { vec![1, cores] } else { vec![1] } {
                 let name = format!("{} steps", world.name);
-                let mut envs = world.vector(&world.keys.defaults(), WORLDS * threads, 0)?;
+                let mut envs = world.vector(
+                    &world.keys.defaults(),
+                    if threads == 1 { WORLDS } else { 4 * WORLDS * threads },
+                    0,
+                )?;
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
                 add(rate(name, "steps/s", threads, repeats, || pool.install(|| steps_per_second(&mut *envs)))?);
             }
@@ -138,7 +142,7 @@ fn steps_per_second(envs: &mut dyn Vector) -> Result<f64> {
     // Where nothing restricts the actions they are drawn before the clock starts.
     let free = spec.candidates.is_none() && slab.frame(0).mask.iter().all(|m| *m);
     let mut actions: Vec<ActionBuffer> =
-        (0..if free { 64 } else { 1 }).map(|_| ActionBuffer::new(&spec.act, rows)).collect();
+        (0..if free { 16 } else { 1 }).map(|_| ActionBuffer::new(&spec.act, rows)).collect();
     for a in &mut actions {
         rlx::random_actions(&spec, slab.frame(0).with_candidates(envs.candidates()), &mut rng, a);
     }

@@ -40,7 +40,7 @@ enum Command {
     #[command(
         after_help = "Examples:\n  rlx train --env cartpole --algo ppo\n  rlx train --env pendulum --algo ppo --seed 3 --set learning_rate=3e-4\n  rlx train --resume cartpole-ppo-first-s0 --steps 500_000"
     )]
-    Train(Train),
+    Train(Box<Train>),
     /// Evaluate a run's policy on held-out episodes: an estimate and its 95 % interval.
     Eval(Eval),
     /// List what there is: envs, algos, presets; with a name all its keys, and `run` for the keys of every run.
@@ -214,7 +214,7 @@ fn print(text: &str) -> std::result::Result<(), (anyhow::Error, u8)> {
 
 fn run(registry: &Registry, cli: Cli) -> Ended {
     match cli.command {
-        Command::Train(args) => run_train(registry, &cli.runs, args),
+        Command::Train(args) => run_train(registry, &cli.runs, *args),
         Command::Eval(args) => run_eval(registry, &cli.runs, &args),
         Command::List(args) => {
             let text = if args.json {

@@ -64,10 +64,10 @@ pub(super) fn spec<E: Env>(make: Make<'_, E>, found: &mut Vec<String>) -> Result
     if !spec.fields.is_empty() && covered.iter().any(|c| *c != 1) {
         found.push("the fields do not cover each scalar of the row once".into());
     }
-    if let Some(goal) = &spec.goal {
-        if goal.achieved.len() != goal.desired.len() || goal.achieved.end > width || goal.desired.end > width {
-            found.push(format!("goals at {:?} and {:?} of a row of {width}", goal.achieved, goal.desired));
-        }
+    if let Some(goal) = &spec.goal
+        && (goal.achieved.len() != goal.desired.len() || goal.achieved.end > width || goal.desired.end > width)
+    {
+        found.push(format!("goals at {:?} and {:?} of a row of {width}", goal.achieved, goal.desired));
     }
     Ok(())
 }
