@@ -143,7 +143,9 @@ impl Ledger {
             file.set_len(end).map_err(|e| Error::io("cutting", path, e))?;
         }
         if found.open {
-            file.seek(SeekFrom::Start(end)).and_then(|_| file.write_all(b"\n")).map_err(|e| Error::io("writing", path, e))?;
+            file.seek(SeekFrom::Start(end))
+                .and_then(|_| file.write_all(b"\n"))
+                .map_err(|e| Error::io("writing", path, e))?;
             end += 1;
         }
         file.sync_all().map_err(|e| Error::io("syncing", path, e))?;
@@ -154,7 +156,7 @@ impl Ledger {
             file,
             end,
             torn: false,
-            written: found.records.len(),
+            written: 0,
             records: Vec::with_capacity(found.records.len()),
             index: HashMap::new(),
         };
@@ -255,7 +257,13 @@ impl Serialize for Float {
         if self.0.is_finite() || !to.is_human_readable() {
             return to.serialize_f64(self.0);
         }
-        to.serialize_str(if self.0.is_nan() { "nan" } else if self.0 > 0.0 { "inf" } else { "-inf" })
+        to.serialize_str(if self.0.is_nan() {
+            "nan"
+        } else if self.0 > 0.0 {
+            "inf"
+        } else {
+            "-inf"
+        })
     }
 }
 
@@ -303,5 +311,34 @@ pub(super) mod floats {
     pub fn deserialize<'de, D: serde::Deserializer<'de>>(from: D) -> Result<BTreeMap<String, f64>, D::Error> {
         let map = BTreeMap::<String, Float>::deserialize(from)?;
         Ok(map.into_iter().map(|(k, v)| (k, v.0)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_failing_disk_refused_is_written_once_it_takes_it() {
+        let path = std::env::temp_dir().join(format!("rlx-ledger-{}-later.jsonl", std::process::id()));
+        let _ = fs::remove_file(&path);
+        let record = |seed| Record {
+            key: Key { objective: "o".into(), version: "v".into(), config: vec![1, 2], fidelity: 0, seed },
+            measure: Measure { loss: seed as f64, ..Measure::default() },
+        };
+        let mut ledger = Ledger::open(&path).unwrap();
+        ledger.put(record(0)).unwrap();
+        // A handle that can not write fails as a disk would; half a line is what a disk that fills up leaves.
+        let good = std::mem::replace(&mut ledger.file, File::open(&path).unwrap());
+        assert!(ledger.put(record(1)).is_err() && ledger.put(record(2)).is_err());
+        assert!(ledger.get(&record(1).key).is_err(), "it is not on the disk");
+        assert!(ledger.get(&record(0).key).unwrap().is_some());
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(&line(&record(1))[..30]).unwrap();
+        assert_eq!(Ledger::read(&path).unwrap(), [record(0)]);
+        ledger.file = good;
+        assert_eq!(ledger.get(&record(2).key).unwrap(), Some(&record(2).measure));
+        assert_eq!(Ledger::read(&path).unwrap(), [record(0), record(1), record(2)]);
+        assert_eq!(fs::read(&path).unwrap().len() as u64, ledger.end);
+        fs::remove_file(&path).unwrap();
     }
 }
