@@ -223,3 +223,105 @@ impl Slab {
         &self.status
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Space;
+
+    /// 2 worlds of 3 rows and 4 players, rows of 5 scalars, 2 + 3 choices.
+    fn slab(ticks: usize) -> Slab {
+        let mut spec = Spec::solo("x", Space::uniform(5, 0.0, 1.0), Space::MultiDiscrete(vec![2, 3]));
+        (spec.rows, spec.players) = (3, 4);
+        Slab::new(&spec, 2, ticks, |n| Column::F32(vec![0.0; n]))
+    }
+
+    /// Numbers every cell of a tick by field, tick and place.
+    fn fill(slab: &mut Slab, t: usize, mark: usize) {
+        let f = slab.frame_mut(t);
+        let (ColumnMut::F32(obs), ColumnMut::F32(last)) = (f.obs, f.last) else { panic!() };
+        let number = |field: usize, i: usize| (mark * 1000 + field * 100 + i) as f32;
+        obs.iter_mut().enumerate().for_each(|(i, x)| *x = number(0, i));
+        last.iter_mut().enumerate().for_each(|(i, x)| *x = number(1, i));
+        f.reward.iter_mut().enumerate().for_each(|(i, x)| *x = number(2, i));
+        f.seat.iter_mut().enumerate().for_each(|(i, x)| *x = (mark * 10 + i) as u8);
+        f.mask.iter_mut().enumerate().for_each(|(i, x)| *x = (i + mark) % 3 > 0);
+        let kinds = [Status::Running, Status::Terminated, Status::Truncated];
+        f.status.iter_mut().enumerate().for_each(|(i, x)| *x = kinds[(i + mark) % 3]);
+    }
+
+    #[test]
+    fn ticks_lie_one_after_another_and_never_overlap() {
+        let mut all = slab(4);
+        assert_eq!(all.ticks(), 4);
+        (0..4).for_each(|t| fill(&mut all, t, t + 1));
+        let mut one = slab(1);
+        for t in 0..4 {
+            fill(&mut one, 0, t + 1);
+            let (f, expected) = (all.frame(t), one.frame(0));
+            assert_eq!((f.obs, f.last), (expected.obs, expected.last));
+            assert_eq!((f.mask, f.seat), (expected.mask, expected.seat));
+            assert_eq!((f.reward, f.status), (expected.reward, expected.status));
+            assert_eq!((f.obs.len(), f.mask.len(), f.seat.len()), (2 * 3 * 5, 2 * 3 * 5, 2 * 3));
+            assert_eq!((f.reward.len(), f.status.len()), (2 * 4, 2));
+            assert_eq!(all.all_obs().slice(t * 30..(t + 1) * 30), f.obs);
+            assert_eq!(all.all_last().slice(t * 30..(t + 1) * 30), f.last);
+            assert_eq!(
+                (&all.all_masks()[t * 30..(t + 1) * 30], &all.all_seats()[t * 6..(t + 1) * 6]),
+                (f.mask, f.seat)
+            );
+            assert_eq!(
+                (&all.all_rewards()[t * 8..(t + 1) * 8], &all.all_status()[t * 2..(t + 1) * 2]),
+                (f.reward, f.status)
+            );
+        }
+    }
+
+    #[test]
+    fn carry_copies_the_last_tick_to_the_first_and_touches_no_other() {
+        let mut all = slab(3);
+        (0..3).for_each(|t| fill(&mut all, t, t + 1));
+        all.carry();
+        let mut expected = slab(3);
+        for (t, mark) in [(0, 3), (1, 2), (2, 3)] {
+            fill(&mut expected, t, mark);
+        }
+        assert_eq!(format!("{all:?}"), format!("{expected:?}"));
+        let mut single = slab(1);
+        fill(&mut single, 0, 7);
+        let before = format!("{single:?}");
+        single.carry();
+        assert_eq!(format!("{single:?}"), before);
+    }
+
+    #[test]
+    fn a_tick_is_saved_and_only_taken_by_a_slab_of_its_shape() {
+        let mut all = slab(2);
+        fill(&mut all, 1, 5);
+        let mut bytes = Vec::new();
+        all.save_tick(1, &mut bytes);
+        let mut other = slab(3);
+        let mut rest = &bytes[..];
+        other.load_tick(2, &mut rest).unwrap();
+        assert!(rest.is_empty());
+        let (a, b) = (all.frame(1), other.frame(2));
+        assert_eq!((a.obs, a.mask, a.seat), (b.obs, b.mask, b.seat));
+        for cut in 0..bytes.len() {
+            assert!(other.load_tick(0, &mut &bytes[..cut]).is_err());
+        }
+        let spec = Spec::solo("x", Space::uniform(5, 0.0, 1.0), Space::MultiDiscrete(vec![2, 3]));
+        assert!(Slab::new(&spec, 2, 1, |n| Column::F32(vec![0.0; n])).load_tick(0, &mut &bytes[..]).is_err());
+        let mut same = spec;
+        (same.rows, same.players) = (3, 4);
+        assert!(Slab::new(&same, 2, 1, |n| Column::U8(vec![0; n])).load_tick(0, &mut &bytes[..]).is_err());
+    }
+
+    #[test]
+    fn ragged_rows_belong_to_whom_their_offsets_say() {
+        let rows = [0.0, 0.5, 1.0, 1.5, 2.0, 2.5];
+        let ragged = Ragged { rows: ColumnRef::F32(&rows), width: 2, offsets: &[0, 1, 1, 3] };
+        assert_eq!((0..3).map(|i| ragged.count(i)).collect::<Vec<_>>(), [1, 0, 2]);
+        assert_eq!((ragged.range(2), ragged.of(0)), (1..3, ColumnRef::F32(&rows[..2])));
+        assert_eq!((ragged.of(1).len(), ragged.of(2)), (0, ColumnRef::F32(&rows[2..])));
+    }
+}

@@ -312,3 +312,6 @@ impl Store {
         fs::remove_dir_all(&away).map_err(|e| Error::io("removing", &away, e))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -441,3 +441,6 @@ impl Spec {
         self
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -457,3 +457,6 @@ impl<E: Env> VecEnv<E> {
         slab.frame(t).with_candidates(self.candidates())
     }
 }
+
+#[cfg(test)]
+mod tests;
