@@ -82,19 +82,21 @@ impl Params {
         let mut parts = Vec::with_capacity(2 * self.leaves.len());
         let mut end = 0;
         let zeros = |n: usize| Tensor::zeros([n as i64], (Kind::Float, self.flat.device()));
-        for (piece, leaf) in self.layout.pieces().iter().zip(&mut self.leaves) {
+        for (piece, leaf) in self.layout.pieces().iter().zip(&self.leaves) {
             if piece.range.start > end {
                 parts.push(zeros(piece.range.start - end));
             }
             let grad = leaf.grad();
             parts.push(if grad.defined() { grad.reshape([-1]) } else { zeros(piece.range.len()) });
             end = piece.range.end;
-            leaf.zero_grad();
         }
         if self.layout.len() > end {
             parts.push(zeros(self.layout.len() - end));
         }
-        Tensor::cat(&parts, 0)
+        let flat = Tensor::cat(&parts, 0);
+        // Only now: the parts are views of the gradients.
+        self.leaves.iter_mut().for_each(Tensor::zero_grad);
+        flat
     }
 
     /// Moves every parameter the fraction `tau` towards `other`'s: target averaging.
