@@ -245,7 +245,7 @@ mod tests {
         last.iter_mut().enumerate().for_each(|(i, x)| *x = number(1, i));
         f.reward.iter_mut().enumerate().for_each(|(i, x)| *x = number(2, i));
         f.seat.iter_mut().enumerate().for_each(|(i, x)| *x = (mark * 10 + i) as u8);
-        f.mask.iter_mut().enumerate().for_each(|(i, x)| *x = (i + mark) % 3 > 0);
+        f.mask.iter_mut().enumerate().for_each(|(i, x)| *x = !(i + mark).is_multiple_of(3));
         let kinds = [Status::Running, Status::Terminated, Status::Truncated];
         f.status.iter_mut().enumerate().for_each(|(i, x)| *x = kinds[(i + mark) % 3]);
     }

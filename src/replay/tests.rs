@@ -1,6 +1,6 @@
 //! Against a naive list of transitions, over random episodes, rings that wrap, and every strategy.
 use super::*;
-use crate::{Goal, Judged, checkpoint::Store};
+use crate::{Goal, Judged, Space, checkpoint::Store};
 use std::sync::Arc;
 
 const N: usize = 3;
@@ -15,8 +15,6 @@ fn spec(deadly: bool) -> Spec {
     spec.goal = Some(Goal { achieved: 0..1, desired: 1..2, judge: Arc::new(judge) });
     spec
 }
-
-use crate::Space;
 
 #[derive(Clone, Debug)]
 struct Step {
@@ -190,9 +188,9 @@ fn every_sample_is_what_the_definition_says() {
     }
 }
 
-/// Chi-square over the choices of (world, tick), and of the goal's tick given the transition.
+/// Chi-square over the choices of (world, tick).
 #[test]
-fn transitions_and_goals_are_drawn_uniformly() {
+fn transitions_are_drawn_uniformly() {
     let plan = Plan {
         capacity: 16 * N,
         n_step: 1,
@@ -271,4 +269,117 @@ fn what_can_not_be_replayed_is_refused() {
     let mut batch = empty.batch(2);
     assert!(empty.sample(&mut Rng::stream(0, 0), &mut batch).is_err());
     assert!(empty.push(slab.frame(0), Actions::Continuous(&[0.0; N]), slab.frame(1)).is_err());
+}
+
+/// Chi-square over the goal's tick for each transition, and the share that is relabelled: k of k + 1.
+#[test]
+fn goals_are_drawn_uniformly_from_what_their_strategy_allows() {
+    // One world whose achieved goal is its tick, so that a goal tells when it was achieved; 24 ticks in a ring of 16, episodes end
+    // at 11 (by time), 18 (by death), and the last one goes on. Ticks 8 to 23 are kept.
+    const ENDS: [(u64, Status); 2] = [(11, Status::Truncated), (18, Status::Terminated)];
+    for (strategy, k) in
+        [(Strategy::Future, 4.0), (Strategy::Final, 4.0), (Strategy::Episode, 4.0), (Strategy::Future, 1.0)]
+    {
+        let plan = Plan { capacity: 16, n_step: 1, gamma: 0.9, hindsight: Some(Hindsight { strategy, k }) };
+        let mut slab = Slab::new(&spec(false), 1, 2, |n| Column::F32(vec![0.0; n]));
+        let mut replay = Replay::new(plan, &spec(false), 1, &slab).unwrap();
+        for t in 0..24u64 {
+            let rows = [[t as f32, -1.0, t as f32], [t as f32 + 1.0, -1.0, 0.0]];
+            for (i, row) in rows.iter().enumerate() {
+                assert!(slab.frame_mut(i).obs.copy_from(ColumnRef::F32(row)));
+            }
+            let after = slab.frame_mut(1);
+            let mut last = after.last;
+            assert!(last.copy_from(ColumnRef::F32(&rows[1])));
+            after.status[0] = ENDS.iter().find(|e| e.0 == t).map_or(Status::Running, |e| e.1);
+            replay.push(slab.frame(0), Actions::Discrete(&[0]), slab.frame(1)).unwrap();
+        }
+        let (mut batch, mut rng) = (replay.batch(32), Rng::stream(11, 0));
+        let (mut counts, mut drawn, mut relabelled) = (vec![[0.0f64; 25]; 24], vec![0.0; 24], 0.0f64);
+        const DRAWS: usize = 6000;
+        for _ in 0..DRAWS {
+            replay.sample(&mut rng, &mut batch).unwrap();
+            let Column::F32(obs) = &batch.obs else { panic!() };
+            for row in obs.chunks(3).filter(|row| row[1] >= 0.0) {
+                counts[row[2] as usize][row[1] as usize] += 1.0;
+                drawn[row[2] as usize] += 1.0;
+                relabelled += 1.0;
+            }
+        }
+        // The deviation of the share is below 0.0012: six of them.
+        let share = relabelled / (DRAWS * 32) as f64;
+        assert!((share - k / (k + 1.0)).abs() < 0.007, "{strategy:?}: {share} relabelled");
+        for t in 8..24u64 {
+            let end = ENDS.iter().map(|e| e.0).find(|e| *e >= t).unwrap_or(23);
+            let start = ENDS.iter().map(|e| e.0 + 1).filter(|s| *s <= t).max().unwrap_or(8);
+            let allowed = match strategy {
+                Strategy::Future => t..=end,
+                Strategy::Final => end..=end,
+                Strategy::Episode => start..=end,
+            };
+            // A transition achieves what it leads to.
+            let (t, n) = (t as usize, allowed.clone().count() as f64);
+            let of = |tick: u64| counts[t][tick as usize + 1];
+            assert_eq!(allowed.clone().map(of).sum::<f64>(), drawn[t], "{strategy:?}, tick {t}: no other goal");
+            let expected = drawn[t] / n;
+            let chi: f64 = allowed.map(|tick| (of(tick) - expected).powi(2) / expected).sum();
+            // Beyond the 1 - 1e-6 quantile for up to 6 degrees of freedom, 38.3.
+            assert!(chi < 38.3, "{strategy:?}, tick {t}: chi-square {chi} over {n} goals");
+        }
+    }
+}
+
+/// Bytes and vectors: image-like observations and continuous actions go through as they are, a time-out bootstraps from its
+/// final view and a death from nothing.
+#[test]
+fn bytes_and_vectors_are_kept_as_they_are() {
+    let spec = Spec::solo("pixels", Space::uniform(4, 0.0, 255.0), Space::uniform(2, -1.0, 1.0));
+    let mut slab = Slab::new(&spec, 2, 2, |n| Column::U8(vec![0; n]));
+    let plan = Plan { capacity: 20, n_step: 2, gamma: 0.5, hindsight: None };
+    let mut replay = Replay::new(plan, &spec, 2, &slab).unwrap();
+    // World 0 dies at every third tick, world 1 runs out of time there.
+    for t in 0..31u8 {
+        let rows = |mark: u8| (0..8).map(|i| mark.wrapping_mul(8).wrapping_add(i)).collect::<Vec<u8>>();
+        assert!(slab.frame_mut(0).obs.copy_from(ColumnRef::U8(&rows(t))));
+        let after = slab.frame_mut(1);
+        let (mut obs, mut last) = (after.obs, after.last);
+        assert!(obs.copy_from(ColumnRef::U8(&rows(t + 1))) && last.copy_from(ColumnRef::U8(&rows(t + 100))));
+        after.reward.copy_from_slice(&[f32::from(t), -f32::from(t)]);
+        after.status.fill(Status::Running);
+        if t % 3 == 2 {
+            after.status.copy_from_slice(&[Status::Terminated, Status::Truncated]);
+        }
+        let act = [f32::from(t), 0.1, f32::from(t), 0.2];
+        replay.push(slab.frame(0), Actions::Continuous(&act), slab.frame(1)).unwrap();
+    }
+    let (mut batch, mut rng, mut seen) = (replay.batch(64), Rng::stream(0, 3), std::collections::BTreeSet::new());
+    for _ in 0..20 {
+        replay.sample(&mut rng, &mut batch).unwrap();
+        let (Column::U8(obs), Column::U8(next), ActionBuffer::Continuous(act)) = (&batch.obs, &batch.next, &batch.act)
+        else {
+            panic!()
+        };
+        for i in 0..64 {
+            let (t, world) = (act[2 * i] as u8, usize::from(act[2 * i + 1] == 0.2));
+            let row = |mark: u8| (0..4).map(|j| mark.wrapping_mul(8) + 4 * world as u8 + j).collect::<Vec<u8>>();
+            assert_eq!(obs[4 * i..4 * i + 4], row(t));
+            let sign = [1.0, -1.0][world];
+            // Two steps, unless the first ends the episode or is the newest.
+            let two = t % 3 != 2 && t < 30;
+            let reward = f32::from(t) + if two { 0.5 * f32::from(t + 1) } else { 0.0 };
+            assert_eq!(batch.reward[i], sign * reward, "tick {t}");
+            let led = t + u8::from(two);
+            let ends = led % 3 == 2;
+            assert_eq!(next[4 * i..4 * i + 4], row(if ends { led + 100 } else { led + 1 }), "tick {t}");
+            let discount = if two { 0.25 } else { 0.5 };
+            assert_eq!(batch.discount[i], if ends && world == 0 { 0.0 } else { discount }, "tick {t}");
+            seen.insert((t, world));
+        }
+    }
+    // 20 transitions of 2 worlds are 10 ticks, rounded up to 16 chunks of one.
+    assert_eq!((replay.len(), seen.len(), seen.first().unwrap().0), (32, 32, 15));
+    let mut wrong = Batch { obs: Column::F32(vec![0.0; 256]), ..batch.clone() };
+    assert!(replay.sample(&mut rng, &mut wrong).is_err(), "a batch of floats");
+    wrong = Batch { act: ActionBuffer::Discrete(vec![0; 128]), ..batch };
+    assert!(replay.sample(&mut rng, &mut wrong).is_err(), "a batch of ids");
 }
