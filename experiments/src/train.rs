@@ -83,8 +83,8 @@ pub struct Summary {
     pub rlx: &'static str,
     /// Revision of its source.
     pub revision: &'static str,
-    /// Version of libtorch.
-    pub libtorch: String,
+    /// Version of libtorch it was built with.
+    pub libtorch: &'static str,
     /// Threads.
     pub threads: usize,
 }
@@ -462,15 +462,10 @@ impl<'a> Trainer<'a> {
             best: self.state.best,
             rlx: env!("CARGO_PKG_VERSION"),
             revision: env!("RLX_REVISION"),
-            libtorch: libtorch_version(),
+            libtorch: env!("RLX_LIBTORCH"),
             threads: self.experiment.run.threads,
         }
     }
-}
-
-/// The version that tch was built for; the build checked that the library is of it.
-fn libtorch_version() -> String {
-    "2.11.0".into()
 }
 
 /// The first multiple of `every` after `step`.
