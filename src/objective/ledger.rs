@@ -328,12 +328,12 @@ mod tests {
         };
         let mut ledger = Ledger::open(&path).unwrap();
         ledger.put(record(0)).unwrap();
-        // A handle that can not write fails as a disk would; half a line is what a disk that fills up leaves.
+        // A handle that can not write fails as a disk would; half a line, a long one, is what a disk that fills up leaves.
         let good = std::mem::replace(&mut ledger.file, File::open(&path).unwrap());
         assert!(ledger.put(record(1)).is_err() && ledger.put(record(2)).is_err());
         assert!(ledger.get(&record(1).key).is_err(), "it is not on the disk");
         assert!(ledger.get(&record(0).key).unwrap().is_some());
-        OpenOptions::new().append(true).open(&path).unwrap().write_all(&line(&record(1))[..30]).unwrap();
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(&[HEAD, &[b'x'; 999]].concat()).unwrap();
         assert_eq!(Ledger::read(&path).unwrap(), [record(0)]);
         ledger.file = good;
         assert_eq!(ledger.get(&record(2).key).unwrap(), Some(&record(2).measure));

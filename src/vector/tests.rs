@@ -20,11 +20,14 @@ impl Race {
     fn show(&self, noise: f32, view: View<'_, f32>) {
         for row in 0..2 {
             view.obs[row * 3..row * 3 + 3].copy_from_slice(&[self.at[row], self.post, noise]);
-            view.seat[row] = row as u8;
             if !self.ragged {
-                view.mask[row * 3 + 2] = self.at[row] > 1.0;
+                // One choice is shut at the start, another towards the end.
+                let shut = if self.at[row] <= 1.0 { 2 } else { 1 };
+                view.mask[row * 3 + shut] = false;
             }
         }
+        // Row 0 relies on the seat it is lent, as the masks do on their flags.
+        view.seat[1] = 1;
     }
 }
 
