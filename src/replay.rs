@@ -74,6 +74,7 @@ pub struct Batch {
 
 #[derive(Serialize, Deserialize)]
 struct Head {
+    world: String,
     n: u64,
     ticks: u64,
     width: u64,
@@ -151,7 +152,7 @@ impl Replay {
             act: ActionBuffer::new(&spec.act, ticks * n),
             reward: vec![0.0; ticks * n],
             status: vec![Status::Running; ticks * n],
-            goal: Vec::new(),
+            goal: Vec::with_capacity(spec.goal.as_ref().map_or(0, |g| g.desired.len())),
             spec: spec.clone(),
         })
     }
@@ -350,7 +351,8 @@ impl Checkpoint for Replay {
             }
         }
         let (width, act) = (self.spec.obs.width() as u64, self.spec.act.width() as u64);
-        let head = Head { n: self.n as u64, ticks: self.ticks as u64, width, act, pushed: self.pushed };
+        let world = self.spec.name.clone();
+        let head = Head { world, n: self.n as u64, ticks: self.ticks as u64, width, act, pushed: self.pushed };
         let mut bytes = Vec::new();
         snapshot::put(&mut bytes, &head);
         to.put("replay.bin", &bytes)
@@ -363,6 +365,9 @@ impl Checkpoint for Replay {
         let found = (head.n, head.ticks, head.width, head.act);
         if found != own {
             return Err(Error::mismatch("replay (worlds, ticks, widths)", format!("{own:?}"), format!("{found:?}")));
+        }
+        if head.world != self.spec.name {
+            return Err(Error::mismatch("replay's world", &self.spec.name, head.world));
         }
         self.pushed = head.pushed;
         for (name, start, end, _) in self.chunks() {

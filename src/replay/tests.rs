@@ -251,6 +251,24 @@ fn checkpoints_are_exact_and_share_their_full_chunks() {
     assert!(links > 10, "{links} files are shared");
     let mut other = Replay::new(Plan { capacity: 128 * N, ..plan }, &spec(false), N, &slab).unwrap();
     assert!(other.load(&store.open("step", whole.pushed).unwrap()).is_err(), "of another size");
+    let elsewhere = Spec { name: "elsewhere".into(), ..spec(false) };
+    let mut other = Replay::new(plan, &elsewhere, N, &slab).unwrap();
+    let error = other.load(&store.open("step", whole.pushed).unwrap()).unwrap_err().to_string();
+    assert!(error.contains("expected elsewhere, found goals"), "{error}");
+    // A chunk that is sound as a file and belongs to other ticks: as good as damaged.
+    let swapped = Store::new(dir.join("swapped"));
+    let from = store.open("step", whole.pushed).unwrap();
+    let names: Vec<&str> = from.names().filter(|n| *n != "replay.bin").collect();
+    let swap = |to: &mut SaveDir| {
+        to.put("replay.bin", &from.get("replay.bin")?)?;
+        to.put(names[0], &from.get(names[1])?)?;
+        names[1..].iter().try_for_each(|n| to.put(n, &from.get(n)?))
+    };
+    swapped.save("step", 1, 1, swap).unwrap();
+    assert!(make().load(&swapped.open("step", 1).unwrap()).is_err());
+    let missing = |to: &mut SaveDir| to.put("replay.bin", &from.get("replay.bin")?);
+    swapped.save("step", 2, 1, missing).unwrap();
+    assert!(make().load(&swapped.open("step", 2).unwrap()).is_err());
     std::fs::remove_dir_all(&dir).unwrap();
 }
 
