@@ -1,0 +1,14 @@
+//! Red-10 (hong shi) with hidden teams: four players, 13 cards each; the holders of the red tens are one team, and nobody is
+//! told who they are. Rules, legal moves, observations per seat, the world and bots. As in IDRL (arXiv 2210.12896).
+pub mod bots;
+pub mod cards;
+pub mod game;
+pub mod moves;
+pub mod rules;
+pub mod seat;
+
+pub use cards::Cards;
+pub use game::{Game, Ply, SEATS, describe};
+pub use moves::{Kind, Move, generate};
+pub use rules::Rules;
+pub use seat::{Player, Seat, Thought};
