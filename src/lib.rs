@@ -28,6 +28,7 @@ pub use rng::Rng;
 pub use sampling::random_actions;
 pub use scalars::{Name, Scalars, Sink};
 pub use space::{
-    ActionBuffer, Actions, ActionsMut, Column, ColumnMut, ColumnRef, Element, Field, Goal, Judge, Judged, Space, Spec,
+    ActionBuffer, Actions, ActionsMut, Column, ColumnMut, ColumnRef, Element, Encoding, Field, Goal, Judge, Judged,
+    Space, Spec,
 };
 pub use vector::{Episodes, VecEnv, Vector};

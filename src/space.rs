@@ -338,6 +338,18 @@ impl Space {
     }
 }
 
+/// How a field's scalars are meant, so that a learner can spread compact bytes into features without knowing the world.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Encoding {
+    /// Each scalar is a number.
+    #[default]
+    Number,
+    /// Each scalar is one of so many choices, from 0 on.
+    OneHot(u16),
+    /// Each byte is two counts from 0 to 4, the lower nibble first: a thermometer of four each.
+    Counts,
+}
+
 /// A named part of an observation, so that nobody reads magic offsets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Field {
@@ -347,12 +359,20 @@ pub struct Field {
     pub range: Range<usize>,
     /// Its unit (`m`, `rad/s`), empty where it has none.
     pub unit: String,
+    /// How its scalars are meant.
+    #[serde(default)]
+    pub encoding: Encoding,
 }
 
 impl Field {
     /// A field `name` of unit `unit` at `range`.
     pub fn new(name: &str, range: Range<usize>, unit: &str) -> Self {
-        Self { name: name.into(), range, unit: unit.into() }
+        Self { name: name.into(), range, unit: unit.into(), encoding: Encoding::Number }
+    }
+    /// With another meaning of its scalars.
+    pub fn encoded(mut self, encoding: Encoding) -> Self {
+        self.encoding = encoding;
+        self
     }
 }
 
@@ -409,6 +429,10 @@ pub struct Spec {
     pub candidates: Option<usize>,
     /// The named parts of an observation.
     pub fields: Vec<Field>,
+    /// The named parts of a candidate's feature row.
+    pub candidate_fields: Vec<Field>,
+    /// The named parts of the hidden state of a world that is an [`crate::Oracle`].
+    pub hidden_fields: Vec<Field>,
     /// Whether anything is left to chance. A world where nothing is says so, or the contract suite takes it for one that ignores
     /// its seed.
     pub chance: bool,
@@ -427,6 +451,8 @@ impl Spec {
             goal: None,
             candidates: None,
             fields: Vec::new(),
+            candidate_fields: Vec::new(),
+            hidden_fields: Vec::new(),
             chance: true,
         }
     }

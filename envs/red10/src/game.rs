@@ -403,6 +403,11 @@ impl Game {
         Some(self.red_team() >> seat & 1)
     }
 
+    /// Room for a whole game, so that no step allocates after a load either.
+    pub(crate) fn reserve(&mut self) {
+        self.history.reserve(224 - self.history.len());
+    }
+
     /// Whether a state read from outside can be one of a game.
     pub(crate) fn is_sound(&self) -> bool {
         let deck = Cards::deck(self.rules.jokers);

@@ -6,9 +6,20 @@ pub mod game;
 pub mod moves;
 pub mod rules;
 pub mod seat;
+pub mod world;
 
 pub use cards::Cards;
 pub use game::{Game, Ply, SEATS, describe};
 pub use moves::{Kind, Move, generate};
 pub use rules::Rules;
 pub use seat::{Player, Seat, Thought};
+pub use world::{Config, Red10};
+
+/// Adds the world.
+pub fn register(registry: &mut rlx::Registry) {
+    registry.oracle_world(
+        "red10",
+        "four players, hidden teams: the holders of the red tens against the rest (IDRL, arXiv 2210.12896)",
+        Red10::new,
+    );
+}

@@ -1,0 +1,285 @@
+//! The game as a world: one acting row a tick, seen through the eyes of who is to play; legal moves as candidates.
+use crate::{Cards, Game, Kind, Move, Rules, SEATS, Seat, cards::RANKS};
+use rlx::{Encoding, Env, Error, Field, Oracle, Result, Rng, Scalars, Space, Spec, Status, View, snapshot};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::sync::LazyLock;
+
+/// The rules of a table, by name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Preset {
+    /// Those of IDRL (arXiv 2210.12896).
+    #[default]
+    Paper,
+    /// The common core of the folk rules.
+    Folk4,
+}
+
+impl Preset {
+    /// The rules.
+    pub fn rules(self) -> Rules {
+        match self {
+            Self::Paper => Rules::paper(),
+            Self::Folk4 => Rules::folk4(),
+        }
+    }
+    /// The name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Paper => "paper",
+            Self::Folk4 => "folk4",
+        }
+    }
+}
+
+/// Settings of the world.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The rules: paper (training and reproduction) or folk4 (people).
+    pub rules: Preset,
+}
+
+/// Moves of the past that an observation shows.
+const RECENT: usize = 20;
+/// Bytes of a candidate's row: its cards, its kind, the ranks of its chain.
+pub const CANDIDATE: usize = 10;
+const HIDDEN: usize = SEATS + 8 * SEATS;
+
+/// The parts of an observation: name, scalars, unit, encoding.
+const PARTS: &[(&str, usize, &str, Encoding)] = &[
+    ("hand", 8, "cards", Encoding::Counts),
+    ("unseen", 8, "cards", Encoding::Counts),
+    // Own, then the others in the order of play.
+    ("played", 8 * SEATS, "cards", Encoding::Counts),
+    ("top", 8, "cards", Encoding::Counts),
+    // The newest first.
+    ("recent", 8 * RECENT, "cards", Encoding::Counts),
+    // Of the others, in the order of play.
+    ("left", 3, "cards", Encoding::OneHot(15)),
+    // Red tens that were shown by each, and those of the own deal.
+    ("shown", SEATS, "red tens", Encoding::OneHot(3)),
+    ("own_red", 1, "red tens", Encoding::OneHot(3)),
+    // Who played the top, counted from the own seat; 4 for none.
+    ("top_seat", 1, "", Encoding::OneHot(5)),
+    ("top_kind", 1, "", Encoding::OneHot(16)),
+    ("passes", 1, "", Encoding::OneHot(4)),
+    ("seat", 1, "after the first leader", Encoding::OneHot(4)),
+    ("bombs", 1, "", Encoding::OneHot(6)),
+    ("stake", 1, "doublings", Encoding::OneHot(3)),
+    // Places at which the others went out, 0 for who has not.
+    ("out", SEATS, "place", Encoding::OneHot(5)),
+    ("asked", 1, "", Encoding::OneHot(2)),
+    // jokers, kickers, bomb of three, power of the red ten, reveal phase, places.
+    ("rules", 6, "", Encoding::OneHot(2)),
+    // P(teammate) of the others from the counts alone.
+    ("prior", 3, "1/255", Encoding::Number),
+];
+
+/// The named parts of a row.
+fn fields() -> (Vec<Field>, usize) {
+    let mut at = 0;
+    let fields = PARTS.iter().map(|&(name, size, unit, encoding)| {
+        at += size;
+        Field::new(name, at - size..at, unit).encoded(encoding)
+    });
+    (fields.collect(), at)
+}
+
+static WIDTH: LazyLock<usize> = LazyLock::new(|| fields().1);
+
+/// Writes one part after the other.
+struct Pen<'a>(&'a mut [u8]);
+
+impl Pen<'_> {
+    #[inline(always)]
+    fn bytes<const N: usize>(&mut self, bytes: [u8; N]) {
+        let (head, rest) = std::mem::take(&mut self.0).split_at_mut(N);
+        head.copy_from_slice(&bytes);
+        self.0 = rest;
+    }
+    #[inline(always)]
+    fn cards(&mut self, cards: Cards) {
+        self.bytes(cards.0.to_le_bytes());
+    }
+}
+
+/// Writes what a seat sees: [`PARTS`], in their order. Everything comes through [`Seat`], which knows nothing hidden.
+pub fn observe(seat: Seat<'_>, obs: &mut [u8]) {
+    let me = seat.seat();
+    let other = |k: usize| (me + k) & 3;
+    let mut pen = Pen(obs);
+    pen.cards(seat.hand());
+    pen.cards(seat.unseen());
+    (0..SEATS).for_each(|k| pen.cards(seat.played(other(k))));
+    pen.cards(seat.top().cards);
+    let history = seat.history();
+    let mut newest = history.iter().rev();
+    for _ in 0..RECENT {
+        pen.cards(newest.next().map_or(Cards::NONE, |p| p.play.cards));
+    }
+    let left = |k| seat.left(other(k)) as u8;
+    pen.bytes([left(1), left(2), left(3)]);
+    pen.bytes(std::array::from_fn::<u8, SEATS, _>(|k| seat.shown(other(k))));
+    let relative = |s: usize| ((s + SEATS - me) & 3) as u8;
+    pen.bytes([
+        seat.dealt().red() as u8,
+        seat.top_seat().map_or(4, relative),
+        seat.top().kind as u8,
+        seat.passes(),
+        ((me + SEATS - seat.leader()) & 3) as u8,
+        seat.bombs().min(5),
+        seat.stake().trailing_zeros() as u8,
+    ]);
+    let mut out = [0; SEATS];
+    for (place, s) in seat.out().iter().enumerate() {
+        out[usize::from(relative(usize::from(*s)))] = place as u8 + 1;
+    }
+    pen.bytes(out);
+    let r = seat.rules();
+    let places = r.scoring == crate::rules::Scoring::Places;
+    pen.bytes(
+        [seat.asked(), r.jokers, r.kickers, r.bomb_of_three, r.red_ten_power, r.reveal_phase, places].map(u8::from),
+    );
+    let teammates = seat.teammates(&seat.prior());
+    pen.bytes([1, 2, 3].map(|k| (teammates[other(k)] * 255.0).round() as u8));
+}
+
+/// Appends a move's feature row.
+#[inline]
+pub fn describe_candidate(m: &Move, rows: &mut Vec<u8>) {
+    let mut row = [0; CANDIDATE];
+    row[..8].copy_from_slice(&m.cards.0.to_le_bytes());
+    row[8] = m.kind as u8;
+    row[9] = m.len;
+    rows.extend_from_slice(&row);
+}
+
+/// The world. Actions are indices into the legal moves, in the order of the candidates.
+#[derive(Clone, Debug)]
+pub struct Red10 {
+    preset: Preset,
+    game: Game,
+    legal: Vec<Move>,
+}
+
+impl Red10 {
+    /// A table with those rules.
+    pub fn new(config: &Config) -> Self {
+        let rules = config.rules.rules();
+        let game = Game::deal(&rules, &mut Rng::stream(0, 0));
+        let mut world = Self { preset: config.rules, game, legal: Vec::with_capacity(512) };
+        world.game.legal(&mut world.legal);
+        world
+    }
+    /// The game that is played.
+    pub fn game(&self) -> &Game {
+        &self.game
+    }
+    /// The legal moves, in the order of the actions.
+    pub fn legal(&self) -> &[Move] {
+        &self.legal
+    }
+    #[inline]
+    fn show(&mut self, view: View<'_, u8>) {
+        let turn = self.game.turn();
+        view.seat[0] = turn as u8;
+        observe(Seat::new(&self.game, turn), view.obs);
+        self.game.legal(&mut self.legal);
+    }
+}
+
+impl Env for Red10 {
+    type Obs = u8;
+    type Act = i64;
+
+    fn spec(&self) -> Spec {
+        let mut spec = Spec::solo("red10", Space::uniform(*WIDTH, 0.0, 255.0), Space::Discrete(0));
+        spec.players = SEATS;
+        spec.candidates = Some(CANDIDATE);
+        spec.fields = fields().0;
+        spec.candidate_fields = vec![
+            Field::new("cards", 0..8, "cards").encoded(Encoding::Counts),
+            Field::new("kind", 8..9, "").encoded(Encoding::OneHot(16)),
+            Field::new("len", 9..10, "ranks").encoded(Encoding::OneHot(RANKS as u16)),
+        ];
+        spec.hidden_fields = vec![
+            Field::new("team", 0..SEATS, "1 for the holders of the red tens"),
+            Field::new("hands", SEATS..HIDDEN, "cards").encoded(Encoding::Counts),
+        ];
+        spec
+    }
+
+    fn reset(&mut self, rng: &mut Rng, view: View<'_, u8>) {
+        self.game.redeal(rng);
+        self.show(view);
+    }
+
+    #[inline]
+    fn step(&mut self, act: &[i64], _: &mut Rng, view: View<'_, u8>, pay: &mut [f32]) -> Result<Status> {
+        let chosen = act.first().and_then(|&a| self.legal.get(usize::try_from(a).ok()?));
+        let &chosen = chosen.ok_or_else(|| {
+            Error::invalid(format!("action {act:?}: it must be one of the {} legal moves", self.legal.len()))
+        })?;
+        self.game.play(chosen);
+        if self.game.is_over() {
+            pay.copy_from_slice(&self.game.payoff());
+            let turn = self.game.turn();
+            view.seat[0] = turn as u8;
+            observe(Seat::new(&self.game, turn), view.obs);
+            self.legal.clear();
+            return Ok(Status::Terminated);
+        }
+        self.show(view);
+        Ok(Status::Running)
+    }
+
+    fn save(&self, out: &mut Vec<u8>) {
+        snapshot::put(out, &self.game);
+    }
+
+    fn load(&mut self, state: &[u8]) -> Result<()> {
+        let mut game: Game = snapshot::get(state)?;
+        if *game.rules() != self.preset.rules() {
+            return Err(Error::mismatch("saved game", format!("rules {}", self.preset.name()), "other rules"));
+        }
+        if !game.is_sound() {
+            return Err(Error::invalid("saved game: its cards are no deal"));
+        }
+        game.reserve();
+        self.game = game;
+        self.legal.clear();
+        if !self.game.is_over() {
+            self.game.legal(&mut self.legal);
+        }
+        Ok(())
+    }
+
+    fn metrics(&self, out: &mut Scalars) {
+        let red = self.game.red_team();
+        out.put("red_win", f64::from(u8::from(self.game.winner() == Some(1))));
+        out.put("alone", f64::from(u8::from(red.count_ones() == 1)));
+        out.put("passes", self.game.history().iter().filter(|p| p.play.kind == Kind::Pass).count() as f64);
+        out.put("bombs", f64::from(self.game.bombs()));
+    }
+
+    fn candidates(&self, rows: &mut Vec<u8>, counts: &mut Vec<u32>) {
+        self.legal.iter().for_each(|m| describe_candidate(m, rows));
+        counts.push(self.legal.len() as u32);
+    }
+}
+
+impl Oracle for Red10 {
+    fn hidden_width(&self) -> usize {
+        HIDDEN
+    }
+    fn reveal(&self, out: &mut [u8]) {
+        let red = self.game.red_team();
+        let (team, hands) = out.split_at_mut(SEATS);
+        team.iter_mut().enumerate().for_each(|(s, t)| *t = red >> s & 1);
+        for (s, hand) in hands.chunks_exact_mut(8).enumerate() {
+            hand.copy_from_slice(&self.game.hand(s).0.to_le_bytes());
+        }
+    }
+}
