@@ -9,6 +9,7 @@ pub mod layout;
 pub mod native;
 pub mod normal;
 pub mod sample;
+pub mod sparse;
 pub mod threads;
 pub mod upload;
 

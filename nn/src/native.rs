@@ -123,6 +123,16 @@ impl NativeMlp {
     }
 }
 
+impl NativeMlp {
+    /// The loss's derivative by the inputs, `[batch, inputs]`, into `dx`, after a [`NativeMlp::backward`] on `work`.
+    pub fn input_grads(&self, params: &[f32], work: &Workspace, dx: &mut [f32]) {
+        let (batch, inputs, outputs) = (work.batch, self.sizes[0], self.sizes[1]);
+        let dy = view(&work.grads[0][..batch * outputs], batch, outputs);
+        let weight = view(&params[self.weights[0].clone()], outputs, inputs);
+        general_mat_mul(1.0, &dy, &weight, 0.0, &mut view_mut(dx, batch, inputs));
+    }
+}
+
 impl Workspace {
     /// Grows to `batch` rows; never shrinks, so that alternating batch sizes do not allocate.
     fn fit(&mut self, sizes: &[usize], batch: usize) {
