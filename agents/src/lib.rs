@@ -1,13 +1,18 @@
 //! Learners: one file per algorithm, each owning its loop. They know worlds only through the core's contracts.
 mod actor_critic;
 pub mod advantage;
+pub mod dmc;
+pub mod idrl;
 pub mod ppo;
 pub mod schedule;
+pub mod selfplay;
 
+pub use dmc::Dmc;
+pub use idrl::Idrl;
 pub use ppo::Ppo;
 pub use schedule::Schedule;
 
 /// Adds every algorithm of this crate.
 pub fn register(registry: &mut rlx::Registry) {
-    registry.algorithm::<Ppo>();
+    registry.algorithm::<Ppo>().algorithm::<Dmc>().algorithm::<Idrl>();
 }

@@ -32,6 +32,7 @@ pub use cli::main_with;
 pub fn registry() -> rlx::Registry {
     let mut registry = rlx::Registry::new();
     rlx_classic::register(&mut registry);
+    rlx_red10::register(&mut registry);
     rlx_agents::register(&mut registry);
     presets::register(&mut registry);
     registry

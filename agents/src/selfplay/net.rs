@@ -26,7 +26,14 @@ pub struct Scratch {
 
 impl SparseMlp {
     /// Adds its parameters to `layout`: `sizes` are the widths from the first layer's outputs on.
-    pub fn new(layout: &mut Layout, name: &str, features: usize, context: usize, sizes: &[usize], last_gain: f32) -> Self {
+    pub fn new(
+        layout: &mut Layout,
+        name: &str,
+        features: usize,
+        context: usize,
+        sizes: &[usize],
+        last_gain: f32,
+    ) -> Self {
         let hidden = sizes[0];
         // About a hundred features are on at a time: each row's part of the sum's variance is small.
         let table = layout.add(format!("{name}.table"), &[features, hidden], Init::Normal { std: 0.1 });
@@ -55,7 +62,15 @@ impl SparseMlp {
     }
 
     /// Adds the gradients for the outputs' derivatives `dy` of the last forward pass on `s`.
-    pub fn backward(&self, params: &[f32], active: &Active, context: &[f32], dy: &[f32], s: &mut Scratch, grads: &mut [f32]) {
+    pub fn backward(
+        &self,
+        params: &[f32],
+        active: &Active,
+        context: &[f32],
+        dy: &[f32],
+        s: &mut Scratch,
+        grads: &mut [f32],
+    ) {
         let h = self.hidden;
         self.mlp.backward(params, &s.first, dy, &mut s.work, grads);
         s.grads.resize(s.first.len(), 0.0);
@@ -134,7 +149,8 @@ impl ValueNet {
         let mut sizes = vec![s.hidden; s.layers.max(1)];
         sizes.push(s.head);
         let state = SparseMlp::new(layout, &format!("{name}.state"), s.features, s.context, &sizes, 1.0);
-        let table = layout.add(format!("{name}.candidates"), &[s.candidate_features, s.head], Init::Normal { std: 0.2 });
+        let table =
+            layout.add(format!("{name}.candidates"), &[s.candidate_features, s.head], Init::Normal { std: 0.2 });
         let mut sizes = vec![s.head; s.head_layers.max(1)];
         sizes.push(1);
         let head = NativeMlp::new(layout, &format!("{name}.head"), &sizes, Activation::Relu, 0.1);
