@@ -203,7 +203,8 @@ pub(super) fn legal<E: Env>(make: Make<'_, E>, found: &mut Vec<String>) -> Resul
     stage.reset();
     for t in 0..TICKS {
         let (spec, now) = (&stage.spec, &stage.now);
-        if spec.candidates.is_some() {
+        // An episode that is over offers nothing.
+        if spec.candidates.is_some() && now.status == crate::Status::Running {
             if now.counts.len() != spec.rows || now.counts.contains(&0) {
                 found.push(format!("tick {t}: candidates {:?} for {} rows", now.counts, spec.rows));
                 return Ok(());
@@ -390,8 +391,13 @@ pub(super) fn refusals<E: Env>(make: Make<'_, E>, found: &mut Vec<String>) -> Re
             [f32::NAN, f32::INFINITY].map(|v| ActionBuffer::Continuous(vec![v; x.len()])).into()
         }
     };
-    for act in bad {
+    for mut act in bad {
         stage.reset();
+        // Another deal may offer more: one past the end is counted anew.
+        if let (ActionBuffer::Discrete(ids), Some(_)) = (&mut act, stage.spec.candidates) {
+            let high = i64::from(stage.now.counts.iter().max().copied().unwrap_or(0));
+            ids.iter_mut().filter(|id| (0..i64::MAX).contains(*id)).for_each(|id| *id = high);
+        }
         stage.act = act;
         let shown = format!("{:?}", stage.act);
         if stage.step().is_ok() {
