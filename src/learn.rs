@@ -11,6 +11,15 @@ pub enum Mode {
     Greedy,
 }
 
+/// What a policy made of a row, beside its choice.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Insight {
+    /// The expected return of each candidate.
+    pub values: Vec<f32>,
+    /// P(same team) of the other players, in the order of play; empty where the policy has no opinion.
+    pub teammates: Vec<f32>,
+}
+
 /// Chooses actions. A hand-written bot, a frozen opponent and a network look alike.
 pub trait Policy: Send {
     /// Chooses for the acting rows `rows` of `frame` (indices into its `n x rows`): `rng[k]` and the k-th action of `out` belong
@@ -19,6 +28,11 @@ pub trait Policy: Send {
     /// # Errors
     /// When the frame is not of the world the policy was made for, or the network gives numbers that are not finite.
     fn act(&mut self, frame: Frame<'_>, rows: &[u32], mode: Mode, rng: &mut [Rng], out: ActionsMut<'_>) -> Result<()>;
+
+    /// What it made of the k-th of the rows it was last asked for; None where it had no choice or has nothing to say.
+    fn insight(&self, _k: usize) -> Option<Insight> {
+        None
+    }
 }
 
 /// State that survives a restart: `load` of what `save` wrote continues bit for bit, on one machine and thread count.

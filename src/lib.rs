@@ -21,7 +21,7 @@ pub use batch::{Frame, FrameMut, Ragged, Slab};
 pub use checkpoint::{LoadDir, SaveDir};
 pub use env::{Env, Oracle, Status, View};
 pub use error::{Error, Result};
-pub use learn::{Array, Checkpoint, Export, Learner, Mode, Policy};
+pub use learn::{Array, Checkpoint, Export, Insight, Learner, Mode, Policy};
 pub use objective::{Ledger, Measure, Measured, Objective, SearchSpace};
 pub use registry::{Algo, Algorithm, Device, Preset, Registry, Setup, Table, World};
 pub use rng::Rng;

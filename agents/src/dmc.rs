@@ -122,6 +122,9 @@ macro_rules! pass_on {
             ) -> Result<()> {
                 self.0.act(frame, rows, mode, rng, out)
             }
+            fn insight(&self, k: usize) -> Option<rlx::Insight> {
+                self.0.insight(k)
+            }
         }
         impl Checkpoint for $Outer {
             fn save(&self, to: &mut SaveDir) -> Result<()> {

@@ -6,6 +6,7 @@ use crate::{
     interrupt::Stop,
     list,
     progress::{Progress, thousands},
+    red10,
     run_dir::RUNS,
     train::{self, Summary, Trainer},
 };
@@ -43,7 +44,7 @@ enum Command {
     Train(Box<Train>),
     /// Evaluate a run's policy on held-out episodes: an estimate and its 95 % interval.
     Eval(Eval),
-    /// List what there is: envs, algos, presets; with a name all its keys, and `run` for the keys of every run.
+    /// List what there is: envs, algos, presets, bots; with a name all its keys, and `run` for the keys of every run.
     List(List),
     /// Measure throughput, with median and spread.
     Bench(Bench),
@@ -125,6 +126,15 @@ struct Eval {
     /// Draw actions as in training instead of the best ones.
     #[arg(long)]
     explore: bool,
+    /// red10: judge by duplicate deals against this bot (`rlx list bots`) or run.
+    #[arg(long, value_name = "RUN|BOT")]
+    vs: Option<String>,
+    /// With --vs: decks, each played 16 times (4 rotations, red and black swapped, mixed teams).
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    decks: u64,
+    /// With --vs: the rules of the table: paper or folk4.
+    #[arg(long, default_value = "paper", value_parser = ["paper", "folk4"])]
+    rules: String,
     /// Print JSON: run, checkpoint_step, episodes, seed, mode, return, length, metrics; estimates as {mean, low, high, median, std, min, max, count}.
     #[arg(long)]
     json: bool,
@@ -132,7 +142,7 @@ struct Eval {
 
 #[derive(Debug, Args)]
 struct List {
-    /// envs, algos, presets or run.
+    /// envs, algos, presets, bots or run.
     kind: String,
     /// One of them, with all its keys.
     name: Option<String>,
@@ -373,7 +383,51 @@ fn farewell(s: &Summary) {
     eprintln!("next:\n  rlx eval {0}\n  rlx train --resume {0}     # {next}\n  tensorboard --logdir {0}", s.run);
 }
 
+/// Plays duplicate deals between `args.run`, a run or a bot, and `vs`.
+fn run_duplicate(registry: &Registry, runs: &std::path::Path, args: &Eval, vs: &str) -> Ended {
+    let stop = Stop::install().map_err(failed)?;
+    let rules = if args.rules == "folk4" { rlx_red10::Rules::folk4() } else { rlx_red10::Rules::paper() };
+    let open = |name: &str| red10::agent::Agent::open(registry, runs, name, &args.checkpoint, &rules).map_err(failed);
+    let (mut a, mut b) = (open(&args.run)?, open(vs)?);
+    let judged = red10::duplicate::judge(&rules, &mut a, &mut b, args.decks, args.seed, &|| stop.asked());
+    let judged = judged.map_err(failed)?;
+    if args.json {
+        let mut out = json!(judged);
+        out["agent"] = json!(args.run);
+        out["vs"] = json!(vs);
+        out["rules"] = json!(args.rules);
+        out["seed"] = json!(args.seed);
+        print(&format!("{out:#}\n"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut text =
+        format!("{} against {vs}: {} decks, rules {}, seed {}\n", args.run, args.decks, args.rules, args.seed);
+    let line =
+        |name: &str, e: &crate::stats::Estimate| format!("{name:24} {:.3} [{:.3}, {:.3}]\n", e.mean, e.low, e.high);
+    text += &line("wins", &judged.win);
+    text += &judged.win_2v2.as_ref().map_or(String::new(), |e| line("  2 against 2", e));
+    text += &judged.win_1v3.as_ref().map_or(String::new(), |e| line("  1 against 3", e));
+    text += &line("  with the red tens", &judged.win_red);
+    text += &line("  without", &judged.win_black);
+    text += &line("score a game", &judged.score);
+    text += &line("score in mixed teams", &judged.mixed_score);
+    if !judged.identity.is_empty() {
+        text += "who is with whom, while not public (exact prior in brackets):\n";
+    }
+    for p in &judged.identity {
+        text += &format!(
+            "  {:2} to {:2} cards played: log-loss {:.3} ({:.3}), Brier {:.3} ({:.3}), accuracy {:.3} ({:.3}), {} guesses\n",
+            p.from, p.to, p.log_loss, p.prior_log_loss, p.brier, p.prior_brier, p.accuracy, p.prior_accuracy, p.guesses
+        );
+    }
+    print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
 fn run_eval(registry: &Registry, runs: &std::path::Path, args: &Eval) -> Ended {
+    if let Some(vs) = &args.vs {
+        return run_duplicate(registry, runs, args, vs);
+    }
     let stop = Stop::install().map_err(failed)?;
     let loaded = train::load(registry, runs, &args.run, &args.checkpoint, &mut |w| eprintln!("warning: {w}"));
     let (dir, experiment, mut learner, checkpoint) = loaded.map_err(failed)?;

@@ -20,6 +20,7 @@ mod list;
 pub mod metrics;
 mod presets;
 mod progress;
+pub mod red10;
 pub mod run_dir;
 pub mod stats;
 pub mod tensorboard;

@@ -8,7 +8,7 @@ use rlx::{
 use serde_json::{Value, json};
 
 /// What can be listed.
-pub const KINDS: [&str; 4] = ["envs", "algos", "presets", "run"];
+pub const KINDS: [&str; 5] = ["envs", "algos", "presets", "bots", "run"];
 
 fn keys_json(keys: &Keys) -> Value {
     keys.iter()
@@ -40,6 +40,7 @@ pub fn json(registry: &Registry, kind: &str, name: Option<&str>) -> Result<Value
             let p = registry.find_preset(name)?;
             json!({"name": p.name, "about": p.about, "env": p.env, "algo": p.algo, "config": p.config})
         }
+        ("bots", _) => rlx_red10::bots::BOTS.iter().map(|(name, about)| entry(name, about)).collect::<Vec<_>>().into(),
         ("run", _) => full("run", "keys that every run has", &Keys::of::<RunConfig>()),
         (other, _) => bail!("there is no list of '{other}'{}", nearest(other, KINDS.into_iter())),
     })

@@ -120,7 +120,7 @@ impl SelfPlay {
             frame: None,
             thoughts: Thoughts::default(),
             decided: Vec::new(),
-            team: team.filter(|_| true),
+            team,
             hidden_width,
         })
     }
@@ -238,6 +238,17 @@ impl SelfPlay {
         done
     }
 
+    /// What was made of the k-th row of the last [`SelfPlay::act`].
+    pub fn insight(&self, k: usize) -> Option<rlx::Insight> {
+        let i = self.decided.iter().position(|&d| d as usize == k)?;
+        let t = &self.thoughts;
+        let teammates = match self.brain.settings.guess {
+            Some(_) => t.context[i * CONTEXT..][..OTHERS].to_vec(),
+            None => Vec::new(),
+        };
+        Some(rlx::Insight { values: t.values[t.starts[i] as usize..t.starts[i + 1] as usize].to_vec(), teammates })
+    }
+
     /// Writes everything.
     pub fn save(&self, to: &mut SaveDir) -> Result<()> {
         let mut bytes = Vec::new();
@@ -304,11 +315,6 @@ impl SelfPlay {
     /// Takes networks over.
     pub fn init_from(&mut self, policy: &Export) -> Result<()> {
         self.brain.layout.import(&policy.arrays, &mut self.params)
-    }
-
-    /// The networks and their parameters, to play with.
-    pub fn networks(&self) -> (&Brain, &[f32]) {
-        (&self.brain, &self.params)
     }
 }
 

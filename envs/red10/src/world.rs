@@ -89,6 +89,11 @@ fn fields() -> (Vec<Field>, usize) {
 
 static WIDTH: LazyLock<usize> = LazyLock::new(|| fields().1);
 
+/// Bytes of an observation.
+pub fn width() -> usize {
+    *WIDTH
+}
+
 /// Writes one part after the other.
 struct Pen<'a>(&'a mut [u8]);
 

@@ -1,0 +1,96 @@
+//! Who sits at a table of Red-10: a bot or a run's policy, asked for many tables at once.
+use crate::train;
+use anyhow::{Result, bail};
+use rlx::{ActionsMut, ColumnRef, Frame, Insight, Learner, Mode, Ragged, Registry, Rng};
+use rlx_red10::{Game, Move, Player, Rules, SEATS, Seat, Thought, bots, world};
+use std::path::Path;
+
+/// A bot, or a policy that was trained.
+pub enum Agent {
+    /// A player without a network.
+    Bot(Box<dyn Player>),
+    /// A run's learner.
+    Run(Box<dyn Learner>),
+}
+
+/// A table that waits for a move.
+pub struct Waiting<'a> {
+    /// The game.
+    pub game: &'a Game,
+    /// Its legal moves.
+    pub legal: &'a [Move],
+}
+
+impl Agent {
+    /// The bot of that name, or the policy of that run.
+    ///
+    /// # Errors
+    /// When there is neither, or the run is of another world or other rules.
+    pub fn open(registry: &Registry, runs: &Path, name: &str, checkpoint: &str, rules: &Rules) -> Result<Self> {
+        if bots::BOTS.iter().any(|b| b.0 == name) {
+            return Ok(Self::Bot(bots::make(name)?));
+        }
+        if !Path::new(name).exists() && !runs.join(name).exists() {
+            let names: Vec<&str> = bots::BOTS.iter().map(|b| b.0).collect();
+            bail!("there is no run and no bot '{name}': the bots are {}", names.join(", "));
+        }
+        let (dir, experiment, learner, _) =
+            train::load(registry, runs, name, checkpoint, &mut |w| eprintln!("warning: {w}"))?;
+        let config: world::Config = match experiment.world.name.as_str() {
+            "red10" => rlx::config::from_map(&experiment.env)?,
+            other => bail!("{} is a run of {other}, not of red10", dir.name()),
+        };
+        if config.rules.rules() != *rules {
+            bail!(
+                "{} was trained with the rules {}, and the table has others: see --rules",
+                dir.name(),
+                config.rules.name()
+            );
+        }
+        Ok(Self::Run(learner))
+    }
+
+    /// Chooses a legal move at each table, and says what it made of it. `rngs` has one stream per table.
+    ///
+    /// # Errors
+    /// When the network fails.
+    pub fn choose(&mut self, tables: &[Waiting<'_>], rngs: &mut [Rng]) -> Result<Vec<(usize, Option<Insight>)>> {
+        match self {
+            Self::Bot(bot) => {
+                let one = |(t, rng): (&Waiting<'_>, &mut Rng)| {
+                    let me = t.game.turn();
+                    let Thought { choice, values, teammates } = bot.think(Seat::new(t.game, me), t.legal, rng);
+                    let teammates = teammates.map(|p| (1..SEATS).map(|k| p[(me + k) % SEATS]).collect());
+                    (choice, teammates.map(|teammates| Insight { values: values.unwrap_or_default(), teammates }))
+                };
+                Ok(tables.iter().zip(rngs).map(one).collect())
+            }
+            Self::Run(learner) => {
+                let width = rlx_red10::world::width();
+                let mut obs = vec![0; tables.len() * width];
+                let (mut rows, mut offsets, mut seats) = (Vec::new(), vec![0], Vec::new());
+                for (table, obs) in tables.iter().zip(obs.chunks_exact_mut(width)) {
+                    world::observe(Seat::new(table.game, table.game.turn()), obs);
+                    table.legal.iter().for_each(|m| world::describe_candidate(m, &mut rows));
+                    offsets.push((rows.len() / world::CANDIDATE) as u32);
+                    seats.push(table.game.turn() as u8);
+                }
+                let candidates = Ragged { rows: ColumnRef::U8(&rows), width: world::CANDIDATE, offsets: &offsets };
+                let frame = Frame {
+                    obs: ColumnRef::U8(&obs),
+                    last: ColumnRef::U8(&[]),
+                    mask: &[],
+                    seat: &seats,
+                    reward: &[],
+                    status: &[],
+                    candidates: Some(candidates),
+                };
+                let all: Vec<u32> = (0..tables.len() as u32).collect();
+                let mut choices = vec![0; tables.len()];
+                let policy = learner.policy();
+                policy.act(frame, &all, Mode::Greedy, rngs, ActionsMut::Discrete(&mut choices))?;
+                Ok(choices.iter().enumerate().map(|(k, &c)| (c as usize, policy.insight(k))).collect())
+            }
+        }
+    }
+}

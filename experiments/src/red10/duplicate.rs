@@ -1,0 +1,289 @@
+//! Judging by duplicate deals: every deck is played in all four rotations, first by A with the red tens against B, then swapped,
+//! and with mixed teams. Intervals are over decks, since games of one deck are not independent.
+use super::agent::{Agent, Waiting};
+use crate::stats::{Estimate, estimate};
+use anyhow::Result;
+use rlx::Rng;
+use rlx_red10::{Cards, Game, Move, Rules, SEATS, Seat};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Decks played side by side: enough to fill a forward pass, few enough for the cache.
+const DECKS: u64 = 256;
+
+/// How the two sides are seated, of 4 rotations x 2 each.
+#[derive(Clone, Copy, PartialEq)]
+enum Seating {
+    /// A holds the red tens, or B does.
+    ByTeam,
+    /// A at two opposite seats, whatever the teams.
+    Mixed,
+}
+
+/// What came of it, from A's side.
+#[derive(Clone, Debug, Serialize)]
+pub struct Judgement {
+    /// Decks.
+    pub decks: u64,
+    /// Share of games won by A, a draw counting half, with its interval by deck.
+    pub win: Estimate,
+    /// Mean payoff of A.
+    pub score: Estimate,
+    /// Win share where both red tens are in different hands.
+    pub win_2v2: Option<Estimate>,
+    /// Win share where they are in one.
+    pub win_1v3: Option<Estimate>,
+    /// Win share of A as the red team, and as the black one.
+    pub win_red: Estimate,
+    /// See `win_red`.
+    pub win_black: Estimate,
+    /// Mean payoff of a seat of A in mixed teams.
+    pub mixed_score: Estimate,
+    /// What A guessed of the others, by cards played: every decision with a choice while the teams were not public.
+    pub identity: Vec<Identity>,
+}
+
+/// Guesses in a phase of the game, beside the exact prior's for the same positions.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Identity {
+    /// Cards played: from.
+    pub from: u64,
+    /// To, not included.
+    pub to: u64,
+    /// Guesses, three a decision.
+    pub guesses: u64,
+    /// Mean log-loss in nats.
+    pub log_loss: f64,
+    /// The prior's.
+    pub prior_log_loss: f64,
+    /// Mean squared error.
+    pub brier: f64,
+    /// The prior's.
+    pub prior_brier: f64,
+    /// Share of guesses on the right side of 1/2.
+    pub accuracy: f64,
+    /// The prior's.
+    pub prior_accuracy: f64,
+    /// Calibration: ten bins of the guess, each (guesses, mean guess, share that were teammates).
+    pub calibration: Vec<(u64, f64, f64)>,
+}
+
+struct Table {
+    game: Game,
+    deck: u64,
+    seating: Seating,
+    /// Seats of A as a bit set.
+    a: u8,
+    rng: Rng,
+}
+
+#[derive(Default)]
+struct Deck {
+    wins: Vec<f64>,
+    scores: Vec<f64>,
+    red: Vec<f64>,
+    black: Vec<f64>,
+    mixed: Vec<f64>,
+    alone: bool,
+}
+
+/// Plays `decks` decks between two agents.
+///
+/// # Errors
+/// When a network fails, or when asked to stop.
+pub fn judge(
+    rules: &Rules,
+    a: &mut Agent,
+    b: &mut Agent,
+    decks: u64,
+    seed: u64,
+    stop: &dyn Fn() -> bool,
+) -> Result<Judgement> {
+    let mut results: BTreeMap<u64, Deck> = BTreeMap::new();
+    let mut identity: Vec<Identity> = [(0, 8), (8, 20), (20, 32), (32, 52)]
+        .map(|(from, to)| Identity { from, to, calibration: vec![(0, 0.0, 0.0); 10], ..Identity::default() })
+        .into();
+    let mut first = 0;
+    while first < decks {
+        let count = DECKS.min(decks - first);
+        let mut tables = Vec::new();
+        for deck in first..first + count {
+            seat(rules, seed, deck, &mut tables)?;
+        }
+        play(&mut tables, [a, b], &mut identity, stop)?;
+        for table in &tables {
+            take(table, results.entry(table.deck).or_default());
+        }
+        first += count;
+    }
+    let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len().max(1) as f64;
+    let over = |f: &dyn Fn(&Deck) -> Option<f64>| estimate(&results.values().filter_map(f).collect::<Vec<_>>());
+    let all = |f: &dyn Fn(&Deck) -> f64| over(&|d| Some(f(d))).expect("at least one deck");
+    for phase in &mut identity {
+        let n = phase.guesses.max(1) as f64;
+        for sum in [
+            &mut phase.log_loss,
+            &mut phase.prior_log_loss,
+            &mut phase.brier,
+            &mut phase.prior_brier,
+            &mut phase.accuracy,
+            &mut phase.prior_accuracy,
+        ] {
+            *sum /= n;
+        }
+        for (n, guess, truth) in &mut phase.calibration {
+            *guess /= (*n).max(1) as f64;
+            *truth /= (*n).max(1) as f64;
+        }
+    }
+    Ok(Judgement {
+        decks,
+        win: all(&|d| mean(&d.wins)),
+        score: all(&|d| mean(&d.scores)),
+        win_2v2: over(&|d| (!d.alone).then(|| mean(&d.wins))),
+        win_1v3: over(&|d| d.alone.then(|| mean(&d.wins))),
+        win_red: all(&|d| mean(&d.red)),
+        win_black: all(&|d| mean(&d.black)),
+        mixed_score: all(&|d| mean(&d.mixed)),
+        identity: identity.into_iter().filter(|p| p.guesses > 0).collect(),
+    })
+}
+
+/// The sixteen tables of a deck.
+fn seat(rules: &Rules, seed: u64, deck: u64, tables: &mut Vec<Table>) -> Result<()> {
+    let dealt = Game::deal(rules, &mut Rng::named(seed, "deck", deck));
+    for rotation in 0..SEATS {
+        let hands: [Cards; SEATS] = std::array::from_fn(|s| dealt.dealt((s + rotation) % SEATS));
+        let leader = match rules.leader {
+            rlx_red10::rules::Leader::Seat0 => 0,
+            _ => (dealt.leader() + SEATS - rotation) % SEATS,
+        };
+        let game = Game::from_hands(rules, hands, leader as u8)?;
+        let red = game.red_team();
+        for (k, (seating, a)) in
+            [(Seating::ByTeam, red), (Seating::ByTeam, !red & 15), (Seating::Mixed, 5), (Seating::Mixed, 10)]
+                .into_iter()
+                .enumerate()
+        {
+            let rng = Rng::named(seed, "table", deck * 16 + rotation as u64 * 4 + k as u64);
+            tables.push(Table { game: game.clone(), deck, seating, a, rng });
+        }
+    }
+    Ok(())
+}
+
+/// Plays all tables to their ends.
+fn play(
+    tables: &mut [Table],
+    agents: [&mut Agent; 2],
+    identity: &mut [Identity],
+    stop: &dyn Fn() -> bool,
+) -> Result<()> {
+    let mut legal: Vec<Vec<Move>> = vec![Vec::new(); tables.len()];
+    loop {
+        if stop() {
+            return Err(rlx::Error::Interrupted.into());
+        }
+        let mut open = false;
+        for side in 0..2 {
+            let mine: Vec<usize> = (0..tables.len())
+                .filter(|&i| {
+                    let t = &tables[i];
+                    !t.game.is_over() && (t.a >> t.game.turn() & 1 == 1) == (side == 0)
+                })
+                .collect();
+            if mine.is_empty() {
+                continue;
+            }
+            open = true;
+            mine.iter().for_each(|&i| tables[i].game.legal(&mut legal[i]));
+            let waiting: Vec<Waiting<'_>> =
+                mine.iter().map(|&i| Waiting { game: &tables[i].game, legal: &legal[i] }).collect();
+            let mut rngs: Vec<Rng> = mine.iter().map(|&i| tables[i].rng.clone()).collect();
+            let chosen = agents[side].choose(&waiting, &mut rngs)?;
+            for ((&i, (choice, insight)), rng) in mine.iter().zip(chosen).zip(rngs) {
+                if let (0, Some(insight)) = (side, &insight)
+                    && insight.teammates.len() == SEATS - 1
+                    && legal[i].len() > 1
+                {
+                    note(&tables[i].game, &insight.teammates, identity);
+                }
+                tables[i].rng = rng;
+                tables[i].game.play(legal[i][choice]);
+            }
+        }
+        if !open {
+            return Ok(());
+        }
+    }
+}
+
+/// Counts A's guesses of a position, and the prior's.
+fn note(game: &Game, guess: &[f32], identity: &mut [Identity]) {
+    let seat = Seat::new(game, game.turn());
+    if seat.is_public() {
+        return;
+    }
+    let played: u64 = (0..SEATS).map(|s| game.played(s).total()).sum();
+    let Some(phase) = identity.iter_mut().find(|p| (p.from..p.to).contains(&played)) else { return };
+    let prior = seat.teammates(&seat.prior());
+    for k in 1..SEATS {
+        let other = (game.turn() + k) % SEATS;
+        let truth = f64::from(u8::from(game.teammates(game.turn(), other)));
+        let loss = |p: f64| {
+            let p = p.clamp(1e-6, 1.0 - 1e-6);
+            -(truth * p.ln() + (1.0 - truth) * (1.0 - p).ln())
+        };
+        let (p, q) = (f64::from(guess[k - 1]), prior[other]);
+        phase.guesses += 1;
+        phase.log_loss += loss(p);
+        phase.prior_log_loss += loss(q);
+        phase.brier += (p - truth).powi(2);
+        phase.prior_brier += (q - truth).powi(2);
+        let right = |p: f64| f64::from(u8::from((p > 0.5) == (truth > 0.5)));
+        phase.accuracy += right(p);
+        phase.prior_accuracy += right(q);
+        let bin = &mut phase.calibration[((p * 10.0) as usize).min(9)];
+        *bin = (bin.0 + 1, bin.1 + p, bin.2 + truth);
+    }
+}
+
+fn take(table: &Table, deck: &mut Deck) {
+    let pay = table.game.payoff();
+    let seats: Vec<usize> = (0..SEATS).filter(|s| table.a >> s & 1 == 1).collect();
+    let score = seats.iter().map(|&s| f64::from(pay[s])).sum::<f64>() / seats.len() as f64;
+    deck.alone = table.game.red_team().count_ones() == 1;
+    match table.seating {
+        Seating::Mixed => deck.mixed.push(score),
+        Seating::ByTeam => {
+            let win = if score == 0.0 { 0.5 } else { f64::from(u8::from(score > 0.0)) };
+            deck.wins.push(win);
+            deck.scores.push(score);
+            if table.a == table.game.red_team() { &mut deck.red } else { &mut deck.black }.push(win);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rlx_red10::bots;
+
+    /// An agent against itself wins exactly half of every deck; and the better bot wins more, whichever side it is on.
+    #[test]
+    fn a_deck_is_fair_and_the_better_bot_wins() {
+        let bot = |name: &str| Agent::Bot(bots::make(name).unwrap());
+        for rules in [Rules::paper(), Rules::folk4()] {
+            let same = judge(&rules, &mut bot("greedy"), &mut bot("greedy"), 40, 1, &|| false).unwrap();
+            assert_eq!((same.win.mean, same.win.std, same.score.mean), (0.5, 0.0, 0.0));
+            let better = judge(&rules, &mut bot("greedy"), &mut bot("random"), 40, 1, &|| false).unwrap();
+            let worse = judge(&rules, &mut bot("random"), &mut bot("greedy"), 40, 1, &|| false).unwrap();
+            assert!(better.win.low > 0.6, "{:?}", better.win);
+            assert!(worse.win.high < 0.4, "{:?}", worse.win);
+            assert!(better.mixed_score.mean > worse.mixed_score.mean);
+            // Greedy's guesses are the prior.
+            let phase = better.identity.iter().find(|p| p.from == 20).unwrap();
+            assert!(phase.guesses > 100 && (phase.log_loss - phase.prior_log_loss).abs() < 1e-5, "{phase:?}");
+        }
+    }
+}
