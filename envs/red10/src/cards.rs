@@ -19,7 +19,7 @@ const LETTERS: &[u8; 15] = b"3456789TJQKA2wW";
 ///
 /// As text: ranks from low to high, `3456789TJQKA2`, `w` and `W` for the jokers, `R` for a red ten, `T` for a black one, `-`
 /// for no card at all. Input may be in any order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Cards(pub u64);
 
 impl Cards {

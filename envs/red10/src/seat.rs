@@ -1,5 +1,5 @@
 //! What one seat may know of a game, and what a player is asked.
-use crate::{Cards, Game, Move, Ply, Rules, SEATS, cards::TEN};
+use crate::{Cards, Game, Kind, Move, Ply, Rules, SEATS, cards::TEN};
 use rlx::Rng;
 
 /// A game as one seat sees it: its own hand and what is public. Nothing else can be asked of it.
@@ -109,7 +109,9 @@ impl<'a> Seat<'a> {
         }
         let mut weights = [0.0; 16];
         // Who showed before the lead showed all; who was silent may still hold.
-        let room = |s: usize| (self.left(s) - u64::from(self.shown_held(s))) as f64;
+        let showed =
+            |s: usize| self.history().iter().take(SEATS).any(|p| p.play.kind == Kind::Show && usize::from(p.seat) == s);
+        let room = |s: usize| if showed(s) { 0.0 } else { self.left(s) as f64 };
         let others: Vec<usize> = (0..SEATS).filter(|&s| s != self.seat && room(s) > 0.0).collect();
         match hidden {
             0 => weights[usize::from(known)] = 1.0,
