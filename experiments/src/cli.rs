@@ -44,6 +44,13 @@ enum Command {
     Train(Box<Train>),
     /// Evaluate a run's policy on held-out episodes: an estimate and its 95 % interval.
     Eval(Eval),
+    /// Play a game against agents, or show a recorded one again.
+    #[command(
+        after_help = "Examples:\n  rlx play red10\n  rlx play red10 --agent red10-idrl-main-s0 --rules paper --beliefs\n  rlx play --replay games.jsonl --number 3"
+    )]
+    Play(red10::cli::Play),
+    /// Write games between agents as JSON lines.
+    Record(red10::cli::RecordArgs),
     /// List what there is: envs, algos, presets, bots; with a name all its keys, and `run` for the keys of every run.
     List(List),
     /// Measure throughput, with median and spread.
@@ -246,6 +253,12 @@ fn run(registry: &Registry, cli: Cli) -> Ended {
             }
             Ok(ExitCode::SUCCESS)
         }
+        Command::Play(args) => {
+            red10::cli::run_play(registry, &cli.runs, &args).map(|()| ExitCode::SUCCESS).map_err(failed)
+        }
+        Command::Record(args) => {
+            red10::cli::run_record(registry, &cli.runs, &args).map(|()| ExitCode::SUCCESS).map_err(failed)
+        }
         Command::CheckEnv(args) => run_check(registry, &args),
         Command::Export(args) => {
             let loaded =
@@ -386,7 +399,7 @@ fn farewell(s: &Summary) {
 /// Plays duplicate deals between `args.run`, a run or a bot, and `vs`.
 fn run_duplicate(registry: &Registry, runs: &std::path::Path, args: &Eval, vs: &str) -> Ended {
     let stop = Stop::install().map_err(failed)?;
-    let rules = if args.rules == "folk4" { rlx_red10::Rules::folk4() } else { rlx_red10::Rules::paper() };
+    let rules = red10::cli::rules(&args.rules);
     let open = |name: &str| red10::agent::Agent::open(registry, runs, name, &args.checkpoint, &rules).map_err(failed);
     let (mut a, mut b) = (open(&args.run)?, open(vs)?);
     let judged = red10::duplicate::judge(&rules, &mut a, &mut b, args.decks, args.seed, &|| stop.asked());
