@@ -43,8 +43,8 @@ pub struct Config {
 
 /// Moves of the past that an observation shows.
 const RECENT: usize = 20;
-/// Bytes of a candidate's row: its cards, its kind, the ranks of its chain.
-pub const CANDIDATE: usize = 10;
+/// Bytes of a candidate's row: its cards, what it leaves in the hand, its kind, the ranks of its chain.
+pub const CANDIDATE: usize = 18;
 const HIDDEN: usize = SEATS + 8 * SEATS;
 
 /// The parts of an observation: name, scalars, unit, encoding.
@@ -151,13 +151,16 @@ pub fn observe(seat: Seat<'_>, obs: &mut [u8]) {
     pen.bytes([1, 2, 3].map(|k| (teammates[other(k)] * 255.0).round() as u8));
 }
 
-/// Appends a move's feature row.
+/// Appends the feature row of a move from `hand`.
 #[inline]
-pub fn describe_candidate(m: &Move, rows: &mut Vec<u8>) {
+pub fn describe_candidate(m: &Move, hand: Cards, rows: &mut Vec<u8>) {
     let mut row = [0; CANDIDATE];
     row[..8].copy_from_slice(&m.cards.0.to_le_bytes());
-    row[8] = m.kind as u8;
-    row[9] = m.len;
+    // To show takes nothing out of the hand.
+    let rest = if m.kind == Kind::Show { hand.0 } else { hand.0 - m.cards.0 };
+    row[8..16].copy_from_slice(&rest.to_le_bytes());
+    row[16] = m.kind as u8;
+    row[17] = m.len;
     rows.extend_from_slice(&row);
 }
 
@@ -206,8 +209,9 @@ impl Env for Red10 {
         spec.fields = fields().0;
         spec.candidate_fields = vec![
             Field::new("cards", 0..8, "cards").encoded(Encoding::Counts),
-            Field::new("kind", 8..9, "").encoded(Encoding::OneHot(16)),
-            Field::new("len", 9..10, "ranks").encoded(Encoding::OneHot(RANKS as u16)),
+            Field::new("rest", 8..16, "cards").encoded(Encoding::Counts),
+            Field::new("kind", 16..17, "").encoded(Encoding::OneHot(16)),
+            Field::new("len", 17..18, "ranks").encoded(Encoding::OneHot(RANKS as u16)),
         ];
         spec.hidden_fields = vec![
             Field::new("team", 0..SEATS, "1 for the holders of the red tens"),
@@ -270,7 +274,8 @@ impl Env for Red10 {
     }
 
     fn candidates(&self, rows: &mut Vec<u8>, counts: &mut Vec<u32>) {
-        self.legal.iter().for_each(|m| describe_candidate(m, rows));
+        let hand = self.game.hand(self.game.turn());
+        self.legal.iter().for_each(|m| describe_candidate(m, hand, rows));
         counts.push(self.legal.len() as u32);
     }
 }

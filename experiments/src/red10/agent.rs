@@ -71,7 +71,8 @@ impl Agent {
                 let (mut rows, mut offsets, mut seats) = (Vec::new(), vec![0], Vec::new());
                 for (table, obs) in tables.iter().zip(obs.chunks_exact_mut(width)) {
                     world::observe(Seat::new(table.game, table.game.turn()), obs);
-                    table.legal.iter().for_each(|m| world::describe_candidate(m, &mut rows));
+                    let hand = table.game.hand(table.game.turn());
+                    table.legal.iter().for_each(|m| world::describe_candidate(m, hand, &mut rows));
                     offsets.push((rows.len() / world::CANDIDATE) as u32);
                     seats.push(table.game.turn() as u8);
                 }

@@ -223,8 +223,9 @@ fn ask(
         let line = String::from_utf8_lossy(&line);
         match line.trim().to_lowercase().as_str() {
             "" => {}
-            "quit" | "q" | "exit" => return Ok(None),
-            "help" | "?" | "h" => writeln!(out, "{HELP}")?,
+            // Not q: that is a queen.
+            "quit" | "exit" => return Ok(None),
+            "help" | "?" => writeln!(out, "{HELP}")?,
             "hand" | "table" => write!(out, "{}", table(view, &t.names))?,
             "legal" => writeln!(out, "{}", legal.iter().map(show).collect::<Vec<_>>().join(" "))?,
             "hint" => write!(out, "{}", advice(legal, advised.0, advised.1.as_ref()))?,
