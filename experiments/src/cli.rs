@@ -389,11 +389,13 @@ fn farewell(s: &Summary) {
     let value = s.episodic_return.map_or(String::new(), |r| format!(", return {r:.1} over the last 100 episodes"));
     eprintln!("{} after {} steps in {:.1} s{value}", s.status, thousands(s.steps), s.elapsed_s);
     if let Some(eval) = &s.eval {
-        let r = &eval.returns;
-        eprintln!("held-out return {:.1} [{:.1}, {:.1}] over {} episodes", r.mean, r.low, r.high, r.count);
+        eprintln!("held-out {}", crate::progress::shown(eval));
     }
     let next = if s.status == "finished" { "--steps N goes on past its end" } else { "goes on" };
     eprintln!("next:\n  rlx eval {0}\n  rlx train --resume {0}     # {next}\n  tensorboard --logdir {0}", s.run);
+    if s.env == "red10" {
+        eprintln!("  rlx eval {0} --vs greedy\n  rlx play red10 --rules paper --agent {0}", s.run);
+    }
 }
 
 /// Plays duplicate deals between `args.run`, a run or a bot, and `vs`.

@@ -2,6 +2,7 @@
 use crate::{
     experiment::Experiment,
     interrupt::Stop,
+    red10,
     stats::{Estimate, estimate},
 };
 use anyhow::{Result, bail};
@@ -42,6 +43,10 @@ const WORLDS: usize = 64;
 /// # Errors
 /// When the policy or a world fails, or on Ctrl-C.
 pub fn evaluate(experiment: &Experiment, policy: &mut dyn Policy, plan: Plan, stop: &Stop) -> Result<Outcome> {
+    // A return of self-play says nothing: there it is the payoff against bots.
+    if let Some(rules) = red10::rules_of(experiment)? {
+        return red10::duplicate::against_bots(&rules, policy, plan, stop);
+    }
     let each = plan.episodes.div_ceil(WORLDS);
     let worlds = plan.episodes.div_ceil(each);
     // Apart from training: its worlds draw from the streams of the seed itself.

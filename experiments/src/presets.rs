@@ -2,6 +2,14 @@
 use rlx::{Preset, Registry};
 
 const PRESETS: &[(&str, &str, &str, &str, &str)] = &[
+    (
+        "red10-idrl",
+        "red10",
+        "idrl",
+        "guesses teammates: an hour on two cores",
+        include_str!("../presets/red10-idrl.toml"),
+    ),
+    ("red10-dmc", "red10", "dmc", "the same without a guess", include_str!("../presets/red10-dmc.toml")),
     ("cartpole-ppo", "cartpole", "ppo", "solves it within 100k steps", include_str!("../presets/cartpole-ppo.toml")),
     ("pendulum-ppo", "pendulum", "ppo", "swings up within 200k steps", include_str!("../presets/pendulum-ppo.toml")),
     (

@@ -1,5 +1,5 @@
 //! What a person sees while training: a live line on a terminal, plain lines when piped. All of it goes to standard error.
-use crate::stats::Estimate;
+use crate::{evaluate::Outcome, stats::Estimate};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 
@@ -8,6 +8,17 @@ pub struct Progress {
     bar: Option<ProgressBar>,
     total: u64,
     quiet: bool,
+}
+
+/// An evaluation in a line: `return 500.00 [500.00, 500.00] over 20 episodes`.
+pub fn shown(outcome: &Outcome) -> String {
+    let win = |(name, e): (&String, &Estimate)| {
+        let bot = name.strip_prefix("win_")?;
+        Some(format!(", wins {:.0} % [{:.0}, {:.0}] against {bot}", 100.0 * e.mean, 100.0 * e.low, 100.0 * e.high))
+    };
+    let wins: String = outcome.metrics.iter().filter_map(win).collect();
+    let (r, of) = (&outcome.returns, if wins.is_empty() { "episodes" } else { "decks" });
+    format!("return {:.2} [{:.2}, {:.2}] over {} {of}{wins}", r.mean, r.low, r.high, r.count)
 }
 
 /// `1,234,567`.
@@ -75,16 +86,9 @@ impl Progress {
     }
 
     /// After an evaluation.
-    pub fn evaluation(&mut self, step: u64, returns: &Estimate) {
+    pub fn evaluation(&mut self, step: u64, outcome: &Outcome) {
         if !self.quiet {
-            self.print(&format!(
-                "{:>12} steps  held-out return {:.1} [{:.1}, {:.1}] over {} episodes",
-                thousands(step),
-                returns.mean,
-                returns.low,
-                returns.high,
-                returns.count
-            ));
+            self.print(&format!("{:>12} steps  held-out {}", thousands(step), shown(outcome)));
         }
     }
 

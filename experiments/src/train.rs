@@ -421,7 +421,7 @@ impl<'a> Trainer<'a> {
         row.put("perf/elapsed_s", self.elapsed().as_secs_f64());
         self.report(&row)?;
         let value = outcome.returns.mean;
-        self.progress.evaluation(self.state.step, &outcome.returns);
+        self.progress.evaluation(self.state.step, &outcome);
         self.state.eval = Some((self.state.step, outcome));
         if self.state.best.is_none_or(|b| value > b.value) {
             self.state.best = Some(Best { step: self.state.step, value });

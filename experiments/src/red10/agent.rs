@@ -1,16 +1,18 @@
 //! Who sits at a table of Red-10: a bot or a run's policy, asked for many tables at once.
 use crate::train;
 use anyhow::{Result, bail};
-use rlx::{ActionsMut, ColumnRef, Frame, Insight, Learner, Mode, Ragged, Registry, Rng};
+use rlx::{ActionsMut, ColumnRef, Frame, Insight, Learner, Mode, Policy, Ragged, Registry, Rng};
 use rlx_red10::{Game, Move, Player, Rules, SEATS, Seat, Thought, bots, world};
 use std::path::Path;
 
 /// A bot, or a policy that was trained.
-pub enum Agent {
+pub enum Agent<'p> {
     /// A player without a network.
     Bot(Box<dyn Player>),
     /// A run's learner.
     Run(Box<dyn Learner>),
+    /// A policy that is being trained.
+    Policy(&'p mut dyn Policy),
 }
 
 /// A table that waits for a move.
@@ -21,7 +23,7 @@ pub struct Waiting<'a> {
     pub legal: &'a [Move],
 }
 
-impl Agent {
+impl Agent<'_> {
     /// The bot of that name, or the policy of that run.
     ///
     /// # Errors
@@ -55,7 +57,7 @@ impl Agent {
     /// # Errors
     /// When the network fails.
     pub fn choose(&mut self, tables: &[Waiting<'_>], rngs: &mut [Rng]) -> Result<Vec<(usize, Option<Insight>)>> {
-        match self {
+        let policy = match self {
             Self::Bot(bot) => {
                 let one = |(t, rng): (&Waiting<'_>, &mut Rng)| {
                     let me = t.game.turn();
@@ -63,35 +65,39 @@ impl Agent {
                     let teammates = teammates.map(|p| (1..SEATS).map(|k| p[(me + k) % SEATS]).collect());
                     (choice, teammates.map(|teammates| Insight { values: values.unwrap_or_default(), teammates }))
                 };
-                Ok(tables.iter().zip(rngs).map(one).collect())
+                return Ok(tables.iter().zip(rngs).map(one).collect());
             }
-            Self::Run(learner) => {
-                let width = rlx_red10::world::width();
-                let mut obs = vec![0; tables.len() * width];
-                let (mut rows, mut offsets, mut seats) = (Vec::new(), vec![0], Vec::new());
-                for (table, obs) in tables.iter().zip(obs.chunks_exact_mut(width)) {
-                    world::observe(Seat::new(table.game, table.game.turn()), obs);
-                    let hand = table.game.hand(table.game.turn());
-                    table.legal.iter().for_each(|m| world::describe_candidate(m, hand, &mut rows));
-                    offsets.push((rows.len() / world::CANDIDATE) as u32);
-                    seats.push(table.game.turn() as u8);
-                }
-                let candidates = Ragged { rows: ColumnRef::U8(&rows), width: world::CANDIDATE, offsets: &offsets };
-                let frame = Frame {
-                    obs: ColumnRef::U8(&obs),
-                    last: ColumnRef::U8(&[]),
-                    mask: &[],
-                    seat: &seats,
-                    reward: &[],
-                    status: &[],
-                    candidates: Some(candidates),
-                };
-                let all: Vec<u32> = (0..tables.len() as u32).collect();
-                let mut choices = vec![0; tables.len()];
-                let policy = learner.policy();
-                policy.act(frame, &all, Mode::Greedy, rngs, ActionsMut::Discrete(&mut choices))?;
-                Ok(choices.iter().enumerate().map(|(k, &c)| (c as usize, policy.insight(k))).collect())
-            }
-        }
+            Self::Run(learner) => learner.policy(),
+            Self::Policy(policy) => &mut **policy,
+        };
+        ask(policy, tables, rngs)
     }
+}
+
+/// Asks a policy at all tables at once.
+fn ask(policy: &mut dyn Policy, tables: &[Waiting<'_>], rngs: &mut [Rng]) -> Result<Vec<(usize, Option<Insight>)>> {
+    let width = rlx_red10::world::width();
+    let mut obs = vec![0; tables.len() * width];
+    let (mut rows, mut offsets, mut seats) = (Vec::new(), vec![0], Vec::new());
+    for (table, obs) in tables.iter().zip(obs.chunks_exact_mut(width)) {
+        world::observe(Seat::new(table.game, table.game.turn()), obs);
+        let hand = table.game.hand(table.game.turn());
+        table.legal.iter().for_each(|m| world::describe_candidate(m, hand, &mut rows));
+        offsets.push((rows.len() / world::CANDIDATE) as u32);
+        seats.push(table.game.turn() as u8);
+    }
+    let candidates = Ragged { rows: ColumnRef::U8(&rows), width: world::CANDIDATE, offsets: &offsets };
+    let frame = Frame {
+        obs: ColumnRef::U8(&obs),
+        last: ColumnRef::U8(&[]),
+        mask: &[],
+        seat: &seats,
+        reward: &[],
+        status: &[],
+        candidates: Some(candidates),
+    };
+    let all: Vec<u32> = (0..tables.len() as u32).collect();
+    let mut choices = vec![0; tables.len()];
+    policy.act(frame, &all, Mode::Greedy, rngs, ActionsMut::Discrete(&mut choices))?;
+    Ok(choices.iter().enumerate().map(|(k, &c)| (c as usize, policy.insight(k))).collect())
 }

@@ -83,7 +83,7 @@ fn seats(
     names: &[String],
     human: Option<usize>,
     rules: &Rules,
-) -> Result<(Vec<Agent>, [usize; SEATS], [String; SEATS])> {
+) -> Result<(Vec<Agent<'static>>, [usize; SEATS], [String; SEATS])> {
     let others: Vec<usize> = (0..SEATS).filter(|s| Some(*s) != human).collect();
     if names.len() != 1 && names.len() != others.len() {
         bail!(

@@ -1,10 +1,14 @@
 //! Judging by duplicate deals: every deck is played in all four rotations, first by A with the red tens against B, then swapped,
 //! and with mixed teams. Intervals are over decks, since games of one deck are not independent.
 use super::agent::{Agent, Waiting};
-use crate::stats::{Estimate, estimate};
+use crate::{
+    evaluate::{Outcome, Plan},
+    interrupt::Stop,
+    stats::{Estimate, estimate},
+};
 use anyhow::Result;
-use rlx::Rng;
-use rlx_red10::{Cards, Game, Move, Rules, SEATS, Seat};
+use rlx::{Policy, Rng};
+use rlx_red10::{Cards, Game, Move, Rules, SEATS, Seat, bots};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -39,6 +43,8 @@ pub struct Judgement {
     pub win_black: Estimate,
     /// Mean payoff of a seat of A in mixed teams.
     pub mixed_score: Estimate,
+    /// Plies a game.
+    pub length: Estimate,
     /// What A guessed of the others, by cards played: every decision with a choice while the teams were not public.
     pub identity: Vec<Identity>,
 }
@@ -84,6 +90,7 @@ struct Deck {
     red: Vec<f64>,
     black: Vec<f64>,
     mixed: Vec<f64>,
+    lengths: Vec<f64>,
     alone: bool,
 }
 
@@ -93,8 +100,8 @@ struct Deck {
 /// When a network fails, or when asked to stop.
 pub fn judge(
     rules: &Rules,
-    a: &mut Agent,
-    b: &mut Agent,
+    a: &mut Agent<'_>,
+    b: &mut Agent<'_>,
     decks: u64,
     seed: u64,
     stop: &dyn Fn() -> bool,
@@ -110,7 +117,7 @@ pub fn judge(
         for deck in first..first + count {
             seat(rules, seed, deck, &mut tables)?;
         }
-        play(&mut tables, [a, b], &mut identity, stop)?;
+        play(&mut tables, a, b, &mut identity, stop)?;
         for table in &tables {
             take(table, results.entry(table.deck).or_default());
         }
@@ -145,8 +152,34 @@ pub fn judge(
         win_red: all(&|d| mean(&d.red)),
         win_black: all(&|d| mean(&d.black)),
         mixed_score: all(&|d| mean(&d.mixed)),
+        length: all(&|d| mean(&d.lengths)),
         identity: identity.into_iter().filter(|p| p.guesses > 0).collect(),
     })
+}
+
+/// A policy in training against the bots: its mean payoff against the better one, its wins against each, its guesses in the middle of
+/// the game. An eighth of `plan.episodes` decks each, rounded up, since a deck is many games.
+///
+/// # Errors
+/// As [`judge`].
+pub fn against_bots(rules: &Rules, policy: &mut dyn Policy, plan: Plan, stop: &Stop) -> Result<Outcome> {
+    let decks = (plan.episodes as u64).div_ceil(8);
+    let mut me = Agent::Policy(policy);
+    let mut metrics = BTreeMap::new();
+    let mut best = None;
+    for name in ["random", "greedy"] {
+        let judged = judge(rules, &mut me, &mut Agent::Bot(bots::make(name)?), decks, plan.seed, &|| stop.asked())?;
+        metrics.insert(format!("win_{name}"), judged.win);
+        best = Some(judged);
+    }
+    let best = best.expect("two bots");
+    let constant = |x: f64| estimate(&[x]).expect("one value");
+    if let Some(p) = best.identity.iter().find(|p| p.from == 20) {
+        metrics.insert("identity_log_loss_20_32".into(), constant(p.log_loss));
+        metrics.insert("identity_prior_log_loss_20_32".into(), constant(p.prior_log_loss));
+        metrics.insert("identity_accuracy_20_32".into(), constant(p.accuracy));
+    }
+    Ok(Outcome { each: Vec::new(), returns: best.score, length: best.length, metrics })
 }
 
 /// The sixteen tables of a deck.
@@ -175,7 +208,8 @@ fn seat(rules: &Rules, seed: u64, deck: u64, tables: &mut Vec<Table>) -> Result<
 /// Plays all tables to their ends.
 fn play(
     tables: &mut [Table],
-    agents: [&mut Agent; 2],
+    a: &mut Agent<'_>,
+    b: &mut Agent<'_>,
     identity: &mut [Identity],
     stop: &dyn Fn() -> bool,
 ) -> Result<()> {
@@ -200,7 +234,7 @@ fn play(
             let waiting: Vec<Waiting<'_>> =
                 mine.iter().map(|&i| Waiting { game: &tables[i].game, legal: &legal[i] }).collect();
             let mut rngs: Vec<Rng> = mine.iter().map(|&i| tables[i].rng.clone()).collect();
-            let chosen = agents[side].choose(&waiting, &mut rngs)?;
+            let chosen = if side == 0 { a.choose(&waiting, &mut rngs) } else { b.choose(&waiting, &mut rngs) }?;
             for ((&i, (choice, insight)), rng) in mine.iter().zip(chosen).zip(rngs) {
                 if let (0, Some(insight)) = (side, &insight)
                     && insight.teammates.len() == SEATS - 1
@@ -252,6 +286,7 @@ fn take(table: &Table, deck: &mut Deck) {
     let pay = table.game.payoff();
     let seats: Vec<usize> = (0..SEATS).filter(|s| table.a >> s & 1 == 1).collect();
     let score = seats.iter().map(|&s| f64::from(pay[s])).sum::<f64>() / seats.len() as f64;
+    deck.lengths.push(table.game.history().len() as f64);
     deck.alone = table.game.red_team().count_ones() == 1;
     match table.seating {
         Seating::Mixed => deck.mixed.push(score),
@@ -267,7 +302,6 @@ fn take(table: &Table, deck: &mut Deck) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rlx_red10::bots;
 
     /// An agent against itself wins exactly half of every deck; and the better bot wins more, whichever side it is on.
     #[test]

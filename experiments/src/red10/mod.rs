@@ -4,3 +4,15 @@ pub mod cli;
 pub mod duplicate;
 pub mod play;
 pub mod record;
+
+/// The rules of an experiment in this world; None in another.
+///
+/// # Errors
+/// When its config is not this world's.
+pub fn rules_of(experiment: &crate::experiment::Experiment) -> anyhow::Result<Option<rlx_red10::Rules>> {
+    if experiment.world.name != "red10" {
+        return Ok(None);
+    }
+    let config: rlx_red10::Config = rlx::config::from_map(&experiment.env)?;
+    Ok(Some(config.rules.rules()))
+}
