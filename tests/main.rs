@@ -4,5 +4,6 @@ mod common;
 mod damage;
 mod laws;
 mod learning;
+mod red10;
 mod resume;
 mod tensorboard;

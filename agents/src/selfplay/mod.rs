@@ -283,7 +283,7 @@ impl SelfPlay {
         }
         let whole = |d: &Decisions, ended: bool| {
             let n = d.len();
-            let hidden = if self.hidden_width == 0 { 0 } else { d.hidden.len() / self.hidden_width };
+            let hidden = d.hidden.len().checked_div(self.hidden_width).unwrap_or(0);
             d.obs.len() == n * self.brain.features.width()
                 && d.chosen.len() == n * self.brain.candidate_features.width()
                 && d.context.len() == n * CONTEXT

@@ -183,6 +183,7 @@ impl ValueNet {
         self.head.forward(params, &s.joined, &mut s.work)
     }
 
+    #[allow(clippy::too_many_arguments)] // one forward pass's inputs, again
     /// Adds the gradients for the values' derivatives `dy`, after a forward pass with one candidate per state, in order.
     pub fn backward(
         &self,

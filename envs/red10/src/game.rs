@@ -148,9 +148,7 @@ impl Game {
         (self.shown, self.out, self.out_count) = ([0; SEATS], [0; SEATS], 0);
         (self.bombs, self.stake, self.over, self.asked) = (0, 1, false, 0);
         if self.rules.reveal_phase {
-            for seat in 0..SEATS {
-                self.asked |= u8::from(hands[seat].red() > 0) << seat;
-            }
+            self.asked = hands.iter().enumerate().fold(0, |m, (s, h)| m | u8::from(h.red() > 0) << s);
             self.next_asked();
         }
     }

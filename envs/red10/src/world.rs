@@ -110,7 +110,7 @@ impl Pen<'_> {
     }
 }
 
-/// Writes what a seat sees: [`PARTS`], in their order. Everything comes through [`Seat`], which knows nothing hidden.
+/// Writes what a seat sees: the fields of the spec, in their order. Everything comes through [`Seat`], which knows nothing hidden.
 pub fn observe(seat: Seat<'_>, obs: &mut [u8]) {
     let me = seat.seat();
     let other = |k: usize| (me + k) & 3;

@@ -88,9 +88,8 @@ fn brute_force(hand: Cards, top: Option<Cards>, rules: &Rules) -> BTreeSet<Cards
     });
     let mut found = BTreeSet::new();
     let mut chosen = [0u8; 15];
-    loop {
-        // The next choice of counts, as a number of mixed base.
-        let Some(r) = (0..15).find(|&r| chosen[r] < counts[r]) else { break };
+    // The next choice of counts, as a number of mixed base.
+    while let Some(r) = (0..15).find(|&r| chosen[r] < counts[r]) {
         chosen[..r].fill(0);
         chosen[r] += 1;
         let black = counts[TEN] - red;

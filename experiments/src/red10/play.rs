@@ -246,9 +246,9 @@ fn printable(text: &str) -> String {
 fn ending(game: &Game, t: &Table) -> String {
     let pay = game.payoff();
     let mut out = String::from("the game is over:\n");
-    for s in 0..SEATS {
+    for (s, paid) in pay.iter().enumerate() {
         let team = if game.red_team() >> s & 1 == 1 { "red  " } else { "black" };
-        out += &format!("  seat {s} {team} {:+.0}  held {}  ({})\n", pay[s], game.hand(s), t.names[s]);
+        out += &format!("  seat {s} {team} {paid:+.0}  held {}  ({})\n", game.hand(s), t.names[s]);
     }
     if let Some(me) = t.human {
         out += match pay[me] {

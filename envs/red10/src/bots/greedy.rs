@@ -1,9 +1,6 @@
 //! A rule bot: it values a hand by the best way to take it apart, as the RHCP rule for DouDizhu does (each play costs a round, high
 //! cards and bombs are worth something), and leaves tricks to players who are likely on its side.
-use crate::{
-    Cards, Kind, Move, Player, SEATS, Seat, Thought,
-    cards::{BIG, RANKS, TEN},
-};
+use crate::{Cards, Kind, Move, Player, SEATS, Seat, Thought};
 use rlx::Rng;
 
 /// What a round costs, in the units of [`value`].
@@ -78,8 +75,6 @@ pub fn value(hand: Cards) -> f32 {
     let counts: [u8; 15] = std::array::from_fn(|r| hand.count(r) as u8);
     let mut best = HOPELESS;
     take_chains(&mut counts.clone(), 0.0, 0, 0, &mut best);
-    // A red ten among tens is worth what a ten is; the pair of them is a bomb where the rules say so, which is seldom held.
-    let _ = TEN;
     best
 }
 
@@ -122,9 +117,9 @@ fn rest(counts: &[u8; 15]) -> f32 {
     let (mut sum, mut trios) = (0.0, 0);
     // Low pairs and single cards that trios may carry, from low to high.
     let (mut carried, mut free) = ([0.0f32; 15], 0);
-    for r in 0..=BIG {
+    for (r, &count) in counts.iter().enumerate() {
         let rank = r as f32 - 7.0;
-        match counts[r] {
+        match count {
             0 => {}
             1 | 2 => {
                 carried[free] = rank - ROUND;
@@ -137,7 +132,6 @@ fn rest(counts: &[u8; 15]) -> f32 {
             _ => sum += r as f32 + 4.0 - ROUND,
         }
     }
-    debug_assert!(RANKS < 15);
     for (i, worth) in carried[..free].iter().enumerate() {
         // What goes along with a trio costs no round of its own, and saves only what is low.
         if i >= trios || *worth > -ROUND {
