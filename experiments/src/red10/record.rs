@@ -289,6 +289,23 @@ mod tests {
         }
     }
 
+    /// Games that were recorded once stay legal, with the same legal moves at every ply and the same results.
+    #[test]
+    fn golden_games_stay_what_they_are() {
+        for name in ["paper-greedy", "paper-random", "folk4-greedy", "folk4-random"] {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../tests/golden/red10/{name}.jsonl"));
+            for n in 1..=3 {
+                let game = read(&path, n).unwrap();
+                assert!(game.result.is_some());
+                assert_eq!(
+                    game.start().unwrap(),
+                    deal(&game.rules, game.seed, n as u64 - 1),
+                    "the same deal of the same seed"
+                );
+            }
+        }
+    }
+
     fn record_again(path: &Path) -> String {
         format!("{:#}", create(path).unwrap_err())
     }
