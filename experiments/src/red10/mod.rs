@@ -4,6 +4,9 @@ pub mod cli;
 pub mod duplicate;
 pub mod play;
 pub mod record;
+pub mod session;
+pub mod text;
+pub mod tui;
 
 /// The rules of an experiment in this world; None in another.
 ///
