@@ -386,3 +386,18 @@ impl<'t, 'p> Session<'t, 'p> {
         &self.log.games
     }
 }
+
+#[cfg(test)]
+impl Session<'_, '_> {
+    /// The whole game, for tests that compare what is seen with what is.
+    pub(super) fn clone_game(&self) -> Game {
+        self.game.clone()
+    }
+    /// Puts another game on the table.
+    pub(super) fn replace_game(&mut self, game: Game) {
+        self.record = Record::new(&game, self.table.seed, self.table.names.clone());
+        self.game = game;
+        self.game.legal(&mut self.legal);
+        self.advice = None;
+    }
+}

@@ -173,7 +173,10 @@ mod tests {
                     for cursor in 0..n {
                         let fan = fan(a.hand, n, cursor);
                         let x = fan.x(cursor);
-                        assert!(w == 0 || x.is_some_and(|x| fan.card_at(x, a.hand.y) == Some(cursor)), "{w}x{h} {n}");
+                        assert!(
+                            w == 0 || h == 0 || x.is_some_and(|x| fan.card_at(x, a.hand.y) == Some(cursor)),
+                            "{w}x{h} {n}"
+                        );
                     }
                 }
             }

@@ -330,3 +330,12 @@ impl<'t, 'p> Sitting<'t, 'p> {
         self.settle()
     }
 }
+
+#[cfg(test)]
+impl Sitting<'_, '_> {
+    /// What the player did so far that shows, from another table.
+    pub fn copy_looks(&mut self, other: &Sitting<'_, '_>) {
+        (self.cursor, self.marks, self.with) = (other.cursor, other.marks, other.with);
+        self.notice.clone_from(&other.notice);
+    }
+}
