@@ -62,7 +62,7 @@ texts! {
     // What is known of a player.
     cards_n: "{0} cards", "{0}张";
     card_1: "1 card", "1张";
-    red_shown: "red tens seen: {0}", "红十已现: {0}";
+    red_shown: "showed {0}", "已现 {0}";
     red_none: "no red ten seen", "红十未现";
     out_n: "out, place {0}", "已出完, 第{0}名";
     mark: "your mark: {0}", "你的标记: {0}";
@@ -72,6 +72,7 @@ texts! {
     with_you: "with you", "同队";
     plays: "plays {0}", "出 {0}";
     passes: "passes", "不出";
+    it_is_over: "The game is over.", "牌局结束。";
     to_move: "to move ...", "思考中 ...";
     showed: "shows {0}", "亮 {0}";
     team_red: "red team", "红队";

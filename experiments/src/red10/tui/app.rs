@@ -254,7 +254,10 @@ impl<'t, 'p> App<'t, 'p> {
     /// What can be clicked now.
     pub fn buttons(&self) -> Vec<Button> {
         let t = self.text();
-        let on = |action: Action, key: &str, label: &str| (action, format!("[{key} {label}]"), true);
+        let on = |action: Action, key: &str, label: &str| {
+            let space = if label.is_empty() { "" } else { " " };
+            (action, format!("[{key}{space}{label}]"), true)
+        };
         let mut all = match (&self.viewer, &self.sitting) {
             (Some(_), _) => vec![
                 on(Action::Step(-1), "←", ""),
@@ -263,7 +266,6 @@ impl<'t, 'p> App<'t, 'p> {
                 on(Action::Hands, "o", t.b_hands),
                 on(Action::Turn, "Tab", t.b_seat),
                 on(Action::Moment, "m", t.b_moment),
-                on(Action::Next, "n", t.b_next),
             ],
             (None, Some(s)) if s.session.is_over() => {
                 vec![
@@ -294,6 +296,9 @@ impl<'t, 'p> App<'t, 'p> {
             (None, None) => Vec::new(),
         };
         let back = self.viewer.is_some() && self.sitting.is_some();
+        if self.source.number().is_some() {
+            all.push(on(Action::Next, "n", t.b_next));
+        }
         all.push(on(Action::Language, "l", t.b_lang));
         all.push(on(Action::Help, "?", t.b_help));
         all.push(on(Action::Leave, "x", if back { t.b_back } else { t.b_leave }));

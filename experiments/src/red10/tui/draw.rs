@@ -7,6 +7,7 @@ use super::{
     scene::{Mark, Scene},
     viewer::Viewer,
 };
+use crate::red10::session::Judged;
 use crate::red10::text::{Text, faces, fill, letters, percent, printable, red_tens};
 use ratatui::{
     Frame,
@@ -144,7 +145,16 @@ fn head(app: &App<'_, '_>, area: Rect, theme: Theme, frame: &mut Frame<'_>) {
         (None, None) => {}
     }
     let style = theme.fg(Color::Cyan).add_modifier(Modifier::BOLD);
-    frame.render_widget(Paragraph::new(parts.join(" · ")).style(style), area);
+    // Parts that do not fit whole are left out; the first are what matters.
+    let mut line = String::new();
+    for part in parts {
+        let longer = if line.is_empty() { part } else { format!("{line} · {part}") };
+        if Span::raw(longer.as_str()).width() > area.width.into() && !line.is_empty() {
+            break;
+        }
+        line = longer;
+    }
+    frame.render_widget(Paragraph::new(line).style(style), area);
 }
 
 /// What both the table and the viewer show of a scene: the others, the trick, the own line.
@@ -159,6 +169,7 @@ fn table(scene: &Scene, names: &[String; SEATS], a: &Areas, text: &Text, theme: 
         }
     }
     let trick = match scene.top_seat {
+        _ if scene.players[0].paid.is_some() => Line::styled(text.it_is_over, theme.dim()),
         Some(seat) => {
             let by = seat_name(me, seat, text);
             let mut line = vec![Span::styled(
@@ -240,11 +251,24 @@ fn buttons(app: &App<'_, '_>, area: Rect, theme: Theme, frame: &mut Frame<'_>) {
     }
 }
 
+/// A move that the agent would have made otherwise.
+fn moment(m: &Judged, text: &Text) -> String {
+    let better = m.better.as_ref().map_or(String::new(), |b| text.written(b));
+    let line = fill(text.line_review, &[&m.ply, &text.written(&m.played), &better]);
+    m.regret.map_or(line.clone(), |r| format!("{line}, {}", fill(text.costs, &[&percent(r)])))
+}
+
 /// What is said of the position of a record.
 fn view(v: &Viewer, scene: &Scene, a: &Areas, text: &Text, theme: Theme, frame: &mut Frame<'_>) {
     let mut lines = Vec::new();
     match v.last() {
-        None => lines.push(Line::from(text.start)),
+        None => {
+            lines.push(Line::from(text.start));
+            if v.review {
+                lines.extend(v.moments().map(|m| Line::from(moment(m, text))));
+                lines.truncate(a.middle.height.into());
+            }
+        }
         Some(m) => {
             let played = text.written(&m.played);
             let mut line = vec![Span::raw(format!("{} {} {played}", m.ply, seat_name(v.me, m.seat, text)))];

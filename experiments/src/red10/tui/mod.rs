@@ -15,7 +15,7 @@ mod viewer;
 use super::{
     agent::Agent,
     session::{Session, Table},
-    text::Lang,
+    text::{Lang, fill},
 };
 use anyhow::{Context, Result};
 use app::{App, Exit};
@@ -82,9 +82,14 @@ fn run(mut app: App<'_, '_>, look: Look, stop: &AtomicBool) -> Result<bool> {
     // The terminal is given back by now; whatever ended the game, the log has it as far as it went.
     if let Some(sitting) = &mut app.sitting {
         sitting.session.leave()?;
+        // A terminal that is gone is no reason to fail.
+        let say = |line: String| drop(writeln!(io::stdout(), "{line}"));
+        let (text, n) = (app.lang.text(), sitting.session.tally());
+        if n.games > 0 {
+            say(fill(text.line_tally, &[&n.games, &n.won, &n.lost, &n.red, &n.black]));
+        }
         if let Some(path) = sitting.session.log() {
-            // A terminal that is gone is no reason to fail.
-            let _ = writeln!(io::stdout(), "{}", super::text::fill(look.lang.text().saved, &[&path.display()]));
+            say(fill(text.saved, &[&path.display()]));
         }
     }
     if !stop.load(Ordering::Relaxed) {

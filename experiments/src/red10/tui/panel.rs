@@ -64,15 +64,12 @@ pub fn boxed(player: &Player, title: &str, area: Rect, text: &Text, theme: Theme
         first.push(Span::styled(format!("  {}", text.to_move), theme.strong()));
     }
     lines.push(Line::from(first));
-    let red = match player.shown {
-        0 => Span::styled(text.red_none, theme.dim()),
-        n => Span::styled(fill(text.red_shown, &[&red_tens(n.into())]), theme.red()),
-    };
-    match (player.paid, team(player, text, theme)) {
-        // At the end the team says more.
-        (Some(_), Some(team)) => lines.push(Line::from(team)),
-        _ => lines.push(Line::from(red)),
-    }
+    let seen = red_tens(player.shown.into());
+    lines.push(match (team(player, text, theme), player.shown) {
+        (Some(team), 0) => Line::from(team),
+        (Some(team), _) => Line::from(vec![team, Span::raw(format!(" · {}", fill(text.red_shown, &[&seen])))]),
+        (None, _) => Line::styled(text.red_none, theme.dim()),
+    });
     lines.push(Line::styled(doing(player, text), if player.top { theme.strong() } else { Style::new() }));
     match player.hand {
         Some(hand) if player.place.is_none() => lines.push(Line::from(faces(hand))),

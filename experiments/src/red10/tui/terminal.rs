@@ -79,3 +79,54 @@ pub fn signals() -> io::Result<Arc<AtomicBool>> {
     }
     Ok(asked)
 }
+
+#[cfg(test)]
+mod tests {
+    use portable_pty::{CommandBuilder, PtySize, native_pty_system};
+    use std::{io::Read, num::NonZero, time::Duration};
+
+    /// What the test below runs in a pseudo-terminal.
+    #[test]
+    #[ignore = "it takes the terminal and panics"]
+    fn panics_while_the_terminal_is_taken() {
+        let _screen = super::Screen::take().unwrap();
+        panic!("the reason must be read");
+    }
+
+    #[test]
+    fn a_panic_gives_the_terminal_back_before_it_speaks() {
+        let pair =
+            native_pty_system().openpty(PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 }).unwrap();
+        let modes = || format!("{:?}", pair.master.get_termios().unwrap().local_flags);
+        let before = modes();
+        let mut command = CommandBuilder::new(std::env::current_exe().unwrap());
+        command.args(["--ignored", "--nocapture", "panics_while_the_terminal_is_taken"]);
+        command.env("TERM", "xterm");
+        command.env("RUST_BACKTRACE", "0");
+        let mut child = pair.slave.spawn_command(command).unwrap();
+        let mut reader = pair.master.try_clone_reader().unwrap();
+        let (send, bytes) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let mut chunk = [0; 4096];
+            while let Ok(n @ 1..) = reader.read(&mut chunk) {
+                if send.send(chunk[..n].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        assert!(!child.wait().unwrap().success());
+        let size = |n| NonZero::new(n).unwrap();
+        let mut parser = vt100::Parser::new(size(24), size(80), 0);
+        let mut taken = false;
+        while let Ok(chunk) = bytes.recv_timeout(Duration::from_millis(500)) {
+            for byte in chunk {
+                parser.process(&[byte]);
+                taken |= parser.screen().alternate_screen() && parser.screen().bracketed_paste();
+            }
+        }
+        let screen = parser.screen();
+        assert!(taken && !screen.alternate_screen() && !screen.bracketed_paste(), "{}", screen.contents());
+        assert!(screen.contents().contains("the reason must be read"), "{}", screen.contents());
+        assert_eq!(modes(), before);
+    }
+}

@@ -169,9 +169,14 @@ impl Viewer {
         m.better.is_some() && m.regret.is_none_or(|r| r >= COSTLY) && (!self.review || m.seat == self.me)
     }
 
+    /// All of them.
+    pub fn moments(&self) -> impl Iterator<Item = &Judged> {
+        self.judged.iter().filter(|m| self.is_moment(m))
+    }
+
     /// How many there are, in words.
     pub fn summary(&self, text: &Text) -> String {
-        match self.judged.iter().filter(|m| self.is_moment(m)).count() {
+        match self.moments().count() {
             0 => text.no_regret.into(),
             n => fill(text.moments, &[&n]),
         }
