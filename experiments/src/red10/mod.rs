@@ -1,4 +1,5 @@
 //! Red-10 at the command line: judging by duplicate deals, playing, recording.
+pub mod advice;
 pub mod agent;
 pub mod cli;
 pub mod duplicate;

@@ -2,9 +2,10 @@
 //! is printed before the end.
 pub use super::session::Table;
 use super::{
+    advice::{Advice, review},
     agent::Agent,
     record::{Record, show},
-    session::{Advice, Session, review},
+    session::Session,
     text::{Lang, Text, fill, percent, printable},
 };
 use anyhow::Result;
@@ -77,7 +78,7 @@ pub fn play(
         write!(out, "{} ", text.line_another)?;
         out.flush()?;
         match read_line(input)? {
-            Some(line) if !line.trim().starts_with(['q', 'Q']) => session.next()?,
+            Some(line) if !line.trim().starts_with(['q', 'Q']) => session.deal_next()?,
             _ => return Ok(writeln!(out)?),
         }
     }
@@ -180,7 +181,7 @@ fn ask(
             "hint" => write!(out, "{}", advice(legal, view.stake(), &advised, text))?,
             _ => match session.read(&line) {
                 Ok(i) => return Ok(Some(i)),
-                Err(e) => writeln!(out, "{}", printable(&format!("{e:#}")))?,
+                Err(e) => writeln!(out, "{}", fill(text.line_bad, &[&printable(&format!("{e:#}"))]))?,
             },
         }
     }

@@ -151,7 +151,7 @@ texts! {
     thinks: "thinks with it: {0}", "它认为的同队概率: {0}";
     adviser_thinks: "the agent thinks with you: {0}", "AI认为的同队概率: {0}";
     no_regret: "The agent would have played the same everywhere.", "AI每一手都会这么出。";
-    moments: "{0} moves the agent would have made otherwise (m goes to the next)", "有{0}手AI会另选 (m 跳到下一手)";
+    moments: "Moves the agent would have made otherwise: {0} (m goes to the next)", "有{0}手AI会另选 (m 跳到下一手)";
     playing: "playing", "播放中";
     left_record: "left after {0} plies", "{0}手后中止";
     // Buttons.
@@ -195,6 +195,7 @@ texts! {
     line_hand: "your hand: {0}", "手牌: {0}";
     line_with: "seat {0} is with you: {1}", "{0}号与你同队: {1}";
     line_wins: "{0} wins {1}", "{0} 胜率 {1}";
+    line_bad: "{0}", "不行: {0}";
     line_over: "the game is over:", "终局:";
     line_end: "seat {0} {1} {2}  held {3}  ({4})", "{0}号 {1} {2}  剩 {3}  ({4})";
     line_another: "another game? [enter, or quit]", "再来一局? [回车, 或 quit]";
@@ -346,7 +347,7 @@ mod tests {
             assert_eq!(holes(en), holes(zh), "{name}");
             assert!(!en.is_empty() && !zh.is_empty(), "{name}");
             let chinese = |t: &str| t.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c));
-            assert!(chinese(zh) || *name == "b_lang" || *name == "marked", "{name}");
+            assert!(chinese(zh) || ["b_lang", "marked"].contains(name), "{name}");
         }
     }
 

@@ -7,7 +7,7 @@ use super::{
     scene::{Mark, Scene},
     viewer::Viewer,
 };
-use crate::red10::session::Judged;
+use crate::red10::advice::Judged;
 use crate::red10::text::{Text, faces, fill, letters, percent, printable, red_tens};
 use ratatui::{
     Frame,
@@ -49,13 +49,15 @@ impl Theme {
 
 /// A seat as the player at the bottom calls it.
 pub fn seat_name(me: usize, seat: usize, text: &Text) -> String {
-    let place = [text.you, text.next, text.across, text.previous][(seat + SEATS - me) % SEATS];
-    format!("{} {place}", fill(text.seat_n, &[&seat]))
+    format!("{} {}", fill(text.seat_n, &[&seat]), place(me, seat, text))
+}
+
+fn place(me: usize, seat: usize, text: &Text) -> &'static str {
+    [text.you, text.next, text.across, text.previous][(seat + SEATS - me) % SEATS]
 }
 
 /// A mark as text.
 pub fn mark_name(mark: Mark, text: &Text) -> &'static str {
-    // The texts are static; the field's type says so.
     match mark {
         Mark::Unknown => text.unknown,
         Mark::Friend => text.friend,
@@ -165,7 +167,7 @@ fn table(scene: &Scene, names: &[String; SEATS], a: &Areas, text: &Text, theme: 
         if a.boxed {
             panel::boxed(player, &title, area, text, theme, frame);
         } else {
-            panel::row(player, &seat_name(me, player.seat, text), area, text, theme, frame);
+            panel::row(player, &format!("{} {}", player.seat, place(me, player.seat, text)), area, text, theme, frame);
         }
     }
     let trick = match scene.top_seat {

@@ -3,6 +3,7 @@
 mod app;
 mod cards;
 mod draw;
+mod keys;
 mod layout;
 mod panel;
 mod scene;

@@ -81,8 +81,10 @@ pub fn boxed(player: &Player, title: &str, area: Rect, text: &Text, theme: Theme
     if let Some(p) = player.with {
         let shift = player.shift.filter(|s| s.abs() >= 0.005);
         let shift = shift.map_or(String::new(), |s| format!(" {:+.0}", 100.0 * s));
-        let width = usize::from(area.width).saturating_sub(24).clamp(3, 12);
-        lines.push(Line::from(format!("{} {} {}{shift}", text.with_you, bar(p, width), percent(p))));
+        // What is left beside the words and the numbers.
+        let width = usize::from(area.width).saturating_sub(22).min(12);
+        let bar = if width < 3 { String::new() } else { format!("{} ", bar(p, width)) };
+        lines.push(Line::from(format!("{} {bar}{}{shift}", text.with_you, percent(p))));
     }
     let border = if player.turn { theme.strong() } else { Style::new() };
     let block = Block::bordered().border_style(border).title(format!(" {title} "));

@@ -1,6 +1,6 @@
 //! A game that is played: the selection, the marks, the hints, the agents' turns.
 use super::{
-    app::Action,
+    keys::Action,
     scene::{Mark, Scene},
 };
 use crate::red10::{
@@ -224,7 +224,11 @@ impl<'t, 'p> Sitting<'t, 'p> {
             Action::Clear => self.clear(),
             Action::Hint => self.ask_hint(text)?,
             Action::Play if self.must_pass() && self.selection() == Cards::NONE => self.play(Kind::Pass, text)?,
-            Action::Play => self.play_selection(text)?,
+            Action::Play => match self.hinted() {
+                // A hint without cards is taken by the same key as one with cards.
+                Some(kind) if self.selection() == Cards::NONE => self.play(kind, text)?,
+                _ => self.play_selection(text)?,
+            },
             Action::Pass => self.play(Kind::Pass, text)?,
             Action::Show => self.play(Kind::Show, text)?,
             Action::Keep => self.play(Kind::Keep, text)?,
@@ -234,7 +238,7 @@ impl<'t, 'p> Sitting<'t, 'p> {
     }
 
     fn next(&mut self, text: &Text) -> Result<()> {
-        self.session.next()?;
+        self.session.deal_next()?;
         (self.marks, self.with, self.cursor) = ([Mark::Unknown; SEATS], [None; 2], 0);
         self.clear();
         self.settle()?;
@@ -292,6 +296,12 @@ impl<'t, 'p> Sitting<'t, 'p> {
         let with = chance.map_or(shown.clone(), |p| fill(text.wins, &[&shown, &percent(p)]));
         self.notice = fill(text.hint, &[&with]);
         Ok(())
+    }
+
+    /// The kind of the hint that is shown, where it has no cards to select.
+    fn hinted(&self) -> Option<Kind> {
+        let kind = self.session.legal().get(self.hints.get(self.hint)?.0)?.kind;
+        matches!(kind, Kind::Pass | Kind::Show | Kind::Keep).then_some(kind)
     }
 
     fn play_selection(&mut self, text: &Text) -> Result<()> {

@@ -67,16 +67,17 @@ fn give_back() {
     }
 }
 
-/// A flag that SIGINT, SIGTERM and SIGHUP set.
+/// A flag that is set by the signals that ask a program to end. A file-size limit becomes an error of the write that hits it.
 ///
 /// # Errors
 /// When the system refuses the handlers.
 pub fn signals() -> io::Result<Arc<AtomicBool>> {
-    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXFSZ};
     let asked = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
+    for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
         signal_hook::flag::register(signal, asked.clone())?;
     }
+    signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
     Ok(asked)
 }
 

@@ -1,7 +1,8 @@
 //! The table without a terminal: random keys through whole games, and pictures at many sizes.
 use super::{
-    app::{Action, App, Exit},
+    app::{App, Exit},
     draw::{Theme, draw},
+    keys::Action,
     table::Sitting,
     viewer::{Source, Viewer},
 };
@@ -312,8 +313,7 @@ fn step(app: &mut App<'_, '_>) {
 /// What must be on the screen at each size, in both languages.
 #[test]
 fn pictures_at_many_sizes() {
-    for (lang, wanted) in
-        [(Lang::En, ["Red-10", "seat 1 next", "your lead"]), (Lang::Zh, ["红十", "1号 下家", "轮到你领出"])]
+    for (lang, wanted) in [(Lang::En, ["Red-10", "1 next", "your lead"]), (Lang::Zh, ["红十", "下家", "轮到你领出"])]
     {
         let (table, mut agents) = (table(Rules::paper(), 5, 0), bot("greedy"));
         let mut app = sit(&table, &mut agents, lang);
@@ -366,7 +366,7 @@ fn a_click_hits_what_is_drawn() {
         let fan = super::layout::fan(super::layout::areas(app.size).hand, chosen.len(), 0);
         click(&mut app, usize::from(fan.x(0).unwrap()), usize::from(fan.area.y + 1));
         assert_ne!(app.sitting.as_ref().unwrap().chosen[0], chosen[0], "{size:?}");
-        let (x, y) = find(&before, "seat 2 across");
+        let (x, y) = find(&before, "2 across");
         click(&mut app, x, y);
         assert!(app.sitting.as_ref().unwrap().notice.contains("seat 2"), "{size:?}");
     }

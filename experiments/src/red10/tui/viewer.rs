@@ -1,8 +1,9 @@
 //! A record that is looked at: a replay, a game that agents play, the review of a game.
-use super::{app::Action, scene::Scene};
+use super::{keys::Action, scene::Scene};
 use crate::red10::{
+    advice::{Judged, review},
     record::{self, Record},
-    session::{Judged, Session, review},
+    session::Session,
     text::{Text, fill},
 };
 use anyhow::{Context, Result};
@@ -72,7 +73,7 @@ impl Source<'_, '_> {
 fn watched(session: &mut Session<'_, '_>, n: usize) -> Result<Record> {
     while session.games().len() <= n {
         if session.is_over() {
-            session.next()?;
+            session.deal_next()?;
         }
         while !session.is_over() {
             session.step()?;
