@@ -14,6 +14,9 @@ pub const BOTS: [(&str, &str); 2] = [
     ("greedy", "decomposes its hand, plays what leaves the fewest moves, helps likely teammates"),
 ];
 
+/// Bots that take about a microsecond a move and keep nothing between moves: the world's own players for leagues.
+pub const QUICK: [&str; 2] = ["random", "greedy"];
+
 /// The bot of that name.
 ///
 /// # Errors
