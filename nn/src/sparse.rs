@@ -31,8 +31,18 @@ impl Active {
     }
     /// Appends the list of another.
     pub fn push_from(&mut self, other: &Self, i: usize) {
-        self.features.extend_from_slice(&other.features[other.range(i)]);
+        self.extend_from(other, i);
         self.end();
+    }
+    /// Appends the list of another to the list that is open.
+    pub fn extend_from(&mut self, other: &Self, i: usize) {
+        self.features.extend_from_slice(&other.features[other.range(i)]);
+    }
+    /// Appends all lists of another.
+    pub fn append(&mut self, other: &Self) {
+        let start = self.features.len() as u32;
+        self.features.extend_from_slice(&other.features);
+        self.ends.extend(other.ends.iter().map(|end| start + end));
     }
     fn range(&self, i: usize) -> Range<usize> {
         let start = if i == 0 { 0 } else { self.ends[i - 1] as usize };
@@ -173,6 +183,7 @@ mod tests {
         }
         let mut second = Active::default();
         second.push_from(&active, 2);
-        assert_eq!((second.features, second.ends), (vec![1, 1, 2], vec![3]));
+        second.append(&active);
+        assert_eq!((second.features, second.ends), (vec![1, 1, 2, 0, 3, 1, 1, 2], vec![3, 5, 5, 8]));
     }
 }

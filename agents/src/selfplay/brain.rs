@@ -97,8 +97,15 @@ impl Decisions {
         self.soft.append(&mut other.soft);
         self.target.append(&mut other.target);
     }
+    /// Forgets them, keeping the memory.
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        for bytes in [&mut self.obs, &mut self.chosen, &mut self.hidden, &mut self.seat] {
+            bytes.clear();
+        }
+        for floats in [&mut self.context, &mut self.value, &mut self.soft, &mut self.target] {
+            floats.clear();
+        }
+        self.games.clear();
     }
 }
 
@@ -224,7 +231,7 @@ impl Brain {
             NativeMlp::new(&mut layout, "auxiliary", &sizes, Activation::Relu, 0.1)
         });
         let critic = hidden.as_ref().filter(|_| settings.critic > 0);
-        let critic = critic.map(|hidden| Critic::new(&mut layout, spec, hidden, settings.critic));
+        let critic = critic.map(|hidden| Critic::new(&mut layout, hidden, state_features, settings.critic));
         let prior = spec.fields.iter().find(|f| f.name == "prior").map(|f| f.range.clone());
         Self {
             settings,

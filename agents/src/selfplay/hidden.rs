@@ -70,42 +70,40 @@ impl Hidden {
 }
 
 /// A value network of complete information: what the acting seat is paid at the end, all hands and teams known. It only teaches:
-/// no seat acts on it.
+/// no seat acts on it. Its features are those of the seat's own view, then those of what the seat does not see.
 #[derive(Clone, Debug)]
 pub struct Critic {
-    features: Features,
+    secrets: Features,
+    first: u32,
     /// The network.
     pub net: SparseMlp,
-    obs: usize,
 }
 
 impl Critic {
-    /// Adds its parameters to `layout`.
-    pub fn new(layout: &mut Layout, spec: &Spec, hidden: &Hidden, width: usize) -> Self {
-        let obs = spec.obs.width();
-        let mut fields = spec.fields.clone();
-        let mut at = obs;
+    /// Adds its parameters to `layout`; `seen` is the number of features of a seat's own view.
+    pub fn new(layout: &mut Layout, hidden: &Hidden, seen: usize, width: usize) -> Self {
+        let (mut fields, mut at) = (Vec::new(), 0);
         let mut add = |bytes: usize, encoding| {
             fields.push(Field::new("", at..at + bytes, "").encoded(encoding));
             at += bytes;
         };
         add(OTHERS, Encoding::OneHot(2));
         hidden.parts.iter().for_each(|(part, e)| add(part.len() / (OTHERS + 1) * OTHERS, *e));
-        let features = Features::new(&fields, at);
-        let net = SparseMlp::new(layout, "critic", features.count(), 0, &[width, width, 1], 0.1);
-        Self { features, net, obs }
+        let secrets = Features::new(&fields, at);
+        let net = SparseMlp::new(layout, "critic", seen + secrets.count(), 0, &[width, width, 1], 0.1);
+        Self { secrets, first: seen as u32, net }
     }
 
-    /// Appends the features of a decision of `seat`.
-    pub fn encode(&self, hidden: &Hidden, obs: &[u8], row: &[u8], seat: u8, bytes: &mut Vec<u8>, out: &mut Active) {
-        debug_assert_eq!(obs.len(), self.obs);
+    /// Appends the features of what a decision's `seat` does not see, as a list; `bytes` is memory.
+    pub fn encode(&self, hidden: &Hidden, row: &[u8], seat: u8, bytes: &mut Vec<u8>, out: &mut Active) {
         bytes.clear();
-        bytes.extend_from_slice(obs);
         bytes.extend(hidden.teammates(row, seat).map(u8::from));
         for (part, _) in &hidden.parts {
             hidden.others(row, part, seat).for_each(|part| bytes.extend_from_slice(part));
         }
-        self.features.encode(bytes, out);
+        let from = out.features.len();
+        self.secrets.encode(bytes, out);
+        out.features[from..].iter_mut().for_each(|f| *f += self.first);
     }
 }
 

@@ -2,7 +2,7 @@
 use super::{
     Plan, Sums,
     brain::{Brain, CONTEXT, Decisions, OTHERS, net_of, sigmoid},
-    hidden::{self, Critic, Hidden},
+    hidden,
     net::{Scratch, ValueScratch},
 };
 use rayon::prelude::*;
@@ -20,9 +20,39 @@ pub(super) struct Task<'a> {
     pub steps: u64,
 }
 
+/// Decisions as lists of features: what the acting seats see, and what only the critic is shown beside it.
+#[derive(Debug, Default)]
+struct Encoded {
+    seen: Active,
+    secret: Active,
+}
+
+impl Encoded {
+    fn seen(&self, part: &[u32]) -> Active {
+        let mut out = Active::default();
+        part.iter().for_each(|&i| out.push_from(&self.seen, i as usize));
+        out
+    }
+    fn all(&self, part: &[u32]) -> Active {
+        let mut out = Active::default();
+        for &i in part {
+            out.extend_from(&self.seen, i as usize);
+            out.push_from(&self.secret, i as usize);
+        }
+        out
+    }
+}
+
+/// What a batch is learnt from.
+struct Lesson<'a> {
+    d: &'a Decisions,
+    encoded: &'a Encoded,
+    targets: Vec<f32>,
+}
+
 /// Half of a batch's work: gradients and what they need. Two halves are worked on side by side when a thread is free, and are summed
 /// in their order, so that results do not depend on threads.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Half {
     grads: Vec<f32>,
     sums: Sums,
@@ -31,6 +61,13 @@ struct Half {
     danger: Scratch,
     critic: Scratch,
     auxiliary: Workspace,
+}
+
+/// What learning keeps between iterations: memory, and nothing else.
+#[derive(Debug, Default)]
+pub(super) struct Desk {
+    halves: [Half; 2],
+    encoded: Encoded,
 }
 
 impl Task<'_> {
@@ -42,24 +79,30 @@ impl Task<'_> {
         adam: &mut Adam,
         rng: &mut Rng,
         rate: f64,
+        desk: &mut Desk,
     ) -> Result<Sums> {
         let mut order: Vec<u32> = (0..d.len() as u32).collect();
         rng.shuffle(&mut order);
         let mut sums = Sums::default();
-        let targets = self.targets(d, params);
-        let mut halves: [Half; 2] = Default::default();
-        halves.iter_mut().for_each(|h| h.grads = vec![0.0; params.len()]);
+        let Desk { halves, encoded } = desk;
+        self.encode(d, encoded);
+        let targets = self.targets(d, encoded, params);
+        let lesson = Lesson { d, encoded, targets };
+        for half in &mut *halves {
+            half.grads.resize(params.len(), 0.0);
+            half.sums = Sums::default();
+        }
         for part in order.chunks(self.plan.batch_size) {
             // A rest that is too small would be a noisy step.
             if part.len() * 2 < self.plan.batch_size && order.len() > self.plan.batch_size {
                 break;
             }
             let (first, second) = part.split_at(part.len() / 2);
-            let [a, b] = &mut halves;
+            let [a, b] = &mut *halves;
             let (shared, scale) = (&*params, 1.0 / part.len() as f32);
             rayon::join(
-                || self.gradients(d, &targets, first, shared, scale, a),
-                || self.gradients(d, &targets, second, shared, scale, b),
+                || self.gradients(&lesson, first, shared, scale, a),
+                || self.gradients(&lesson, second, shared, scale, b),
             );
             a.grads.iter_mut().zip(&b.grads).for_each(|(a, b)| *a += b);
             let norm = clip_grad_norm(&mut a.grads, self.plan.max_grad_norm);
@@ -79,7 +122,7 @@ impl Task<'_> {
     /// What each decision's value is to be: the payoff, or with a critic the TD(lambda) return over it (Sutton 1988; a critic of
     /// complete information as in PerfectDou, arXiv 2203.16406). Its noise is less than the payoff's, which hangs on everything that
     /// comes later.
-    fn targets(&self, d: &Decisions, params: &[f32]) -> Vec<f32> {
+    fn targets(&self, d: &Decisions, encoded: &Encoded, params: &[f32]) -> Vec<f32> {
         let mut targets = d.target.clone();
         if self.brain.settings.mean_field.is_some() {
             hidden::next_of_the_same_seat(&mut targets, &d.soft, &d.seat, &d.games);
@@ -90,7 +133,7 @@ impl Task<'_> {
         let values: Vec<f32> = all
             .par_chunks(CHUNK)
             .flat_map_iter(|part| {
-                let states = self.complete(critic, hidden, d, part);
+                let states = encoded.all(part);
                 critic.net.forward(params, &states, &[], &mut Scratch::default()).to_vec()
             })
             .collect();
@@ -105,36 +148,44 @@ impl Task<'_> {
         targets
     }
 
-    /// Positions as the critic sees them.
-    fn complete(&self, critic: &Critic, hidden: &Hidden, d: &Decisions, part: &[u32]) -> Active {
+    /// All decisions as features, once for every pass over them.
+    fn encode(&self, d: &Decisions, all: &mut Encoded) {
         let width = self.brain.features.width();
-        let (mut states, mut bytes) = (Active::default(), Vec::new());
-        for &i in part {
-            let i = i as usize;
-            let (obs, row) = (&d.obs[i * width..][..width], &d.hidden[i * hidden.width..][..hidden.width]);
-            critic.encode(hidden, obs, row, d.seat[i], &mut bytes, &mut states);
+        let order: Vec<u32> = (0..d.len() as u32).collect();
+        let chunks: Vec<Encoded> = order
+            .par_chunks(CHUNK)
+            .map(|part| {
+                let (mut out, mut bytes) = (Encoded::default(), Vec::new());
+                for &i in part {
+                    let i = i as usize;
+                    self.brain.encode(&d.obs[i * width..][..width], &mut out.seen);
+                    if let Some((critic, hidden)) = self.brain.critic.as_ref().zip(self.brain.hidden.as_ref()) {
+                        let row = &d.hidden[i * hidden.width..][..hidden.width];
+                        critic.encode(hidden, row, d.seat[i], &mut bytes, &mut out.secret);
+                    }
+                }
+                out
+            })
+            .collect();
+        all.seen.clear();
+        all.secret.clear();
+        for chunk in &chunks {
+            all.seen.append(&chunk.seen);
+            all.secret.append(&chunk.secret);
         }
-        states
-    }
-
-    fn states(&self, d: &Decisions, part: &[u32]) -> Active {
-        let width = self.brain.features.width();
-        let mut states = Active::default();
-        part.iter().for_each(|&i| self.brain.encode(&d.obs[i as usize * width..][..width], &mut states));
-        states
     }
 
     /// The gradients of all losses over `part`, into `half`; `scale` is one over the size of the whole batch.
-    fn gradients(&self, d: &Decisions, targets: &[f32], part: &[u32], params: &[f32], scale: f32, half: &mut Half) {
+    fn gradients(&self, lesson: &Lesson<'_>, part: &[u32], params: &[f32], scale: f32, half: &mut Half) {
         half.grads.fill(0.0);
-        self.values(d, targets, part, params, scale, half);
+        self.values(lesson, part, params, scale, half);
         if self.brain.settings.guess.is_some() {
-            self.guesses(d, part, params, scale, half);
+            self.guesses(lesson, part, params, scale, half);
         }
-        if let Some((critic, hidden)) = self.brain.critic.as_ref().zip(self.brain.hidden.as_ref()) {
-            let states = self.complete(critic, hidden, d, part);
+        if let Some(critic) = &self.brain.critic {
+            let states = lesson.encoded.all(part);
             let out = critic.net.forward(params, &states, &[], &mut half.critic);
-            let error = |(v, &i): (&f32, &u32)| v - targets[i as usize];
+            let error = |(v, &i): (&f32, &u32)| v - lesson.targets[i as usize];
             let errors: Vec<f32> = out.iter().zip(part).map(error).collect();
             half.sums.critic_loss += errors.iter().map(|e| f64::from(e * e)).sum::<f64>();
             let dy: Vec<f32> = errors.iter().map(|e| 2.0 * scale * e).collect();
@@ -146,7 +197,8 @@ impl Task<'_> {
     }
 
     /// Mean squared error of the values to the targets, and the auxiliary heads over the state's half.
-    fn values(&self, d: &Decisions, targets: &[f32], part: &[u32], params: &[f32], scale: f32, half: &mut Half) {
+    fn values(&self, lesson: &Lesson<'_>, part: &[u32], params: &[f32], scale: f32, half: &mut Half) {
+        let d = lesson.d;
         let pattern = self.brain.settings.guess.as_ref().is_some_and(|g| g.pattern);
         let with_context = self.brain.settings.guess.is_some() && !pattern;
         let c_width = self.brain.candidate_features.width();
@@ -156,7 +208,7 @@ impl Task<'_> {
             if mine.is_empty() {
                 continue;
             }
-            let states = self.states(d, &mine);
+            let states = lesson.encoded.seen(&mine);
             let (mut moves, mut context) = (Active::default(), Vec::new());
             for &i in &mine {
                 self.brain.candidate_features.encode(&d.chosen[i as usize * c_width..][..c_width], &mut moves);
@@ -170,7 +222,7 @@ impl Task<'_> {
             let out = net.forward(params, &states, &context, &moves, &owner, s);
             let mut dy = Vec::with_capacity(mine.len());
             for (q, &i) in out.iter().zip(&mine) {
-                let error = q - targets[i as usize];
+                let error = q - lesson.targets[i as usize];
                 half.sums.value_loss += f64::from(error * error);
                 dy.push(2.0 * scale * error);
             }
@@ -207,9 +259,10 @@ impl Task<'_> {
     /// With z = logit(relation) - logit(danger), a player is accepted with probability sigmoid(z) while exploring. The intrinsic
     /// reward of a decision is r = Q(s, a; accepted) - `intrinsic_loss` x (mean cross-entropy of the three guesses); it reaches both
     /// networks as a policy gradient: minus `intrinsic` x (r - mean of r) x log P(accepted).
-    fn guesses(&self, d: &Decisions, part: &[u32], params: &[f32], scale: f32, half: &mut Half) {
+    fn guesses(&self, lesson: &Lesson<'_>, part: &[u32], params: &[f32], scale: f32, half: &mut Half) {
+        let d = lesson.d;
         let Some(hidden) = &self.brain.hidden else { return };
-        let states = self.states(d, part);
+        let states = lesson.encoded.seen(part);
         let n = part.len();
         let nets = [&self.brain.relation, &self.brain.danger].into_iter().flatten();
         half.sums.flop += nets.map(|net| net.flop(n, states.features.len(), true)).sum::<f64>();

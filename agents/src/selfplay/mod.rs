@@ -15,7 +15,7 @@ pub mod net;
 use brain::{Ask, Brain, CONTEXT, Decisions, OTHERS, Relation, Settings, Thoughts};
 use collect::{Memory, Player, u8s};
 use league::{League, Pool, Seating};
-use learn::Task;
+use learn::{Desk, Task};
 use rlx::{
     ActionsMut, ColumnRef, Error, Export, Frame, LoadDir, Mode, Result, Rng, SaveDir, Scalars, Setup, Slab, Vector,
     snapshot,
@@ -116,6 +116,10 @@ pub struct SelfPlay {
     frame: Option<Vec<u8>>,
     pool: Pool,
     memory: Memory,
+    desk: Desk,
+    /// The parameters that play, and an empty batch: memory that is used again.
+    acting: Vec<f32>,
+    spare: Decisions,
     /// Of the last [`SelfPlay::act`].
     thoughts: Thoughts,
     decided: Vec<u32>,
@@ -151,6 +155,9 @@ impl SelfPlay {
             frame: None,
             pool: Pool::default(),
             memory: Memory::default(),
+            desk: Desk::default(),
+            acting: Vec::new(),
+            spare: Decisions::default(),
             thoughts: Thoughts::default(),
             decided: Vec::new(),
             shown: Vec::new(),
@@ -161,17 +168,18 @@ impl SelfPlay {
     pub fn iterate(&mut self, envs: &mut dyn Vector, log: &mut Scalars) -> Result<u64> {
         self.pool.offer(&self.plan.league, self.state.steps, &self.params);
         self.sit_down(envs)?;
-        let mut batch = std::mem::take(&mut self.state.ready);
+        // What was ready is learnt from while the other is filled.
+        let mut batch = std::mem::replace(&mut self.state.ready, std::mem::take(&mut self.spare));
         let rate = self.plan.learning_rate * self.plan.lr_schedule.factor(self.state.steps, self.setup.steps);
-        let acting = self.params.clone();
+        self.acting.clone_from(&self.params);
         let mut order = self.state.order.take().expect("there between iterations");
         let task = Task { brain: &self.brain, plan: &self.plan, steps: self.state.steps };
-        let (params, adam) = (&mut self.params, &mut self.adam);
+        let (params, adam, desk) = (&mut self.params, &mut self.adam, &mut self.desk);
         let mut player = Player {
             brain: &self.brain,
             league: &self.plan.league,
             pool: &self.pool,
-            params: &acting,
+            params: &self.acting,
             epsilon: self.plan.epsilon,
             state: &mut self.state,
             slab: self.slab.as_mut().expect("seated above"),
@@ -181,8 +189,9 @@ impl SelfPlay {
         // Whoever is done first helps the other: the halves of a batch, the stripes of the tables and the chunks of the critic are
         // the same whatever the number of threads.
         let (steps, sums) =
-            rayon::join(|| player.play(envs, ticks), || task.learn(&mut batch, params, adam, &mut order, rate));
+            rayon::join(|| player.play(envs, ticks), || task.learn(&mut batch, params, adam, &mut order, rate, desk));
         self.state.order = Some(order);
+        self.spare = batch;
         let (steps, sums) = (steps?, sums?);
         self.state.steps += steps;
         let played = std::mem::take(&mut self.memory.thoughts.flop);
