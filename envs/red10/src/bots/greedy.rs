@@ -9,13 +9,15 @@ const HOPELESS: f32 = -1e9;
 
 /// Plays what leaves the best hand.
 #[derive(Clone, Debug, Default)]
-pub struct Greedy;
+pub struct Greedy {
+    values: Values,
+}
 
 impl Player for Greedy {
     fn think(&mut self, seat: Seat<'_>, legal: &[Move], _: &mut Rng) -> Thought {
         let teammates = seat.teammates(&seat.prior());
         Thought {
-            choice: best(&scores(seat, seat.hand(), legal, &teammates)),
+            choice: best(&scores(seat, seat.hand(), legal, &teammates, &mut self.values)),
             values: None,
             teammates: Some(teammates.map(|p| p as f32)),
         }
@@ -29,13 +31,13 @@ pub(super) fn best(scores: &[f32]) -> usize {
 
 /// A score of each of the legal moves of who is to play, given the hand and P(each seat is a teammate): what belief's likelihood is
 /// made of too, which puts hands in that the seat may have.
-pub fn scores(seat: Seat<'_>, hand: Cards, legal: &[Move], teammates: &[f64; SEATS]) -> Vec<f32> {
+pub fn scores(seat: Seat<'_>, hand: Cards, legal: &[Move], teammates: &[f64; SEATS], values: &mut Values) -> Vec<f32> {
     let me = seat.turn();
     let left = |s: usize| seat.left(s);
     let enemies = || (0..SEATS).filter(|&s| s != me && !seat.out().contains(&(s as u8)) && teammates[s] < 0.5);
     let nearest = enemies().map(left).min().unwrap_or(13);
-    let now = value(hand);
-    let score = |m: &Move| -> f32 {
+    let now = values.of(hand);
+    let mut score = |m: &Move| -> f32 {
         match m.kind {
             // To show doubles the stake: only a strong hand does.
             Kind::Show => return now + 4.0 * ROUND,
@@ -53,7 +55,7 @@ pub fn scores(seat: Seat<'_>, hand: Cards, legal: &[Move], teammates: &[f64; SEA
         if after == Cards::NONE {
             return 1000.0;
         }
-        let mut score = value(after);
+        let mut score = values.of(after);
         if seat.leads() {
             // Low cards first, many at a time; nothing that an enemy who is nearly out can follow.
             score += 0.3 * m.cards.total() as f32 - 0.1 * f32::from(m.rank.min(15));
@@ -67,7 +69,34 @@ pub fn scores(seat: Seat<'_>, hand: Cards, legal: &[Move], teammates: &[f64; SEA
         // A shown red ten tells everybody: the black one first.
         score - 0.5 * m.cards.red() as f32
     };
-    legal.iter().map(score).collect()
+    legal.iter().map(&mut score).collect()
+}
+
+/// [`value`], remembered: hands recur from move to move, and in the posterior's deals all the time. Each hand has one place, where the
+/// newest that belongs there stands, so that memory is bounded and the values are those of [`value`] to the bit.
+#[derive(Clone, Debug, Default)]
+pub struct Values {
+    places: Vec<(u64, f32)>,
+}
+
+impl Values {
+    /// 2^16 places, 1 MiB.
+    const BITS: u32 = 16;
+
+    /// What a hand is worth.
+    pub fn of(&mut self, hand: Cards) -> f32 {
+        if self.places.is_empty() {
+            // No hand is all ones: 15 cards of a rank.
+            self.places.resize(1 << Self::BITS, (u64::MAX, 0.0));
+        }
+        let counts = hand.0 & 0x0FFF_FFFF_FFFF_FFFF;
+        // Fibonacci hashing (Knuth 6.4): the upper bits of a product with 2^64 / the golden ratio.
+        let place = &mut self.places[(counts.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - Self::BITS)) as usize];
+        if place.0 != counts {
+            *place = (counts, value(hand));
+        }
+        place.1
+    }
 }
 
 /// What a hand is worth: the best over ways to take it apart of the sum over its plays of the play's worth less [`ROUND`].
