@@ -21,6 +21,15 @@ struct Decision {
     play: Move,
 }
 
+/// The cards that everybody has seen.
+#[derive(Clone, Debug)]
+pub(super) struct Open {
+    /// Red tens of the others that were shown and are still held.
+    fixed: Hidden,
+    /// What each seat has played.
+    played: [Cards; SEATS],
+}
+
 /// What a seat knows of the hidden cards, and the decisions that say more.
 pub(super) struct Deals {
     pub seat: usize,
@@ -31,15 +40,13 @@ pub(super) struct Deals {
     /// Prior weight of each set of holders that nothing rules out.
     pub prior: [f64; 16],
     own: Cards,
-    /// Red tens of the others that were shown and are still held.
-    fixed: Hidden,
     /// Whether one of the others showed all its red tens.
     closed: [bool; OTHERS],
     /// Seats that are known to be of the red team.
     known: usize,
     /// The first leader's place among the others and the rank of the leading card, if another led with one.
     leading: Option<(usize, usize)>,
-    played: [Cards; SEATS],
+    open: Open,
     decisions: Vec<Decision>,
     legal: Vec<Move>,
 }
@@ -66,11 +73,10 @@ impl Deals {
             sizes: std::array::from_fn(|k| (seat.left(others[k]) - fixed[k].total()) as usize),
             prior: [0.0; 16],
             own: seat.hand(),
-            fixed,
             closed: others.map(showed),
             known,
             leading: leading.and_then(|rank| Some((place(seat.leader())?, rank))),
-            played: std::array::from_fn(|s| seat.played(s)),
+            open: Open { fixed, played: std::array::from_fn(|s| seat.played(s)) },
             decisions: Vec::new(),
             legal: Vec::new(),
         };
@@ -109,11 +115,10 @@ impl Deals {
 
     /// The public history over some deal, with a copy of the position before each decision of another.
     fn replay(&mut self, seat: Seat<'_>) {
-        let some = self.draw(0.5, &mut Rng::stream(0, 0));
-        let dealt = self.hands(&some.hands(self)).map(|h| h.0);
-        let dealt = std::array::from_fn(|s| Cards(dealt[s] + self.played[s].0));
+        let dealt = self.hands(&self.draw(0.5, &mut Rng::stream(0, 0))).map(|h| h.0);
+        let dealt = std::array::from_fn(|s| Cards(dealt[s] + self.open.played[s].0));
         let mut game = Game::supposed(seat.rules(), dealt, seat.leader());
-        let mut since = self.played;
+        let mut since = self.open.played;
         let mut decisions = Vec::new();
         let mut note = |game: &Game, s: usize, since: &[Cards; SEATS], play: Move| {
             if let Some(other) = (0..OTHERS).find(|&k| self.other(k) == s) {
@@ -160,7 +165,7 @@ impl Deals {
     fn hands(&self, hidden: &Hidden) -> [Cards; SEATS] {
         let mut hands = [self.own; SEATS];
         for (k, hand) in hidden.iter().enumerate() {
-            hands[self.other(k)] = Cards(hand.0 + self.fixed[k].0);
+            hands[self.other(k)] = Cards(hand.0 + self.open.fixed[k].0);
         }
         hands
     }
@@ -172,14 +177,13 @@ impl Deals {
 
     /// Whether nothing rules a deal out.
     pub fn allowed(&self, hidden: &Hidden) -> bool {
-        let open = hidden.iter().zip(self.closed).all(|(h, closed)| !closed || h.red() == 0);
-        open && self.prior[self.holders(hidden)] > 0.0
+        (0..OTHERS).all(|k| self.may_hold(k, hidden[k])) && self.prior[self.holders(hidden)] > 0.0
     }
 
     /// ln of the share of a deal's suits in which the first leader holds the leading card.
     pub fn leading(&self, hidden: &Hidden) -> f64 {
         self.leading.map_or(0.0, |(k, rank)| {
-            let dealt = hidden[k].count(rank) + self.played[self.other(k)].count(rank);
+            let dealt = hidden[k].count(rank) + self.open.played[self.other(k)].count(rank);
             (dealt as f64 / 4.0).ln()
         })
     }
@@ -209,7 +213,7 @@ impl Deals {
     }
 
     /// A deal drawn from the prior, with `stratum` in [0, 1) choosing the holders of the red tens.
-    pub fn draw(&self, stratum: f64, rng: &mut Rng) -> Layout {
+    pub fn draw(&self, stratum: f64, rng: &mut Rng) -> Hidden {
         let mut left = stratum;
         let fits = |set: &usize| self.prior[*set] > 0.0;
         let mut set = (0..16).rfind(fits).expect("some deal agrees with what was seen");
@@ -222,58 +226,94 @@ impl Deals {
         }
         let wanted: Vec<usize> =
             (0..OTHERS).filter(|&k| set >> self.other(k) & 1 == 1 && self.known >> self.other(k) & 1 == 0).collect();
-        let mut order: Vec<u8> = (0..self.pool.len() as u8).collect();
-        rng.shuffle(&mut order);
-        // The red tens go where they are wanted, in exchange for a card drawn there.
-        let starts = self.starts();
-        let mut taken = Vec::new();
-        let reds: Vec<u8> = (0..self.pool.len() as u8).filter(|&i| self.pool[usize::from(i)].red() > 0).collect();
+        let (reds, mut rest): (Vec<Cards>, Vec<Cards>) = self.pool.iter().partition(|c| c.red() > 0);
+        rng.shuffle(&mut rest);
+        let (mut hidden, mut room) = ([Cards::NONE; OTHERS], self.sizes);
         for (n, red) in reds.iter().enumerate() {
             // A second red ten of one holder, or one of a holder whose first was seen.
             let k = wanted.get(n).or(wanted.last()).copied().unwrap_or_else(|| self.again(set));
-            let place = loop {
-                let place = starts[k] + rng.below(self.sizes[k]);
-                if !taken.contains(&place) {
-                    break place;
-                }
-            };
-            taken.push(place);
-            let from = order.iter().position(|i| i == red).expect("every card lies somewhere");
-            order.swap(from, place);
+            hidden[k].0 += red.0;
+            room[k] -= 1;
         }
-        Layout { order }
+        let mut rest = rest.into_iter();
+        for (hand, room) in hidden.iter_mut().zip(room) {
+            hand.0 += rest.by_ref().take(room).map(|c| c.0).sum::<u64>();
+        }
+        hidden
     }
 
     /// The other of `set` that may hold a further hidden red ten.
     fn again(&self, set: usize) -> usize {
-        let holds = |k: &usize| set >> self.other(*k) & 1 == 1 && !self.closed[*k] && self.sizes[*k] > 0;
+        let holds = |k: &usize| set >> self.other(*k) & 1 == 1 && self.may_hold(*k, Cards::RED_TEN) && self.sizes[*k] > 0;
         (0..OTHERS).find(holds).expect("a set of holders with weight has room for the red tens")
     }
 
-    /// Where each other's cards start in a layout.
-    pub fn starts(&self) -> [usize; OTHERS] {
-        [0, self.sizes[0], self.sizes[0] + self.sizes[1]]
+    /// Whether the k-th other did not show all its red tens, or the hand has no hidden one.
+    pub fn may_hold(&self, k: usize, hand: Cards) -> bool {
+        !self.closed[k] || hand.red() == 0
     }
-}
 
-/// A deal card by card: the first `sizes[0]` of the pool's cards are the next player's, and so on.
-#[derive(Clone, Debug)]
-pub(super) struct Layout {
-    pub order: Vec<u8>,
-}
+    /// What the others would have hidden now, had they hidden `before` at the time of `then`. None when they could not have played
+    /// what they did since.
+    pub fn since(&self, then: &Open, before: &Hidden) -> Option<Hidden> {
+        let mut now = [Cards::NONE; OTHERS];
+        for k in 0..OTHERS {
+            let held = Cards(before[k].0 + then.fixed[k].0);
+            let gone = Cards(self.gone(then, k).0 + self.open.fixed[k].0);
+            if !held.contains(gone) {
+                return None;
+            }
+            now[k] = Cards(held.0 - gone.0);
+        }
+        self.allowed(&now).then_some(now)
+    }
 
-impl Layout {
-    pub fn hands(&self, deals: &Deals) -> Hidden {
-        let mut from = 0;
-        deals.sizes.map(|n| {
-            from += n;
-            Cards(self.order[from - n..from].iter().map(|&i| deals.pool[usize::from(i)].0).sum())
-        })
+    /// What the k-th other has played since then.
+    fn gone(&self, then: &Open, k: usize) -> Cards {
+        let s = self.other(k);
+        Cards(self.open.played[s].0 - then.played[s].0)
+    }
+
+    /// As [`Deals::since`], but cards that are missing are taken from whom has them, in exchange for cards drawn from the hand.
+    pub fn repair(&self, then: &Open, before: &Hidden, rng: &mut Rng) -> Hidden {
+        for _ in 0..8 {
+            let mut held: [Vec<Cards>; OTHERS] = std::array::from_fn(|k| singles(before[k]));
+            // Shown tens that are still held are no exchange; those that were played by now are gone.
+            for k in 0..OTHERS {
+                let mut gone = singles(self.gone(then, k));
+                for _ in 0..then.fixed[k].red() - self.open.fixed[k].red() {
+                    if let Some(i) = gone.iter().position(|c| c.red() > 0) {
+                        gone.swap_remove(i);
+                    }
+                }
+                // Those that are there first: a card given away must be none of them.
+                gone.retain(|c| {
+                    let found = held[k].iter().position(|h| h == c);
+                    found.map(|i| held[k].swap_remove(i)).is_none()
+                });
+                for card in gone {
+                    let from = (0..OTHERS).find_map(|j| Some((j, held[j].iter().position(|h| *h == card)?)));
+                    let Some((j, i)) = from else { continue };
+                    let given = rng.below(held[k].len());
+                    held[j][i] = held[k].swap_remove(given);
+                }
+            }
+            let now: Hidden = std::array::from_fn(|k| Cards(held[k].iter().map(|c| c.0).sum()));
+            if (0..OTHERS).all(|k| held[k].len() == self.sizes[k]) && self.allowed(&now) {
+                return now;
+            }
+        }
+        self.draw(rng.unit(), rng)
+    }
+
+    /// What is needed of this position to go on from it.
+    pub fn open(&self) -> Open {
+        self.open.clone()
     }
 }
 
 /// The single cards of a set.
-fn singles(cards: Cards) -> Vec<Cards> {
+pub(super) fn singles(cards: Cards) -> Vec<Cards> {
     let each = |rank: usize| {
         let red = if rank == TEN { cards.red() } else { 0 };
         (0..cards.count(rank)).map(move |i| if i < red { Cards::RED_TEN } else { Cards::of(rank, 1) })

@@ -21,6 +21,7 @@ pub fn exact(seat: Seat<'_>, likelihood: &mut dyn Likelihood, most: usize) -> Re
         if !parts(all, deals.sizes[k], 0, Cards::NONE, &mut left, hands) {
             return Ok(None);
         }
+        hands.retain(|h| deals.may_hold(k, *h));
     }
     // ln of each hand's part of the weight: the ways to deal it and the likelihood of its owner's decisions.
     let mut fits: [BTreeMap<Cards, f64>; OTHERS] = Default::default();

@@ -20,7 +20,7 @@ mod sampler;
 
 pub use exact::exact;
 pub use likelihood::{Likelihood, SoftGreedy, softmax};
-pub use sampler::Sampler;
+pub use sampler::{Sampler, Track};
 
 use crate::{SEATS, Seat};
 

@@ -1,9 +1,9 @@
 //! Particles through the decisions, one by one.
 use super::{
     Likelihood, Posterior,
-    deals::{Deals, Hidden, Layout, OTHERS},
+    deals::{Deals, Hidden, OTHERS, Open, singles},
 };
-use crate::Seat;
+use crate::{Cards, Seat};
 use rlx::{Result, Rng};
 
 /// How the posterior is sampled.
@@ -11,194 +11,304 @@ use rlx::{Result, Rng};
 pub struct Sampler {
     /// Particles.
     pub particles: usize,
-    /// Metropolis-Hastings steps of each particle after resampling.
+    /// Metropolis-Hastings steps of each particle after resampling, and at least as many at each position.
     pub steps: usize,
 }
 
-impl Default for Sampler {
-    fn default() -> Self {
-        Self { particles: 256, steps: 8 }
-    }
-}
-
+#[derive(Clone, Copy, Debug)]
 struct Particle {
-    layout: Layout,
     hands: Hidden,
     /// ln likelihood of each other's decisions so far.
     fit: [f64; OTHERS],
 }
 
-/// A proposed swap of a particle's cards.
-struct Proposal {
-    particle: usize,
-    layout: Layout,
-    hands: Hidden,
-    /// The two whose hands change.
-    changed: [usize; 2],
-    /// What its acceptance is multiplied by, in ln.
-    bias: f64,
+/// The particles of a seat, which go on from one of its decisions to the next.
+#[derive(Clone, Debug)]
+pub struct Track {
+    sampler: Sampler,
+    particles: Vec<Particle>,
+    weights: Vec<f64>,
+    /// What was open, and how many decisions there were, when it was last brought up to date.
+    last: Option<(Open, usize)>,
 }
 
 impl Sampler {
-    /// The posterior at `seat`.
+    /// The posterior at `seat`, from nothing.
     ///
     /// # Errors
     /// When the likelihood fails.
     pub fn posterior(&self, seat: Seat<'_>, likelihood: &mut dyn Likelihood, rng: &mut Rng) -> Result<Posterior> {
+        Track::new(*self).posterior(seat, likelihood, rng)
+    }
+}
+
+impl Track {
+    /// Before the first position.
+    pub fn new(sampler: Sampler) -> Self {
+        Self { sampler, particles: Vec::new(), weights: Vec::new(), last: None }
+    }
+
+    /// The posterior at a later position of the same seat in the same game.
+    ///
+    /// Particles that could not have played what was played since die, if a quarter can; where fewer could, as after a long chain,
+    /// the others are mended by exchanging cards, and take their steps before anything is weighed.
+    ///
+    /// # Errors
+    /// When the likelihood fails.
+    pub fn posterior(&mut self, seat: Seat<'_>, likelihood: &mut dyn Likelihood, rng: &mut Rng) -> Result<Posterior> {
         let mut deals = Deals::new(seat);
         if deals.prior.iter().filter(|w| **w > 0.0).count() == 1 {
             return Ok(Posterior { holders: deals.prior, effective: f64::INFINITY });
         }
-        let n = self.particles;
-        // One draw for all strata: the share of each set of holders is off by less than a particle.
-        let offset = rng.unit();
-        let mut particles: Vec<Particle> = (0..n)
-            .map(|i| {
-                let layout = deals.draw((i as f64 + offset) / n as f64, rng);
-                Particle { hands: layout.hands(&deals), layout, fit: [0.0; OTHERS] }
-            })
-            .collect();
-        let mut weights: Vec<f64> = particles.iter().map(|p| deals.leading(&p.hands)).collect();
-        let mut answers = Vec::new();
-        for number in 0..deals.decisions() {
-            let other = deals.decided(number);
-            let asked: Vec<(f64, bool)> = particles.iter().map(|p| deals.ask(number, &p.hands, likelihood)).collect();
-            answers.clear();
-            likelihood.answer(&mut answers)?;
-            let mut next = answers.iter();
-            for ((p, w), (cards, is_asked)) in particles.iter_mut().zip(&mut weights).zip(asked) {
-                let fit = cards + if is_asked { next.next().expect("one answer a question") } else { &0.0 };
-                p.fit[other] += fit;
-                *w += fit;
+        let n = self.sampler.particles;
+        let done = match self.last.take() {
+            None => {
+                // One draw for all strata: the share of each set of holders is off by less than a particle.
+                let offset = rng.unit();
+                let stratum = |i: usize| (i as f64 + offset) / n as f64;
+                self.particles =
+                    (0..n).map(|i| Particle { hands: deals.draw(stratum(i), rng), fit: [0.0; OTHERS] }).collect();
+                self.weights = self.particles.iter().map(|p| deals.leading(&p.hands)).collect();
+                0
+            }
+            Some((open, done)) => {
+                self.carry(&mut deals, &open, done, likelihood, rng)?;
+                done
+            }
+        };
+        let mut moved = false;
+        for number in done..deals.decisions() {
+            let everyone = vec![[true; OTHERS]; n];
+            let hands: Vec<Hidden> = self.particles.iter().map(|p| p.hands).collect();
+            for (i, other, fit) in fits(&mut deals, &hands, number..number + 1, &everyone, likelihood)? {
+                self.particles[i].fit[other] += fit;
+                self.weights[i] += fit;
             }
             // Half is the usual threshold (Del Moral, Doucet and Jasra 2006).
-            if effective(&weights) < 0.5 * n as f64 {
-                resample(&mut particles, &mut weights, rng);
-                for _ in 0..self.steps {
-                    step(&mut deals, &mut particles, number + 1, likelihood, rng)?;
-                }
+            if effective(&self.weights) < 0.5 * n as f64 {
+                self.resample(rng);
+                self.walk(&mut deals, number + 1, likelihood, rng)?;
+                moved = true;
             }
         }
-        let top = weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        if !moved {
+            let count = deals.decisions();
+            self.walk(&mut deals, count, likelihood, rng)?;
+        }
+        self.last = Some((deals.open(), deals.decisions()));
+        Ok(self.read(&deals))
+    }
+
+    /// Takes the particles over to a later position.
+    fn carry(
+        &mut self,
+        deals: &mut Deals,
+        then: &Open,
+        done: usize,
+        likelihood: &mut dyn Likelihood,
+        rng: &mut Rng,
+    ) -> Result<()> {
+        let fitting: Vec<Option<Hidden>> = self.particles.iter().map(|p| deals.since(then, &p.hands)).collect();
+        let alive: Vec<f64> = fitting
+            .iter()
+            .zip(&self.weights)
+            .map(|(hands, w)| if hands.is_some() { *w } else { f64::NEG_INFINITY })
+            .collect();
+        let mend = effective(&alive) < 0.25 * self.particles.len() as f64;
+        let mut mended = Vec::new();
+        for (i, hands) in fitting.into_iter().enumerate() {
+            let p = &mut self.particles[i];
+            match hands {
+                Some(hands) => p.hands = hands,
+                None if mend => {
+                    *p = Particle { hands: deals.repair(then, &p.hands, rng), fit: [0.0; OTHERS] };
+                    mended.push(i);
+                }
+                None => self.weights[i] = f64::NEG_INFINITY,
+            }
+        }
+        if mend {
+            let everyone = vec![[true; OTHERS]; mended.len()];
+            let hands: Vec<Hidden> = mended.iter().map(|&i| self.particles[i].hands).collect();
+            for (i, other, fit) in fits(deals, &hands, 0..done, &everyone, likelihood)? {
+                self.particles[mended[i]].fit[other] += fit;
+            }
+        } else {
+            self.resample(rng);
+        }
+        self.walk(deals, done, likelihood, rng)
+    }
+
+    /// Systematic resampling: each particle as often as its weight says, off by less than one.
+    fn resample(&mut self, rng: &mut Rng) {
+        let n = self.particles.len();
+        let top = self.weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let shares: Vec<f64> = self.weights.iter().map(|w| (w - top).exp()).collect();
+        let sum: f64 = shares.iter().sum();
+        let offset = rng.unit();
+        let (mut below, mut source) = (0.0, 0);
+        let drawn = (0..n).map(|i| {
+            let at = (i as f64 + offset) / n as f64 * sum;
+            while source + 1 < n && below + shares[source] <= at {
+                below += shares[source];
+                source += 1;
+            }
+            self.particles[source]
+        });
+        self.particles = drawn.collect();
+        self.weights.fill(0.0);
+    }
+
+    /// Metropolis-Hastings steps of every particle under the first `count` decisions.
+    fn walk(
+        &mut self,
+        deals: &mut Deals,
+        count: usize,
+        likelihood: &mut dyn Likelihood,
+        rng: &mut Rng,
+    ) -> Result<()> {
+        (0..self.sampler.steps).try_for_each(|_| self.step(deals, count, likelihood, rng))
+    }
+
+    fn step(
+        &mut self,
+        deals: &mut Deals,
+        count: usize,
+        likelihood: &mut dyn Likelihood,
+        rng: &mut Rng,
+    ) -> Result<()> {
+        let mut open = Vec::with_capacity(self.particles.len());
+        for (particle, p) in self.particles.iter().enumerate() {
+            let Some(swap) = propose(deals, &p.hands, rng) else { continue };
+            if swap.hands == p.hands || !deals.allowed(&swap.hands) {
+                continue;
+            }
+            let old: f64 = swap.changed.iter().map(|&k| p.fit[k]).sum();
+            // What the new fit must reach, drawn beforehand: fits only fall, so a proposal is dropped as soon as it is below.
+            let least = rng.unit().ln() + old - swap.bias - deals.leading(&swap.hands) + deals.leading(&p.hands);
+            open.push(Proposal { particle, swap, least, fit: [0.0; OTHERS] });
+        }
+        // Newest decisions first, in groups that double.
+        let (mut end, mut size) = (count, 2);
+        while end > 0 && !open.is_empty() {
+            let start = end.saturating_sub(size);
+            let hands: Vec<Hidden> = open.iter().map(|p| p.swap.hands).collect();
+            let mut changed = vec![[false; OTHERS]; open.len()];
+            open.iter().zip(&mut changed).for_each(|(p, c)| p.swap.changed.iter().for_each(|&k| c[k] = true));
+            for (i, other, fit) in fits(deals, &hands, start..end, &changed, likelihood)? {
+                open[i].fit[other] += fit;
+            }
+            open.retain(|p| p.fit.iter().sum::<f64>() > p.least);
+            (end, size) = (start, 2 * size);
+        }
+        for p in open {
+            let particle = &mut self.particles[p.particle];
+            particle.hands = p.swap.hands;
+            p.swap.changed.iter().for_each(|&k| particle.fit[k] = p.fit[k]);
+        }
+        Ok(())
+    }
+
+    /// The weights of the holders.
+    fn read(&self, deals: &Deals) -> Posterior {
+        let top = self.weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let mut holders = [0.0; 16];
-        for (p, w) in particles.iter().zip(&weights) {
+        for (p, w) in self.particles.iter().zip(&self.weights) {
             holders[deals.holders(&p.hands)] += (w - top).exp();
         }
-        let (sum, worth) = (holders.iter().sum::<f64>(), effective(&weights));
+        let (sum, worth) = (holders.iter().sum::<f64>(), effective(&self.weights));
         // A set that no particle has is not impossible: the prior counts as one more particle.
         let share = worth / (worth + 1.0);
         for (h, prior) in holders.iter_mut().zip(deals.prior) {
             *h = share * *h / sum + (1.0 - share) * prior;
         }
-        Ok(Posterior { holders, effective: worth })
+        Posterior { holders, effective: worth }
     }
 }
 
-/// Effective sample size of weights that are given by their ln.
-fn effective(weights: &[f64]) -> f64 {
-    let top = weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let (sum, squares) = weights.iter().map(|w| (w - top).exp()).fold((0.0, 0.0), |(s, q), w| (s + w, q + w * w));
-    if squares > 0.0 { sum * sum / squares } else { 0.0 }
-}
-
-/// Systematic resampling: each particle as often as its weight says, off by less than one.
-fn resample(particles: &mut Vec<Particle>, weights: &mut [f64], rng: &mut Rng) {
-    let n = particles.len();
-    let top = weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let sum: f64 = weights.iter().map(|w| (w - top).exp()).sum();
-    let offset = rng.unit();
-    let mut drawn = Vec::with_capacity(n);
-    let (mut below, mut source) = (0.0, 0);
-    for i in 0..n {
-        let at = (i as f64 + offset) / n as f64 * sum;
-        while source + 1 < n && below + (weights[source] - top).exp() <= at {
-            below += (weights[source] - top).exp();
-            source += 1;
-        }
-        let p = &particles[source];
-        drawn.push(Particle { layout: p.layout.clone(), hands: p.hands, fit: p.fit });
-    }
-    *particles = drawn;
-    weights.fill(0.0);
-}
-
-/// One Metropolis-Hastings step of every particle under the first `count` decisions.
-fn step(
+/// ln likelihood of decisions `numbers` in each of `hands`, of those others that `changed`: (index, other, ln), one a decision.
+fn fits(
     deals: &mut Deals,
-    particles: &mut [Particle],
-    count: usize,
+    hands: &[Hidden],
+    numbers: std::ops::Range<usize>,
+    changed: &[[bool; OTHERS]],
     likelihood: &mut dyn Likelihood,
-    rng: &mut Rng,
-) -> Result<()> {
-    let mut proposals = Vec::with_capacity(particles.len());
-    for (i, p) in particles.iter().enumerate() {
-        if let Some((layout, changed, bias)) = propose(deals, &p.layout, rng) {
-            let hands = layout.hands(deals);
-            if hands != p.hands && deals.allowed(&hands) {
-                proposals.push(Proposal { particle: i, layout, hands, changed, bias });
-            }
-        }
-    }
+) -> Result<Vec<(usize, usize, f64)>> {
     let mut asked = Vec::new();
-    for (i, proposal) in proposals.iter().enumerate() {
-        for number in 0..count {
-            if proposal.changed.contains(&deals.decided(number)) {
-                let (cards, is_asked) = deals.ask(number, &proposal.hands, likelihood);
-                asked.push((i, deals.decided(number), cards, is_asked));
+    for (i, (hands, changed)) in hands.iter().zip(changed).enumerate() {
+        for number in numbers.clone() {
+            let other = deals.decided(number);
+            if changed[other] {
+                let (cards, is_asked) = deals.ask(number, hands, likelihood);
+                asked.push((i, other, cards, is_asked));
             }
         }
     }
     let mut answers = Vec::new();
     likelihood.answer(&mut answers)?;
-    let mut next = answers.iter();
-    let mut fits = vec![[0.0; OTHERS]; proposals.len()];
-    for (i, other, cards, is_asked) in asked {
-        fits[i][other] += cards + if is_asked { next.next().expect("one answer a question") } else { &0.0 };
-    }
-    for (proposal, mut fit) in proposals.into_iter().zip(fits) {
-        let p = &mut particles[proposal.particle];
-        (0..OTHERS).filter(|k| !proposal.changed.contains(k)).for_each(|k| fit[k] = p.fit[k]);
-        let gain = fit.iter().sum::<f64>() - p.fit.iter().sum::<f64>() + proposal.bias + deals.leading(&proposal.hands)
-            - deals.leading(&p.hands);
-        if rng.unit().ln() < gain {
-            *p = Particle { layout: proposal.layout, hands: proposal.hands, fit };
-        }
-    }
-    Ok(())
+    let mut next = answers.into_iter();
+    let mut answer = |is_asked: bool| if is_asked { next.next().expect("one answer a question") } else { 0.0 };
+    Ok(asked.into_iter().map(|(i, other, cards, is_asked)| (i, other, cards + answer(is_asked))).collect())
 }
 
-/// A swap of cards between two hidden hands: half the time one to three cards drawn evenly from each, else a hidden red ten for a
-/// card of one of the others. Returns also who changed, and ln of the ratio of the two directions' chances.
-fn propose(deals: &Deals, layout: &Layout, rng: &mut Rng) -> Option<(Layout, [usize; 2], f64)> {
+/// Effective sample size of weights that are given by their ln.
+fn effective(weights: &[f64]) -> f64 {
+    let top = weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if top == f64::NEG_INFINITY {
+        return 0.0;
+    }
+    let (sum, squares) = weights.iter().map(|w| (w - top).exp()).fold((0.0, 0.0), |(s, q), w| (s + w, q + w * w));
+    sum * sum / squares
+}
+
+/// Cards exchanged between two hidden hands.
+struct Swap {
+    hands: Hidden,
+    changed: [usize; 2],
+    /// ln of the ratio of the chances to propose it and its reverse.
+    bias: f64,
+}
+
+struct Proposal {
+    particle: usize,
+    swap: Swap,
+    least: f64,
+    fit: [f64; OTHERS],
+}
+
+/// Half the time one to three cards drawn evenly from each of two hands, else a hidden red ten for a card of one of the others.
+fn propose(deals: &Deals, hands: &Hidden, rng: &mut Rng) -> Option<Swap> {
     let holders: Vec<usize> = (0..OTHERS).filter(|&k| deals.sizes[k] > 0).collect();
     if holders.len() < 2 {
         return None;
     }
-    let starts = deals.starts();
-    let of = |place: usize| (0..OTHERS).rfind(|&k| starts[k] <= place && deals.sizes[k] > 0).unwrap_or(0);
-    let mut layout = layout.clone();
-    let a = rng.below(holders.len());
-    let reds: Vec<usize> =
-        (0..layout.order.len()).filter(|&place| deals.pool[usize::from(layout.order[place])].red() > 0).collect();
-    if !reds.is_empty() && rng.unit() < 0.5 {
-        let place = reds[rng.below(reds.len())];
-        let from = of(place);
+    let mut now = *hands;
+    let reds: u64 = hands.iter().map(|h| h.red()).sum();
+    if reds > 0 && rng.unit() < 0.5 {
+        let mut which = rng.below(reds as usize) as u64;
+        let from = (0..OTHERS).find(|&k| {
+            let here = which < hands[k].red();
+            which = which.saturating_sub(hands[k].red());
+            here
+        })?;
         let rest: Vec<usize> = holders.into_iter().filter(|&k| k != from).collect();
         let to = rest[rng.below(rest.len())];
-        layout.order.swap(place, starts[to] + rng.below(deals.sizes[to]));
+        let back = singles(hands[to])[rng.below(deals.sizes[to])];
+        now[from].0 += back.0 - Cards::RED_TEN.0;
+        now[to].0 += Cards::RED_TEN.0 - back.0;
         // There and back: one of so many cards each.
         let bias = (deals.sizes[to] as f64 / deals.sizes[from] as f64).ln();
-        return Some((layout, [from, to], bias));
+        return Some(Swap { hands: now, changed: [from, to], bias });
     }
+    let a = rng.below(holders.len());
     let b = (a + 1 + rng.below(holders.len() - 1)) % holders.len();
     let (a, b) = (holders[a], holders[b]);
-    let most = deals.sizes[a].min(deals.sizes[b]);
-    for i in 0..(1 + rng.below(3)).min(most) {
-        // The i-th place of each after the first i is drawn: sets of different cards.
-        for k in [a, b] {
-            layout.order.swap(starts[k] + i, starts[k] + i + rng.below(deals.sizes[k] - i));
-        }
-        layout.order.swap(starts[a] + i, starts[b] + i);
+    let [mut x, mut y] = [a, b].map(|k| singles(hands[k]));
+    for _ in 0..(1 + rng.below(3)).min(x.len()).min(y.len()) {
+        let (i, j) = (rng.below(x.len()), rng.below(y.len()));
+        let (one, other) = (x.swap_remove(i), y.swap_remove(j));
+        now[a].0 = now[a].0 - one.0 + other.0;
+        now[b].0 = now[b].0 - other.0 + one.0;
     }
-    Some((layout, [a, b], 0.0))
+    Some(Swap { hands: now, changed: [a, b], bias: 0.0 })
 }
