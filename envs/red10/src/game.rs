@@ -419,8 +419,10 @@ impl Game {
 
     /// Whether the red tens are shown is asked of `seat` alone, or, with none, of nobody any more: the first trick is led.
     pub(crate) fn suppose_asked(&mut self, seat: Option<usize>) {
-        self.asked = seat.map_or(0, |s| 1 << s);
-        self.next_asked();
+        if seat.is_some() || self.asked != 0 {
+            self.asked = seat.map_or(0, |s| 1 << s);
+            self.next_asked();
+        }
     }
 
     /// Room for a whole game, so that no step allocates after a load either.

@@ -244,7 +244,8 @@ impl Deals {
 
     /// The other of `set` that may hold a further hidden red ten.
     fn again(&self, set: usize) -> usize {
-        let holds = |k: &usize| set >> self.other(*k) & 1 == 1 && self.may_hold(*k, Cards::RED_TEN) && self.sizes[*k] > 0;
+        let holds =
+            |k: &usize| set >> self.other(*k) & 1 == 1 && self.may_hold(*k, Cards::RED_TEN) && self.sizes[*k] > 0;
         (0..OTHERS).find(holds).expect("a set of holders with weight has room for the red tens")
     }
 
@@ -310,6 +311,31 @@ impl Deals {
     pub fn open(&self) -> Open {
         self.open.clone()
     }
+}
+
+/// The earlier positions at which the seat had a choice of cards, over some deal that it can not rule out: what it sees in them is
+/// what it saw then.
+pub fn past(seat: Seat<'_>) -> Vec<Game> {
+    let deals = Deals::new(seat);
+    let hands = deals.hands(&deals.draw(0.5, &mut Rng::stream(0, 0)));
+    let dealt = std::array::from_fn(|s| Cards(hands[s].0 + deals.open.played[s].0));
+    let mut game = Game::supposed(seat.rules(), dealt, seat.leader());
+    let (mut legal, mut out) = (Vec::new(), Vec::new());
+    for p in seat.history() {
+        if p.play.kind == Kind::Show {
+            game.suppose_asked(Some(p.seat.into()));
+        } else {
+            game.suppose_asked(None);
+            if usize::from(p.seat) == seat.seat() {
+                game.legal(&mut legal);
+                if legal.len() > 1 {
+                    out.push(game.clone());
+                }
+            }
+        }
+        game.play(p.play);
+    }
+    out
 }
 
 /// The single cards of a set.

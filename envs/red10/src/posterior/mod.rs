@@ -18,6 +18,7 @@ mod exact;
 mod likelihood;
 mod sampler;
 
+pub use deals::past;
 pub use exact::exact;
 pub use likelihood::{Likelihood, SoftGreedy, softmax};
 pub use sampler::{Sampler, Track};

@@ -76,7 +76,6 @@ impl Track {
                 done
             }
         };
-        let mut moved = false;
         for number in done..deals.decisions() {
             let everyone = vec![[true; OTHERS]; n];
             let hands: Vec<Hidden> = self.particles.iter().map(|p| p.hands).collect();
@@ -88,15 +87,23 @@ impl Track {
             if effective(&self.weights) < 0.5 * n as f64 {
                 self.resample(rng);
                 self.walk(&mut deals, number + 1, likelihood, rng)?;
-                moved = true;
             }
         }
-        if !moved {
+        // Every stop of the last walk counts: a particle is more than where it happens to end.
+        let mut sums = self.read(&deals);
+        for _ in 0..self.sampler.steps {
             let count = deals.decisions();
-            self.walk(&mut deals, count, likelihood, rng)?;
+            self.step(&mut deals, count, likelihood, rng)?;
+            sums.iter_mut().zip(self.read(&deals)).for_each(|(sum, share)| *sum += share);
         }
         self.last = Some((deals.open(), deals.decisions()));
-        Ok(self.read(&deals))
+        // A set that no particle has is not impossible: the prior counts as one more particle.
+        let effective = effective(&self.weights);
+        let (worth, stops) = (effective / (effective + 1.0), (self.sampler.steps + 1) as f64);
+        let mix = |(sum, prior): (f64, f64)| worth * sum / stops + (1.0 - worth) * prior;
+        let mut holders = [0.0; 16];
+        holders.iter_mut().zip(sums.into_iter().zip(deals.prior)).for_each(|(h, both)| *h = mix(both));
+        Ok(Posterior { holders, effective })
     }
 
     /// Takes the particles over to a later position.
@@ -160,23 +167,11 @@ impl Track {
     }
 
     /// Metropolis-Hastings steps of every particle under the first `count` decisions.
-    fn walk(
-        &mut self,
-        deals: &mut Deals,
-        count: usize,
-        likelihood: &mut dyn Likelihood,
-        rng: &mut Rng,
-    ) -> Result<()> {
+    fn walk(&mut self, deals: &mut Deals, count: usize, likelihood: &mut dyn Likelihood, rng: &mut Rng) -> Result<()> {
         (0..self.sampler.steps).try_for_each(|_| self.step(deals, count, likelihood, rng))
     }
 
-    fn step(
-        &mut self,
-        deals: &mut Deals,
-        count: usize,
-        likelihood: &mut dyn Likelihood,
-        rng: &mut Rng,
-    ) -> Result<()> {
+    fn step(&mut self, deals: &mut Deals, count: usize, likelihood: &mut dyn Likelihood, rng: &mut Rng) -> Result<()> {
         let mut open = Vec::with_capacity(self.particles.len());
         for (particle, p) in self.particles.iter().enumerate() {
             let Some(swap) = propose(deals, &p.hands, rng) else { continue };
@@ -209,20 +204,15 @@ impl Track {
         Ok(())
     }
 
-    /// The weights of the holders.
-    fn read(&self, deals: &Deals) -> Posterior {
+    /// The share of each set of holders.
+    fn read(&self, deals: &Deals) -> [f64; 16] {
         let top = self.weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let mut holders = [0.0; 16];
         for (p, w) in self.particles.iter().zip(&self.weights) {
             holders[deals.holders(&p.hands)] += (w - top).exp();
         }
-        let (sum, worth) = (holders.iter().sum::<f64>(), effective(&self.weights));
-        // A set that no particle has is not impossible: the prior counts as one more particle.
-        let share = worth / (worth + 1.0);
-        for (h, prior) in holders.iter_mut().zip(deals.prior) {
-            *h = share * *h / sum + (1.0 - share) * prior;
-        }
-        Posterior { holders, effective: worth }
+        let sum: f64 = holders.iter().sum();
+        holders.map(|h| h / sum)
     }
 }
 
@@ -276,39 +266,60 @@ struct Proposal {
     fit: [f64; OTHERS],
 }
 
-/// Half the time one to three cards drawn evenly from each of two hands, else a hidden red ten for a card of one of the others.
+/// How readily a card is exchanged for another: cards of near ranks do much the same in a hand, and a red ten for a black one changes
+/// nothing but the teams. The same card is none.
+fn nearness(a: Cards, b: Cards) -> f64 {
+    let rank = |c: Cards| c.0.trailing_zeros() as i32 / 4;
+    if a == b { 0.0 } else { f64::from(1 + (rank(a) - rank(b)).abs()).powi(-2) }
+}
+
+/// One of `cards`, drawn by nearness to `card`, and the sum of nearnesses. None when there is no other card.
+fn draw_near(card: Cards, cards: &[Cards], rng: &mut Rng) -> Option<(Cards, f64)> {
+    let sum: f64 = cards.iter().map(|c| nearness(card, *c)).sum();
+    let mut left = rng.unit() * sum;
+    let drawn = cards.iter().find(|c| {
+        left -= nearness(card, **c);
+        left < 0.0
+    });
+    drawn.map(|c| (*c, sum))
+}
+
+/// A card of one hand for one of another: half the time a hidden red ten, else any, for a near one; and a quarter of the time one to
+/// three cards drawn evenly from each.
 fn propose(deals: &Deals, hands: &Hidden, rng: &mut Rng) -> Option<Swap> {
     let holders: Vec<usize> = (0..OTHERS).filter(|&k| deals.sizes[k] > 0).collect();
     if holders.len() < 2 {
         return None;
     }
-    let mut now = *hands;
     let reds: u64 = hands.iter().map(|h| h.red()).sum();
-    if reds > 0 && rng.unit() < 0.5 {
+    let kind = rng.unit();
+    let mut from = holders[rng.below(holders.len())];
+    if kind < 0.5 && reds > 0 {
         let mut which = rng.below(reds as usize) as u64;
-        let from = (0..OTHERS).find(|&k| {
-            let here = which < hands[k].red();
-            which = which.saturating_sub(hands[k].red());
-            here
-        })?;
-        let rest: Vec<usize> = holders.into_iter().filter(|&k| k != from).collect();
-        let to = rest[rng.below(rest.len())];
-        let back = singles(hands[to])[rng.below(deals.sizes[to])];
-        now[from].0 += back.0 - Cards::RED_TEN.0;
-        now[to].0 += Cards::RED_TEN.0 - back.0;
-        // There and back: one of so many cards each.
-        let bias = (deals.sizes[to] as f64 / deals.sizes[from] as f64).ln();
-        return Some(Swap { hands: now, changed: [from, to], bias });
+        while which >= hands[from].red() {
+            which -= hands[from].red();
+            from = (from + 1) % OTHERS;
+        }
     }
-    let a = rng.below(holders.len());
-    let b = (a + 1 + rng.below(holders.len() - 1)) % holders.len();
-    let (a, b) = (holders[a], holders[b]);
-    let [mut x, mut y] = [a, b].map(|k| singles(hands[k]));
+    let rest: Vec<usize> = holders.into_iter().filter(|&k| k != from).collect();
+    let to = rest[rng.below(rest.len())];
+    let [mut x, mut y] = [from, to].map(|k| singles(hands[k]));
+    let mut now = *hands;
+    if kind < 0.75 {
+        let given = if kind < 0.5 && reds > 0 { Cards::RED_TEN } else { x[rng.below(x.len())] };
+        let (back, sum) = draw_near(given, &y, rng)?;
+        now[from].0 = now[from].0 - given.0 + back.0;
+        now[to].0 = now[to].0 - back.0 + given.0;
+        // The way back: the red ten for a card of where it came from, or any card as this one was.
+        let (seen, others) = if kind < 0.5 && reds > 0 { (given, now[from]) } else { (back, now[to]) };
+        let reverse: f64 = singles(others).iter().map(|c| nearness(seen, *c)).sum();
+        return Some(Swap { hands: now, changed: [from, to], bias: (sum / reverse).ln() });
+    }
     for _ in 0..(1 + rng.below(3)).min(x.len()).min(y.len()) {
         let (i, j) = (rng.below(x.len()), rng.below(y.len()));
         let (one, other) = (x.swap_remove(i), y.swap_remove(j));
-        now[a].0 = now[a].0 - one.0 + other.0;
-        now[b].0 = now[b].0 - other.0 + one.0;
+        now[from].0 = now[from].0 - one.0 + other.0;
+        now[to].0 = now[to].0 - other.0 + one.0;
     }
-    Some(Swap { hands: now, changed: [a, b], bias: 0.0 })
+    Some(Swap { hands: now, changed: [from, to], bias: 0.0 })
 }
