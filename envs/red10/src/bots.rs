@@ -1,6 +1,6 @@
 //! Bots: players without a network.
 mod belief;
-mod greedy;
+pub(crate) mod greedy;
 mod random;
 
 pub use belief::Belief;

@@ -3,6 +3,7 @@
 pub mod bots;
 pub mod cards;
 pub mod game;
+pub mod hand;
 pub mod moves;
 pub mod posterior;
 pub mod rules;

@@ -110,7 +110,7 @@ pub(crate) fn ranks(mut mask: u64, mut f: impl FnMut(usize)) {
 
 /// Nibble masks of ranks above `rank`.
 #[inline(always)]
-fn above(rank: i32) -> u64 {
+pub(crate) fn above(rank: i32) -> u64 {
     if rank >= 15 { 0 } else { TOPS & (u64::MAX << (4 * (rank + 1))) }
 }
 

@@ -1,5 +1,9 @@
 //! The game as a world: one acting row a tick, seen through the eyes of who is to play; legal moves as candidates.
-use crate::{Cards, Game, Kind, Move, Rules, SEATS, Seat, bots, cards::RANKS};
+use crate::{
+    Cards, Game, Kind, Move, Rules, SEATS, Seat, bots,
+    cards::RANKS,
+    hand::{self, Glance},
+};
 use rlx::{Encoding, Env, Error, Field, Oracle, Result, Rng, Scalars, Space, Spec, Status, View, snapshot};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -46,8 +50,9 @@ const EVENTS: usize = 96;
 const ANSWERS: usize = 48;
 /// No token: two equal seats with a class that no lead has.
 const NO_TOKEN: u8 = 255;
-/// Bytes of a candidate's row: its cards, what it leaves in the hand, its kind, the ranks of its chain.
-pub const CANDIDATE: usize = 18;
+/// Bytes of a candidate's row: its cards, what it leaves in the hand, its kind, the ranks of its chain; of what it leaves, the fewest
+/// plays and the worth; how many unseen plays beat it.
+pub const CANDIDATE: usize = 21;
 /// Bytes of the hidden state.
 pub const HIDDEN: usize = SEATS + 8 * SEATS;
 
@@ -172,17 +177,25 @@ pub fn observe(seat: Seat<'_>, obs: &mut [u8]) {
     pen.bytes([1, 2, 3].map(|k| (teammates[other(k)] * 255.0).round() as u8));
 }
 
-/// Appends the feature row of a move from `hand`.
+/// Appends the feature rows of the legal moves of who is to play.
 #[inline]
-pub fn describe_candidate(m: &Move, hand: Cards, rows: &mut Vec<u8>) {
-    let mut row = [0; CANDIDATE];
-    row[..8].copy_from_slice(&m.cards.0.to_le_bytes());
-    // To show takes nothing out of the hand.
-    let rest = if m.kind == Kind::Show { hand.0 } else { hand.0 - m.cards.0 };
-    row[8..16].copy_from_slice(&rest.to_le_bytes());
-    row[16] = m.kind as u8;
-    row[17] = m.len;
-    rows.extend_from_slice(&row);
+pub fn describe_candidates(seat: Seat<'_>, legal: &[Move], rows: &mut Vec<u8>) {
+    let (hand, unseen, rules) = (seat.hand(), seat.unseen(), seat.rules());
+    for m in legal {
+        let mut row = [0; CANDIDATE];
+        row[..8].copy_from_slice(&m.cards.0.to_le_bytes());
+        // To show takes nothing out of the hand.
+        let rest = if m.kind == Kind::Show { hand } else { Cards(hand.0 - m.cards.0) };
+        row[8..16].copy_from_slice(&rest.0.to_le_bytes());
+        row[16] = m.kind as u8;
+        row[17] = m.len;
+        // A move without an alternative is not weighed.
+        if legal.len() > 1 {
+            let glance = Glance::of(rest, rules);
+            row[18..].copy_from_slice(&[glance.plays, glance.worth, hand::beaters(*m, unseen, rules)]);
+        }
+        rows.extend_from_slice(&row);
+    }
 }
 
 /// The world. Actions are indices into the legal moves, in the order of the candidates.
@@ -233,6 +246,9 @@ impl Env for Red10 {
             Field::new("rest", 8..16, "cards").encoded(Encoding::Counts),
             Field::new("kind", 16..17, "").encoded(Encoding::OneHot(16)),
             Field::new("len", 17..18, "ranks").encoded(Encoding::OneHot(RANKS as u16)),
+            Field::new("plays", 18..19, "").encoded(Encoding::OneHot(hand::PLAYS)),
+            Field::new("worth", 19..20, "").encoded(Encoding::OneHot(hand::WORTHS)),
+            Field::new("beaters", 20..21, "").encoded(Encoding::OneHot(hand::BEATERS)),
         ];
         spec.hidden_fields = vec![
             Field::new("team", 0..SEATS, "1 for the holders of the red tens").encoded(Encoding::OneHot(2)),
@@ -306,8 +322,7 @@ impl Env for Red10 {
     }
 
     fn candidates(&self, rows: &mut Vec<u8>, counts: &mut Vec<u32>) {
-        let hand = self.game.hand(self.game.turn());
-        self.legal.iter().for_each(|m| describe_candidate(m, hand, rows));
+        describe_candidates(Seat::new(&self.game, self.game.turn()), &self.legal, rows);
         counts.push(self.legal.len() as u32);
     }
 }

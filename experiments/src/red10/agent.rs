@@ -94,8 +94,7 @@ fn ask(policy: &mut dyn Policy, tables: &[Waiting<'_>], rngs: &mut [Rng]) -> Res
     let (mut rows, mut offsets, mut seats) = (Vec::new(), vec![0], Vec::new());
     for (table, obs) in tables.iter().zip(obs.chunks_exact_mut(width)) {
         world::observe(Seat::new(table.game, table.game.turn()), obs);
-        let hand = table.game.hand(table.game.turn());
-        table.legal.iter().for_each(|m| world::describe_candidate(m, hand, &mut rows));
+        world::describe_candidates(Seat::new(table.game, table.game.turn()), table.legal, &mut rows);
         offsets.push((rows.len() / world::CANDIDATE) as u32);
         seats.push(table.game.turn() as u8);
     }

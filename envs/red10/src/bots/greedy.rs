@@ -7,7 +7,7 @@ use crate::{
 use rlx::Rng;
 
 /// What a round costs, in the units of [`value`].
-const ROUND: f32 = 7.0;
+pub(crate) const ROUND: f32 = 7.0;
 const HOPELESS: f32 = -1e9;
 
 /// Plays what leaves the best hand.
