@@ -1,5 +1,5 @@
 //! A world, as its author writes it.
-use crate::{Element, Result, Rng, Scalars, Spec};
+use crate::{Element, Error, Result, Rng, Scalars, Spec};
 use serde::{Deserialize, Serialize};
 
 /// How a tick left the episode. A death and a time-out never merge: one has no future, the other's value is bootstrapped.
@@ -65,6 +65,14 @@ pub trait Env: Send + 'static {
 
     /// What the episode was, beside its reward (success, win, bytes): called once, at its end, before the reset.
     fn metrics(&self, _out: &mut Scalars) {}
+
+    /// What the world's own player of that number among [`Spec::bots`] would do: one action row for each acting row.
+    ///
+    /// # Errors
+    /// When the world has no such player.
+    fn bot(&self, number: usize, _rng: &mut Rng, _act: &mut [Self::Act]) -> Result<()> {
+        Err(Error::invalid(format!("bot {number}: this world has {}", self.spec().bots.len())))
+    }
 
     /// Appends one feature row per legal move of each acting row and the number of moves of each, for worlds whose
     /// [`Spec::candidates`] is set. The order is that of the action ids.

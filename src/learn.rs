@@ -1,5 +1,5 @@
 //! An algorithm, as its author writes it.
-use crate::{ActionsMut, Frame, LoadDir, Result, Rng, SaveDir, Scalars, Vector};
+use crate::{ActionsMut, ColumnRef, Frame, LoadDir, Result, Rng, SaveDir, Scalars, Vector};
 use serde::{Deserialize, Serialize};
 
 /// How a policy is asked to act.
@@ -28,6 +28,14 @@ pub trait Policy: Send {
     /// # Errors
     /// When the frame is not of the world the policy was made for, or the network gives numbers that are not finite.
     fn act(&mut self, frame: Frame<'_>, rows: &[u32], mode: Mode, rng: &mut [Rng], out: ActionsMut<'_>) -> Result<()>;
+
+    /// Whether it must be shown hidden state before it acts: an upper bound for research, not a player.
+    fn needs_hidden(&self) -> bool {
+        false
+    }
+
+    /// Shows it the hidden state (rows as [`crate::Oracle::reveal`] writes them) of the rows it will be asked for next.
+    fn show_hidden(&mut self, _hidden: ColumnRef<'_>) {}
 
     /// What it made of the k-th of the rows it was last asked for; None where it had no choice or has nothing to say.
     fn insight(&self, _k: usize) -> Option<Insight> {
@@ -80,6 +88,8 @@ pub struct Export {
     pub about: Vec<(String, String)>,
     /// The arrays.
     pub arrays: Vec<Array>,
+    /// Names of those that only training needs: to act, the others are enough.
+    pub training: Vec<String>,
 }
 
 /// A named array, row-major.

@@ -20,6 +20,8 @@ pub trait Element: Copy + Default + PartialEq + fmt::Debug + Send + Sync + seale
     fn of_mut(column: ColumnMut<'_>) -> Option<&mut [Self]>;
     /// The typed actions, if they are of this type.
     fn of_actions<'a>(actions: &Actions<'a>) -> Option<&'a [Self]>;
+    /// The typed actions to write, if they are of this type.
+    fn of_actions_mut(actions: ActionsMut<'_>) -> Option<&mut [Self]>;
     /// Typed scalars as a column, type known at run time.
     fn lend(typed: &[Self]) -> ColumnRef<'_>;
     /// As a float, for checks.
@@ -235,7 +237,7 @@ impl ActionBuffer {
 }
 
 macro_rules! element {
-    ($t:ty, $variant:ident, $poison:expr, $actions:pat => $typed:expr) => {
+    ($t:ty, $variant:ident, $poison:expr, $actions:pat, $actions_mut:pat => $typed:expr) => {
         impl Element for $t {
             fn column(n: usize) -> Column {
                 Column::$variant(vec![Default::default(); n])
@@ -259,6 +261,13 @@ macro_rules! element {
                     _ => None,
                 }
             }
+            #[allow(unreachable_patterns)]
+            fn of_actions_mut(actions: ActionsMut<'_>) -> Option<&mut [Self]> {
+                match actions {
+                    $actions_mut => $typed,
+                    _ => None,
+                }
+            }
             fn lend(typed: &[Self]) -> ColumnRef<'_> {
                 ColumnRef::$variant(typed)
             }
@@ -272,10 +281,10 @@ macro_rules! element {
         }
     };
 }
-element!(f32, F32, [-7.77e7, 3.33e8], Actions::Continuous(x) => Some(x));
-element!(i64, I64, [i64::MIN + 7, i64::MAX - 7], Actions::Discrete(x) => Some(x));
+element!(f32, F32, [-7.77e7, 3.33e8], Actions::Continuous(x), ActionsMut::Continuous(x) => Some(x));
+element!(i64, I64, [i64::MIN + 7, i64::MAX - 7], Actions::Discrete(x), ActionsMut::Discrete(x) => Some(x));
 // Bytes are observations only: whatever the actions are, they are not bytes.
-element!(u8, U8, [0xA7, 0x5B], _ => None);
+element!(u8, U8, [0xA7, 0x5B], _, _ => None);
 
 /// The set an observation or an action comes from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -348,6 +357,8 @@ pub enum Encoding {
     OneHot(u16),
     /// Each byte is two counts from 0 to 4, the lower nibble first: a thermometer of four each.
     Counts,
+    /// The bytes are tokens from 0 on, so many kinds of them, in no order; what is not below that number is no token.
+    Bag(u16),
 }
 
 /// A named part of an observation, so that nobody reads magic offsets.
@@ -433,6 +444,8 @@ pub struct Spec {
     pub candidate_fields: Vec<Field>,
     /// The named parts of the hidden state of a world that is an [`crate::Oracle`].
     pub hidden_fields: Vec<Field>,
+    /// Names of the world's own players ([`crate::Env::bot`]), for opponents that need no training.
+    pub bots: Vec<String>,
     /// Whether anything is left to chance. A world where nothing is says so, or the contract suite takes it for one that ignores
     /// its seed.
     pub chance: bool,
@@ -453,6 +466,7 @@ impl Spec {
             fields: Vec::new(),
             candidate_fields: Vec::new(),
             hidden_fields: Vec::new(),
+            bots: Vec::new(),
             chance: true,
         }
     }

@@ -1,7 +1,7 @@
 //! Many worlds behind one virtual call per batch.
 use crate::{
-    Actions, Column, Element, Env, Error, Frame, FrameMut, Oracle, Ragged, Result, Rng, Scalars, Slab, Spec, Status,
-    View, snapshot,
+    Actions, ActionsMut, Column, Element, Env, Error, Frame, FrameMut, Oracle, Ragged, Result, Rng, Scalars, Slab,
+    Spec, Status, View, snapshot,
 };
 use rayon::prelude::*;
 
@@ -70,6 +70,12 @@ pub trait Vector: Send {
     fn candidates(&self) -> Option<Ragged<'_>>;
     /// Hidden state of the current tick, `n x hidden_width`; None unless the worlds were opened ([`VecEnv::with_oracle`]).
     fn privileged(&self) -> Option<crate::ColumnRef<'_>>;
+    /// What the worlds' own player of that number ([`Spec::bots`]) would do in some worlds: `rng[k]` and the k-th action rows of `out`
+    /// belong to `worlds[k]`.
+    ///
+    /// # Errors
+    /// When there is no such player, or `out` is of another kind or size.
+    fn bot(&self, number: usize, worlds: &[u32], rng: &mut [Rng], out: ActionsMut<'_>) -> Result<()>;
     /// Episodes ended since they were last cleared.
     fn episodes(&mut self) -> &mut Episodes;
     /// Appends worlds, RNG streams and accumulators, so that `load` of it continues bit for bit.
@@ -408,6 +414,17 @@ impl<E: Env> Vector for VecEnv<E> {
 
     fn privileged(&self) -> Option<crate::ColumnRef<'_>> {
         self.reveal.as_ref().map(|_| self.hidden.slice(0..self.hidden.len()))
+    }
+
+    fn bot(&self, number: usize, worlds: &[u32], rng: &mut [Rng], out: ActionsMut<'_>) -> Result<()> {
+        let wide = self.spec.rows * self.spec.act.width();
+        let out =
+            E::Act::of_actions_mut(out).filter(|out| out.len() == wide * worlds.len() && rng.len() == worlds.len());
+        let out = out.ok_or_else(|| Error::mismatch("bot's actions", std::any::type_name::<E::Act>(), "others"))?;
+        for ((&w, rng), act) in worlds.iter().zip(rng).zip(out.chunks_exact_mut(wide.max(1))) {
+            self.slots[w as usize].env.bot(number, rng, act)?;
+        }
+        Ok(())
     }
 
     fn episodes(&mut self) -> &mut Episodes {

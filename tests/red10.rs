@@ -29,11 +29,19 @@ fn train<'a>(algo: &'a str, name: &'a str) -> Vec<&'a str> {
 
 #[test]
 fn self_play_equals_the_uninterrupted_run() {
-    for (algo, more) in [("dmc", None), ("idrl", None), ("idrl", Some("policy=separate"))] {
+    // Every part that keeps something between iterations: the critic, earlier policies and bots at the tables, both rules.
+    let league = &["league=0.5", "league_period=8000", "rules=both"][..];
+    for (algo, more) in [
+        ("dmc", &["td_lambda=0.8"][..]),
+        ("mfrl", &[]),
+        ("idrl", league),
+        ("idrl", &["policy=separate", "relation=prior", "td_lambda=1"]),
+        ("idrl", &["relation=truth", "danger=false", "intrinsic=0", "auxiliary=0"]),
+    ] {
         let dir = TempDir::new();
         let with = |name: &'static str| {
             let mut args = train(algo, name);
-            args.extend(more.into_iter().flat_map(|set| ["--set", set]));
+            args.extend(more.iter().flat_map(|set| ["--set", *set]));
             args
         };
         let run = |name: &str| dir.0.join(format!("runs/red10-{algo}-{name}-s5"));

@@ -4,6 +4,7 @@ use crate::{
     selfplay::{
         Plan, SelfPlay,
         brain::{Brain, Guess, Settings},
+        league::League,
     },
 };
 use rlx::{
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 /// A config with what both algorithms share, its defaults, and what is its own.
 macro_rules! config {
-    ($about:literal, {$($(#[$meta:meta])* $field:ident: $type:ty = $default:expr,)*}) => {
+    ($about:literal, $lambda:literal, {$($(#[$meta:meta])* $field:ident: $type:ty = $default:expr,)*}) => {
         #[doc = $about]
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
         #[serde(default, deny_unknown_fields)]
@@ -52,6 +53,24 @@ macro_rules! config {
             /// Layers after it, the output not counted.
             #[schemars(range(min = 1, max = 16))]
             pub head_layers: usize,
+            /// Lambda of the returns that are learnt from: 1 for the final payoffs (Monte-Carlo), less to lean on a critic that
+            /// is trained with all hands and teams in sight, and that no seat acts on.
+            #[schemars(range(min = 0.0, max = 1.0))]
+            pub td_lambda: f64,
+            /// Width of that critic's two layers; there is none when td_lambda is 1.
+            #[schemars(range(min = 1, max = 8192))]
+            pub critic_hidden: usize,
+            /// Share of the games in which another team than the own one is played by bots and earlier policies.
+            #[schemars(range(min = 0.0, max = 1.0))]
+            pub league: f64,
+            /// The world's bots in the league.
+            pub league_bots: Vec<String>,
+            /// Earlier policies in the league, at most.
+            #[schemars(range(min = 0, max = 64))]
+            pub league_past: usize,
+            /// Steps after which the policy as it is joins the league.
+            #[schemars(range(min = 1))]
+            pub league_period: u64,
             $($(#[$meta])* pub $field: $type,)*
         }
 
@@ -69,6 +88,12 @@ macro_rules! config {
                     layers: 2,
                     head: 128,
                     head_layers: 2,
+                    td_lambda: $lambda,
+                    critic_hidden: 128,
+                    league: 0.0,
+                    league_bots: vec!["greedy".into()],
+                    league_past: 3,
+                    league_period: 5_000_000,
                     $($field: $default,)*
                 }
             }
@@ -76,10 +101,34 @@ macro_rules! config {
 
         impl Config {
             fn settings(&self, guess: Option<Guess>) -> Settings {
-                Settings { hidden: self.hidden, layers: self.layers, head: self.head, head_layers: self.head_layers, guess }
+                Settings {
+                    hidden: self.hidden,
+                    layers: self.layers,
+                    head: self.head,
+                    head_layers: self.head_layers,
+                    guess,
+                    critic: if self.td_lambda < 1.0 { self.critic_hidden } else { 0 },
+                    mean_field: None,
+                }
             }
-            fn plan(&self, intrinsic: f64, intrinsic_loss: f64) -> Plan {
+            fn fits(&self, spec: &Spec, guess: bool) -> std::result::Result<(), String> {
+                if let Some(name) = self.league_bots.iter().find(|b| self.league > 0.0 && !spec.bots.contains(b)) {
+                    return Err(format!("league_bots: there is no bot '{name}' among {}", spec.bots.join(", ")));
+                }
+                Brain::fits(spec, guess, self.td_lambda < 1.0, false)
+            }
+            fn plan(&self, spec: &Spec, intrinsic: f64, intrinsic_loss: f64, auxiliary: f64) -> Plan {
+                let number = |name: &String| spec.bots.iter().position(|b| b == name);
+                let league = League {
+                    share: self.league,
+                    bots: self.league_bots.iter().filter_map(number).collect(),
+                    past: self.league_past,
+                    period: self.league_period,
+                };
                 Plan {
+                    td_lambda: self.td_lambda,
+                    auxiliary,
+                    league,
                     num_steps: self.num_steps,
                     batch_size: self.batch_size,
                     learning_rate: self.learning_rate,
@@ -122,6 +171,12 @@ macro_rules! pass_on {
             ) -> Result<()> {
                 self.0.act(frame, rows, mode, rng, out)
             }
+            fn needs_hidden(&self) -> bool {
+                self.0.needs_hidden()
+            }
+            fn show_hidden(&mut self, hidden: rlx::ColumnRef<'_>) {
+                self.0.show_hidden(hidden)
+            }
             fn insight(&self, k: usize) -> Option<rlx::Insight> {
                 self.0.insight(k)
             }
@@ -138,7 +193,7 @@ macro_rules! pass_on {
 }
 pub(crate) use {config, pass_on};
 
-config!("Hyperparameters of Deep Monte-Carlo.", {});
+config!("Hyperparameters of Deep Monte-Carlo.", 1.0, {});
 
 /// Deep Monte-Carlo.
 pub struct Dmc(SelfPlay);
@@ -149,13 +204,14 @@ impl Algorithm for Dmc {
     const NAME: &'static str = "dmc";
     const ABOUT: &'static str = "Deep Monte-Carlo self-play over legal moves (DouZero), without a guess of the others";
 
-    fn fits(_: &Config, spec: &Spec) -> std::result::Result<(), String> {
-        Brain::fits(spec, false)
+    fn fits(config: &Config, spec: &Spec) -> std::result::Result<(), String> {
+        config.fits(spec, false)
     }
     fn worlds(config: &Config) -> usize {
         config.num_envs
     }
     fn new(config: Config, setup: Setup) -> Result<Self> {
-        Ok(Self(SelfPlay::new(Self::NAME, config.plan(0.0, 0.0), config.settings(None), setup)?))
+        let plan = config.plan(&setup.spec, 0.0, 0.0, 0.0);
+        Ok(Self(SelfPlay::new(Self::NAME, plan, config.settings(None), setup)?))
     }
 }

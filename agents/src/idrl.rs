@@ -7,7 +7,8 @@ use crate::{
     dmc::{config, pass_on},
     selfplay::{
         Plan, SelfPlay,
-        brain::{Brain, Guess, Settings},
+        brain::{Brain, Guess, Relation, Settings},
+        league::League,
     },
 };
 use rlx::{
@@ -16,17 +17,6 @@ use rlx::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-/// Where P(teammate) comes from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Relation {
-    /// A network that is trained on the policy's own games.
-    #[default]
-    Network,
-    /// The world's exact prior: what the counts alone say.
-    Prior,
-}
 
 /// How the identified pattern makes the policy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -39,8 +29,8 @@ pub enum Pattern {
     Separate,
 }
 
-config!("Hyperparameters of IDRL.", {
-    /// Where P(teammate) comes from: network, or prior (ablation).
+config!("Hyperparameters of IDRL.", 0.9, {
+    /// Where P(teammate) comes from: network; prior (ablation: the counts alone); truth (upper bound: the true identities).
     relation: Relation = Relation::Network,
     /// Whether a network says how dangerous it is to act on the guess; without it a player is accepted above 1/2 (ablation).
     danger: bool = true,
@@ -52,9 +42,15 @@ config!("Hyperparameters of IDRL.", {
     intrinsic_loss: f64 = 1.0,
     /// belief: one network told the guesses; separate: one for each pattern and seat, as published.
     policy: Pattern = Pattern::Belief,
-    /// Width of the relation and danger networks.
+    /// Width of the relation network.
     #[schemars(range(min = 1, max = 8192))]
-    guess_hidden: usize = 96,
+    guess_hidden: usize = 128,
+    /// Width of the danger network.
+    #[schemars(range(min = 1, max = 8192))]
+    danger_hidden: usize = 32,
+    /// Weight of the value network's auxiliary heads, which say who is a teammate and where the unseen cards are; 0 for none.
+    #[schemars(range(min = 0.0, max = 100.0))]
+    auxiliary: f64 = 0.2,
 });
 
 /// IDRL.
@@ -66,8 +62,8 @@ impl Algorithm for Idrl {
     const NAME: &'static str = "idrl";
     const ABOUT: &'static str = "self-play with hidden teams: guesses teammates and the danger of acting on it (IDRL)";
 
-    fn fits(_: &Config, spec: &Spec) -> std::result::Result<(), String> {
-        Brain::fits(spec, true)
+    fn fits(config: &Config, spec: &Spec) -> std::result::Result<(), String> {
+        config.fits(spec, true)
     }
     fn worlds(config: &Config) -> usize {
         config.num_envs
@@ -75,12 +71,13 @@ impl Algorithm for Idrl {
     fn new(config: Config, setup: Setup) -> Result<Self> {
         let guess = Guess {
             hidden: config.guess_hidden,
-            network: config.relation == Relation::Network,
-            danger: config.danger,
+            relation: config.relation,
+            danger: if config.danger { config.danger_hidden } else { 0 },
+            auxiliary: config.auxiliary > 0.0,
             pattern: config.policy == Pattern::Separate,
             draw: config.intrinsic > 0.0,
         };
-        let plan = config.plan(config.intrinsic, config.intrinsic_loss);
+        let plan = config.plan(&setup.spec, config.intrinsic, config.intrinsic_loss, config.auxiliary);
         Ok(Self(SelfPlay::new(Self::NAME, plan, config.settings(Some(guess)), setup)?))
     }
 }

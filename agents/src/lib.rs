@@ -3,16 +3,18 @@ mod actor_critic;
 pub mod advantage;
 pub mod dmc;
 pub mod idrl;
+pub mod mfrl;
 pub mod ppo;
 pub mod schedule;
 pub mod selfplay;
 
 pub use dmc::Dmc;
 pub use idrl::Idrl;
+pub use mfrl::Mfrl;
 pub use ppo::Ppo;
 pub use schedule::Schedule;
 
 /// Adds every algorithm of this crate.
 pub fn register(registry: &mut rlx::Registry) {
-    registry.algorithm::<Ppo>().algorithm::<Dmc>().algorithm::<Idrl>();
+    registry.algorithm::<Ppo>().algorithm::<Dmc>().algorithm::<Idrl>().algorithm::<Mfrl>();
 }

@@ -312,7 +312,7 @@ impl Learner for Ppo {
             arrays.push(column("action.middle", scales.iter().map(|s| s.0).collect()));
             arrays.push(column("action.half_width", scales.iter().map(|s| s.1).collect()));
         }
-        Ok(Export { about, arrays })
+        Ok(Export { about, arrays, ..Export::default() })
     }
 
     fn init_from(&mut self, policy: &Export) -> Result<()> {

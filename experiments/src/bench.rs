@@ -30,7 +30,7 @@ pub struct Rate {
 }
 
 /// Groups of benchmarks.
-pub const GROUPS: [&str; 4] = ["matmul", "envs", "ppo-10x64", "ppo-4x256"];
+pub const GROUPS: [&str; 7] = ["matmul", "envs", "ppo-10x64", "ppo-4x256", "dmc", "idrl", "dmc-512"];
 
 /// Worlds a thread in the benchmark of worlds: with their actions they fit the inner caches.
 const WORLDS: usize = 256;
@@ -114,7 +114,57 @@ pub fn run(registry: &Registry, names: &[String], repeats: usize, mut each: impl
             add(updates);
         }
     }
+    // The sizes of DouZero's network (arXiv 2106.06135): five layers of 512 after the move has joined, without its recurrent layer.
+    let douzero = ["hidden=512", "head=512", "layers=2", "head_layers=4"];
+    for (name, algo, set) in [("dmc", "dmc", &[][..]), ("idrl", "idrl", &[]), ("dmc-512", "dmc", &douzero)] {
+        if wanted(name) && registry.find_world("red10").is_ok() && registry.find_algo(algo).is_ok() {
+            for threads in if cores > 1 { vec![1, cores] } else { vec![1] } {
+                let request = Request {
+                    env: Some("red10".into()),
+                    algo: Some(algo.into()),
+                    preset: Some("none".into()),
+                    set: set.iter().map(|s| (*s).into()).collect(),
+                    ..Request::default()
+                };
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+                let experiment = Experiment::new(registry, &request)?;
+                add(pool.install(|| self_play(&experiment, name, threads, repeats, flops.median))?);
+            }
+        }
+    }
     Ok(out)
+}
+
+/// Plies per second of self-play, learning included; the floor is the time that the networks' floating-point operations, counted as
+/// they are made, take at `gflops` a second and thread.
+fn self_play(experiment: &Experiment, name: &str, threads: usize, repeats: usize, gflops: f64) -> Result<Rate> {
+    let (mut learner, mut envs) = train::make(experiment)?;
+    let mut log = Scalars::default();
+    let mut shares = Vec::new();
+    let iterate = |learner: &mut Box<dyn rlx::Learner>, envs: &mut Box<dyn Vector>, log: &mut Scalars| -> Result<u64> {
+        log.clear();
+        let steps = learner.iterate(&mut **envs, log)?;
+        envs.episodes().clear();
+        Ok(steps)
+    };
+    // A game is some eighty plies: after a hundred ticks games end as they do later, and are learnt from.
+    for _ in 0..4 {
+        iterate(&mut learner, &mut envs, &mut log)?;
+    }
+    let mut all = rate(name.into(), "frames/s", threads, repeats, || {
+        let (start, mut steps, mut gflop) = (Instant::now(), 0, 0.0);
+        while start.elapsed() < Duration::from_millis(1500) {
+            steps += iterate(&mut learner, &mut envs, &mut log)?;
+            gflop += log.get("perf/gflop").unwrap_or(0.0);
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        shares.push(gflop / (gflops * threads as f64) / seconds);
+        Ok(steps as f64 / seconds)
+    })?;
+    shares.remove(0);
+    shares.sort_by(f64::total_cmp);
+    all.of_floor = Some(crate::stats::quantile(&shares, 0.5));
+    Ok(all)
 }
 
 /// Products of 512 x 512 matrices of floats on one thread, in GFLOP/s: what a floating-point floor is stated in.

@@ -192,6 +192,9 @@ struct ExportArgs {
     /// The checkpoint: best, last or a step.
     #[arg(long, default_value = "best")]
     checkpoint: String,
+    /// In half precision, and only what is needed to act: a small file to play against.
+    #[arg(long)]
+    half: bool,
 }
 
 /// The whole command line for the worlds and algorithms of `registry`. What it returns is the program's exit code.
@@ -261,20 +264,15 @@ fn run(registry: &Registry, cli: Cli) -> Ended {
         Command::Export(args) => {
             let loaded =
                 train::load(registry, &cli.runs, &args.run, &args.checkpoint, &mut |w| eprintln!("warning: {w}"));
-            let (dir, _, learner, checkpoint) = loaded.map_err(failed)?;
+            let (dir, experiment, learner, checkpoint) = loaded.map_err(failed)?;
             let path = args.output.unwrap_or_else(|| PathBuf::from(format!("{}.safetensors", dir.name())));
             let mut policy = learner.export().map_err(failed)?;
             policy.about.push(("run".into(), dir.name()));
             policy.about.push(("step".into(), checkpoint.step().to_string()));
             policy.about.push(("rlx".into(), env!("CARGO_PKG_VERSION").into()));
-            export::write(&policy, &path).map_err(failed)?;
-            print(&format!(
-                "{}: {} arrays of {} at step {}\n",
-                path.display(),
-                policy.arrays.len(),
-                dir.name(),
-                checkpoint.step()
-            ))?;
+            policy.about.push(("config".into(), experiment.to_toml()));
+            export::write(&policy, &path, args.half).map_err(failed)?;
+            print(&format!("{}: the policy of {} at step {}\n", path.display(), dir.name(), checkpoint.step()))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Completions { shell } => {

@@ -1,5 +1,6 @@
 //! `rlx list`: what there is, each with one line of what it is; with a name, all its keys.
 use crate::experiment::RunConfig;
+use crate::red10::pretrained;
 use anyhow::{Result, bail};
 use rlx::{
     Registry,
@@ -40,7 +41,15 @@ pub fn json(registry: &Registry, kind: &str, name: Option<&str>) -> Result<Value
             let p = registry.find_preset(name)?;
             json!({"name": p.name, "about": p.about, "env": p.env, "algo": p.algo, "config": p.config})
         }
-        ("bots", _) => rlx_red10::bots::BOTS.iter().map(|(name, about)| entry(name, about)).collect::<Vec<_>>().into(),
+        ("bots", _) => {
+            let shipped = (pretrained::NAME, pretrained::ABOUT);
+            rlx_red10::bots::BOTS
+                .iter()
+                .chain([&shipped])
+                .map(|(name, about)| entry(name, about))
+                .collect::<Vec<_>>()
+                .into()
+        }
         ("run", _) => full("run", "keys that every run has", &Keys::of::<RunConfig>()),
         (other, _) => bail!("there is no list of '{other}'{}", nearest(other, KINDS.into_iter())),
     })

@@ -91,6 +91,11 @@ impl NativeMlp {
         &work.outputs[last][..batch * self.outputs()]
     }
 
+    /// The outputs of the last [`NativeMlp::forward`] on `work`.
+    pub fn output<'w>(&self, work: &'w Workspace) -> &'w [f32] {
+        &work.outputs[self.weights.len() - 1][..work.batch * self.outputs()]
+    }
+
     /// Adds the gradients of the parameters to `grads` for a loss whose derivative by the outputs of the last
     /// [`NativeMlp::forward`] on `work`, with inputs `x`, is `dy`, `[batch, outputs]`.
     pub fn backward(&self, params: &[f32], x: &[f32], dy: &[f32], work: &mut Workspace, grads: &mut [f32]) {

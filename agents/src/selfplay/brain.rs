@@ -1,11 +1,14 @@
 //! Decisions over batches of tables: guess the others, then value every candidate.
 use super::{
     features::Features,
+    hidden::{Critic, Hidden},
     net::{Scratch, Sizes, SparseMlp, ValueNet, ValueScratch},
 };
 use rlx::{ColumnRef, Error, Frame, Mode, Result, Rng, Space, Spec};
-use rlx_nn::{Layout, sparse::Active};
+use rlx_nn::{Activation, Layout, NativeMlp, sparse::Active};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// Width of what a guess hands to the policy: P(teammate) of the three others, which of them are accepted, the danger.
 pub const CONTEXT: usize = 7;
@@ -25,17 +28,36 @@ pub struct Settings {
     pub head_layers: usize,
     /// How the others are guessed; None: they are not.
     pub guess: Option<Guess>,
+    /// Width of the critic of complete information; 0: none.
+    pub critic: usize,
+    /// Temperature of the mean-field value (see [`crate::mfrl`]); None: no mean action is seen.
+    pub mean_field: Option<f64>,
+}
+
+/// Where P(teammate) comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Relation {
+    /// A network that is trained on the policy's own games.
+    #[default]
+    Network,
+    /// The world's exact prior: what the counts alone say.
+    Prior,
+    /// The true identities: an upper bound, which no player could reach.
+    Truth,
 }
 
 /// How the others are guessed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Guess {
-    /// Width of the guessing networks.
+    /// Width of the relation network.
     pub hidden: usize,
-    /// Whether a network guesses, or the world's own prior is taken.
-    pub network: bool,
-    /// Whether a network says the danger; otherwise the threshold is 1/2.
-    pub danger: bool,
+    /// Where P(teammate) comes from.
+    pub relation: Relation,
+    /// Width of the danger network; 0: none, the threshold is 1/2.
+    pub danger: usize,
+    /// Whether the value network has auxiliary heads: teammates, and where the unseen cards are.
+    pub auxiliary: bool,
     /// Whether each pattern of accepted teammates and seat has a policy network of its own.
     pub pattern: bool,
     /// Whether acceptances are drawn while exploring.
@@ -51,24 +73,39 @@ pub struct Decisions {
     pub(super) seat: Vec<u8>,
     pub(super) context: Vec<f32>,
     pub(super) value: Vec<f32>,
+    /// Mean-field value of the position, where there is one.
+    pub(super) soft: Vec<f32>,
+    /// What the acting seat was paid at the end of the game.
     pub(super) target: Vec<f32>,
+    /// Decisions of each game that ended, one game after another.
+    pub(super) games: Vec<u32>,
 }
 
 impl Decisions {
     pub(super) fn len(&self) -> usize {
         self.seat.len()
     }
+    /// Appends a game that ended.
     pub(super) fn append(&mut self, other: &mut Self) {
+        self.games.push(other.len() as u32);
         self.obs.append(&mut other.obs);
         self.chosen.append(&mut other.chosen);
         self.hidden.append(&mut other.hidden);
         self.seat.append(&mut other.seat);
         self.context.append(&mut other.context);
         self.value.append(&mut other.value);
+        self.soft.append(&mut other.soft);
         self.target.append(&mut other.target);
     }
+    /// Forgets them, keeping the memory.
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        for bytes in [&mut self.obs, &mut self.chosen, &mut self.hidden, &mut self.seat] {
+            bytes.clear();
+        }
+        for floats in [&mut self.context, &mut self.value, &mut self.soft, &mut self.target] {
+            floats.clear();
+        }
+        self.games.clear();
     }
 }
 
@@ -82,7 +119,28 @@ pub struct Brain {
     pub(super) values: Vec<ValueNet>,
     pub(super) relation: Option<SparseMlp>,
     pub(super) danger: Option<SparseMlp>,
-    prior: Option<std::ops::Range<usize>>,
+    /// Over the value network's state half: teammates, then counts ([`Hidden::counts`]).
+    pub(super) auxiliary: Option<NativeMlp>,
+    pub(super) hidden: Option<Hidden>,
+    pub(super) critic: Option<Critic>,
+    prior: Option<Range<usize>>,
+    /// Where an observation has the last moves of the others, one after another, and their features after those of the rest.
+    last_moves: Option<(Range<usize>, Features)>,
+}
+
+/// What is asked of a [`Brain`].
+#[derive(Clone, Copy)]
+pub struct Ask<'a> {
+    /// The tables.
+    pub frame: Frame<'a>,
+    /// Those of them that are asked.
+    pub rows: &'a [u32],
+    /// Their hidden state, for [`Relation::Truth`] only.
+    pub hidden: &'a [u8],
+    /// How.
+    pub mode: Mode,
+    /// Chance of a random move while exploring.
+    pub epsilon: f64,
 }
 
 /// Memory of [`Brain::decide`].
@@ -100,6 +158,8 @@ pub struct Thoughts {
     guess: Scratch,
     score: ValueScratch,
     part: (Active, Active, Vec<u32>, Vec<u32>),
+    /// Floating-point operations of all decisions since it was last set to zero.
+    pub flop: f64,
 }
 
 pub(super) fn sigmoid(x: f32) -> f32 {
@@ -126,6 +186,18 @@ fn bytes<'a>(column: ColumnRef<'a>, what: &str) -> Result<&'a [u8]> {
     }
 }
 
+/// Where an observation has the last moves of the others: at the front of `recent`, the newest first, each as wide as a candidate's
+/// `cards`.
+fn last_moves(spec: &Spec) -> Option<(Range<usize>, Features)> {
+    let recent = spec.fields.iter().find(|f| f.name == "recent")?;
+    let cards = spec.candidate_fields.iter().find(|f| f.name == "cards")?;
+    let (width, all) = (cards.range.len(), cards.range.len() * OTHERS);
+    (recent.range.len() >= all && recent.encoding == cards.encoding).then(|| {
+        let field = rlx::Field::new("", 0..width, "").encoded(cards.encoding);
+        (recent.range.start..recent.range.start + all, Features::new(&[field], width))
+    })
+}
+
 impl Brain {
     /// Networks for worlds of `spec`.
     pub fn new(spec: &Spec, settings: Settings) -> Self {
@@ -133,28 +205,64 @@ impl Brain {
         let candidate_features = Features::new(&spec.candidate_fields, spec.candidates.unwrap_or(0));
         let mut layout = Layout::new();
         let guess = settings.guess.clone();
+        let pattern = guess.as_ref().is_some_and(|g| g.pattern);
+        let last_moves = settings.mean_field.and_then(|_| last_moves(spec));
+        let state_features = features.count() + last_moves.as_ref().map_or(0, |(_, f)| f.count());
         let sizes = Sizes {
-            features: features.count(),
+            features: state_features,
             candidate_features: candidate_features.count(),
-            context: guess.as_ref().map_or(0, |g| if g.pattern { 0 } else { CONTEXT }),
+            context: if guess.is_some() && !pattern { CONTEXT } else { 0 },
             hidden: settings.hidden,
             layers: settings.layers,
             head_layers: settings.head_layers,
             head: settings.head,
         };
-        let count = if guess.as_ref().is_some_and(|g| g.pattern) { 8 * (OTHERS + 1) } else { 1 };
+        let count = if pattern { 8 * (OTHERS + 1) } else { 1 };
         let values = (0..count).map(|i| ValueNet::new(&mut layout, &format!("value.{i}"), sizes)).collect();
         let mut small = |name: &str, hidden: usize, outputs: usize| {
             SparseMlp::new(&mut layout, name, features.count(), 0, &[hidden, hidden, outputs], 0.1)
         };
-        let relation = guess.as_ref().filter(|g| g.network).map(|g| small("relation", g.hidden, OTHERS));
-        let danger = guess.as_ref().filter(|g| g.danger).map(|g| small("danger", g.hidden, 1));
+        let relation = guess.as_ref().filter(|g| g.relation == Relation::Network);
+        let relation = relation.map(|g| small("relation", g.hidden, OTHERS));
+        let danger = guess.as_ref().filter(|g| g.danger > 0).map(|g| small("danger", g.danger, 1));
+        let hidden = Hidden::of(spec);
+        let auxiliary = guess.as_ref().filter(|g| g.auxiliary).and(hidden.as_ref()).map(|hidden| {
+            let sizes = [settings.head, OTHERS + hidden.counted()];
+            NativeMlp::new(&mut layout, "auxiliary", &sizes, Activation::Relu, 0.1)
+        });
+        let critic = hidden.as_ref().filter(|_| settings.critic > 0);
+        let critic = critic.map(|hidden| Critic::new(&mut layout, hidden, state_features, settings.critic));
         let prior = spec.fields.iter().find(|f| f.name == "prior").map(|f| f.range.clone());
-        Self { settings, layout, features, candidate_features, values, relation, danger, prior }
+        Self {
+            settings,
+            layout,
+            features,
+            candidate_features,
+            values,
+            relation,
+            danger,
+            auxiliary,
+            hidden,
+            critic,
+            prior,
+            last_moves,
+        }
+    }
+
+    /// Appends the features of an observation: its own, and with a mean field those of the others' last moves, which add up to three
+    /// times their mean.
+    pub(super) fn encode(&self, obs: &[u8], out: &mut Active) {
+        self.features.extend(obs, out);
+        if let Some((at, features)) = &self.last_moves {
+            let (first, base) = (out.features.len(), self.features.count() as u32);
+            obs[at.clone()].chunks_exact(features.width()).for_each(|m| features.extend(m, out));
+            out.features[first..].iter_mut().for_each(|f| *f += base);
+        }
+        out.end();
     }
 
     /// Whether such networks can play in worlds of `spec`.
-    pub fn fits(spec: &Spec, guess: bool) -> std::result::Result<(), String> {
+    pub fn fits(spec: &Spec, guess: bool, critic: bool, mean_field: bool) -> std::result::Result<(), String> {
         if spec.candidates.is_none() || spec.candidate_fields.is_empty() {
             return Err("it scores candidates, and this world has none".into());
         }
@@ -165,31 +273,61 @@ impl Brain {
             return Err("it spreads named parts of rows of bytes, and this world names none".into());
         }
         let has = |fields: &[rlx::Field], name: &str| fields.iter().any(|f| f.name == name);
-        if guess && !(spec.players == OTHERS + 1 && has(&spec.hidden_fields, "team") && has(&spec.fields, "prior")) {
+        if guess && !(Hidden::of(spec).is_some() && has(&spec.fields, "prior")) {
             return Err("it guesses teams, and this world has no hidden 'team' of four players with a 'prior'".into());
+        }
+        if mean_field && last_moves(spec).is_none() {
+            return Err("it takes the mean of the others' last moves, and this world shows no 'recent' ones".into());
+        }
+        if critic && Hidden::of(spec).is_none() {
+            return Err("td_lambda < 1 needs a critic that knows the teams, and this world has no hidden 'team'".into());
         }
         Ok(())
     }
 
-    /// P(teammate) of the others and the danger for the encoded `t.states`, into `t.context`; `rows` are their bytes.
-    fn guess(&self, params: &[f32], rows: &[&[u8]], rngs: Option<(&[u32], &mut [Rng])>, t: &mut Thoughts) {
+    /// The world's prior of a row: P(teammate) of the others.
+    pub(super) fn prior(&self, row: &[u8]) -> [f32; OTHERS] {
+        let at = self.prior.clone().unwrap_or(0..0);
+        let mut prior = [0.5; OTHERS];
+        prior.iter_mut().zip(&row[at]).for_each(|(p, &b)| *p = f32::from(b) / 255.0);
+        prior
+    }
+
+    /// P(teammate) that the relation network's outputs say: they are added to the prior's log-odds, so that a network that knows
+    /// nothing says what the counts say.
+    pub(super) fn related(&self, out: &[f32], row: &[u8]) -> [f32; OTHERS] {
+        let prior = self.prior(row);
+        std::array::from_fn(|k| sigmoid(logit(prior[k]) + out[k]))
+    }
+
+    /// P(teammate) of the others and the danger for the encoded `t.states`, into `t.context`; `rows` are their bytes, `hidden` the
+    /// hidden ones and seats where the truth is asked for.
+    fn guess(
+        &self,
+        params: &[f32],
+        rows: &[&[u8]],
+        hidden: &[(&[u8], u8)],
+        rngs: Option<(&[u32], &mut [Rng])>,
+        t: &mut Thoughts,
+    ) {
         let n = rows.len();
         t.context.clear();
         t.context.resize(n * CONTEXT, 0.0);
         let Some(guess) = &self.settings.guess else { return };
-        match &self.relation {
-            Some(net) => {
+        let contexts = t.context.chunks_exact_mut(CONTEXT);
+        match (&self.relation, &self.hidden, guess.relation) {
+            (Some(net), _, _) => {
                 let out = net.forward(params, &t.states, &[], &mut t.guess);
-                for (c, o) in t.context.chunks_exact_mut(CONTEXT).zip(out.chunks_exact(OTHERS)) {
-                    (0..OTHERS).for_each(|k| c[k] = sigmoid(o[k]));
+                for ((c, o), row) in contexts.zip(out.chunks_exact(OTHERS)).zip(rows) {
+                    c[..OTHERS].copy_from_slice(&self.related(o, row));
                 }
             }
-            None => {
-                let at = self.prior.clone().unwrap_or(0..0);
-                for (c, row) in t.context.chunks_exact_mut(CONTEXT).zip(rows) {
-                    c.iter_mut().zip(&row[at.clone()]).for_each(|(c, &b)| *c = f32::from(b) / 255.0);
+            (None, Some(of), Relation::Truth) => {
+                for (c, (row, seat)) in contexts.zip(hidden) {
+                    c[..OTHERS].copy_from_slice(&of.teammates(row, *seat).map(|t| f32::from(u8::from(t))));
                 }
             }
+            _ => contexts.zip(rows).for_each(|(c, row)| c[..OTHERS].copy_from_slice(&self.prior(row))),
         }
         t.context.chunks_exact_mut(CONTEXT).for_each(|c| c[2 * OTHERS] = 0.5);
         if let Some(net) = &self.danger {
@@ -210,33 +348,37 @@ impl Brain {
         }
     }
 
-    /// Chooses for the acting rows `rows` of `frame`: `choices[k]` for `rows[k]`, and appends the decisions that were none to forced
-    /// moves to `decided` (their k). `epsilon` is the chance of a random move while exploring.
-    #[allow(clippy::too_many_arguments)] // one call from two places
+    /// Chooses for the rows that are asked: `choices[k]` for `rows[k]`, and fills `decided` with the k whose moves were not forced.
+    ///
+    /// # Errors
+    /// When the frame is not of such worlds, or a network gives numbers that are not finite.
     pub fn decide(
         &self,
         params: &[f32],
-        frame: Frame<'_>,
-        rows: &[u32],
-        mode: Mode,
-        epsilon: f64,
+        ask: Ask<'_>,
         rngs: &mut [Rng],
         choices: &mut [i64],
         decided: &mut Vec<u32>,
         t: &mut Thoughts,
     ) -> Result<()> {
+        let Ask { frame, rows, hidden, mode, epsilon } = ask;
         let candidates = frame.candidates.ok_or_else(|| Error::invalid("a frame without candidates"))?;
         let (obs, moves) = (bytes(frame.obs, "observations")?, bytes(candidates.rows, "candidates")?);
         let (width, c_width) = (self.features.width(), self.candidate_features.width());
         if obs.len() % width != 0 || candidates.width != c_width {
             return Err(Error::mismatch("frame", format!("rows of {width} and {c_width} bytes"), "others"));
         }
+        let truth = self.settings.guess.as_ref().is_some_and(|g| g.relation == Relation::Truth);
+        let h_width = self.hidden.as_ref().map_or(0, |h| h.width);
+        if truth && hidden.len() != rows.len() * h_width {
+            return Err(Error::invalid("relation = truth: it must be shown the hidden state before it acts"));
+        }
         decided.clear();
         t.states.clear();
         t.candidates.clear();
         t.owner.clear();
         t.starts.clear();
-        let mut of_states = Vec::with_capacity(rows.len());
+        let (mut of_states, mut hiddens) = (Vec::with_capacity(rows.len()), Vec::new());
         for (k, &row) in rows.iter().enumerate() {
             let range = candidates.range(row as usize);
             choices[k] = 0;
@@ -244,13 +386,16 @@ impl Brain {
                 continue;
             }
             let bytes = &obs[row as usize * width..][..width];
-            self.features.encode(bytes, &mut t.states);
+            self.encode(bytes, &mut t.states);
             t.starts.push(t.owner.len() as u32);
             for i in range {
                 self.candidate_features.encode(&moves[i * c_width..][..c_width], &mut t.candidates);
                 t.owner.push(decided.len() as u32);
             }
             of_states.push(bytes);
+            if truth {
+                hiddens.push((&hidden[k * h_width..][..h_width], frame.seat[row as usize]));
+            }
             decided.push(k as u32);
         }
         t.starts.push(t.owner.len() as u32);
@@ -258,8 +403,11 @@ impl Brain {
             t.values.clear();
             return Ok(());
         }
+        let (n, on) = (t.states.len(), t.states.features.len());
+        t.flop += self.values[0].flop(&t.states, &t.candidates, false);
+        t.flop += [&self.relation, &self.danger].into_iter().flatten().map(|net| net.flop(n, on, false)).sum::<f64>();
         let draw = (mode == Mode::Explore).then_some((&decided[..], &mut *rngs));
-        self.guess(params, &of_states, draw, t);
+        self.guess(params, &of_states, &hiddens, draw, t);
         let seats: Vec<u8> = decided.iter().map(|&k| frame.seat[rows[k as usize] as usize]).collect();
         self.score(params, &seats, t);
         if let Some(v) = t.values.iter().find(|v| !v.is_finite()) {
@@ -275,6 +423,15 @@ impl Brain {
             };
         }
         Ok(())
+    }
+
+    /// The mean-field value of state `i`: its candidates' values weighted by exp(value / temperature).
+    pub(super) fn soft_value(&self, t: &Thoughts, i: usize) -> f32 {
+        let values = &t.values[t.starts[i] as usize..t.starts[i + 1] as usize];
+        let temperature = self.settings.mean_field.unwrap_or(1.0) as f32;
+        let best = values.iter().copied().fold(f32::MIN, f32::max);
+        let weight = |v: &f32| ((v - best) / temperature).exp();
+        values.iter().map(|v| weight(v) * v).sum::<f32>() / values.iter().map(weight).sum::<f32>()
     }
 
     /// Values of all candidates, each by the network of its state.

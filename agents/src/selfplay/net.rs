@@ -44,9 +44,11 @@ impl SparseMlp {
         Self { table: range(table), bias: range(bias), context: range(weights), hidden, mlp }
     }
 
-    /// Multiply-adds of a row's forward pass with so many features on.
-    pub fn multiply_adds(&self, on: usize) -> usize {
-        on * self.hidden + self.context.len() + self.mlp.multiply_adds()
+    /// Floating-point operations of a forward pass over `rows` lists with `on` features in all; with `back`, of the backward pass too.
+    pub fn flop(&self, rows: usize, on: usize, back: bool) -> f64 {
+        let dense = 2.0 * rows as f64 * (self.context.len() + self.mlp.multiply_adds()) as f64;
+        let sparse = on as f64 * self.hidden as f64;
+        if back { 3.0 * dense + 2.0 * sparse } else { dense + sparse }
     }
 
     /// Outputs for each list of `active`; `context` is `[batch, context width]`.
@@ -59,6 +61,11 @@ impl SparseMlp {
         add_context(&params[self.context.clone()], h, context, &mut s.first);
         s.first.iter_mut().for_each(|x| *x = x.max(0.0));
         self.mlp.forward(params, &s.first, &mut s.work)
+    }
+
+    /// The outputs of the last forward pass on `s`.
+    pub fn output<'s>(&self, s: &'s Scratch) -> &'s [f32] {
+        self.mlp.output(&s.work)
     }
 
     /// Adds the gradients for the outputs' derivatives `dy` of the last forward pass on `s`.
@@ -157,9 +164,12 @@ impl ValueNet {
         Self { state, candidates: layout.range(table), joint: s.head, head }
     }
 
-    /// Multiply-adds of a forward pass: of a state's half with so many features on, and of a candidate's.
-    pub fn multiply_adds(&self, on: usize, candidate_on: usize) -> (usize, usize) {
-        (self.state.multiply_adds(on), candidate_on * self.joint + self.head.multiply_adds())
+    /// Floating-point operations of a forward pass; with `back`, of the backward pass too.
+    pub fn flop(&self, states: &Active, candidates: &Active, back: bool) -> f64 {
+        let dense = 2.0 * candidates.len() as f64 * self.head.multiply_adds() as f64;
+        let sparse = candidates.features.len() as f64 * self.joint as f64;
+        let half = self.state.flop(states.len(), states.features.len(), back);
+        half + if back { 3.0 * dense + 2.0 * sparse } else { dense + sparse }
     }
 
     /// The value of each candidate; candidate i belongs to state `owner[i]`.
@@ -183,8 +193,14 @@ impl ValueNet {
         self.head.forward(params, &s.joined, &mut s.work)
     }
 
+    /// The state's half of the last forward pass on `s`, `[states, head]`: what other heads may look at.
+    pub fn halves<'s>(&self, s: &'s ValueScratch) -> &'s [f32] {
+        self.state.output(&s.state)
+    }
+
     #[allow(clippy::too_many_arguments)] // one forward pass's inputs, again
-    /// Adds the gradients for the values' derivatives `dy`, after a forward pass with one candidate per state, in order.
+    /// Adds the gradients for the values' derivatives `dy`, after a forward pass with one candidate per state, in order; `d_halves`
+    /// are derivatives that other heads hand back, or none.
     pub fn backward(
         &self,
         params: &[f32],
@@ -192,6 +208,7 @@ impl ValueNet {
         context: &[f32],
         candidates: &Active,
         dy: &[f32],
+        d_halves: &[f32],
         s: &mut ValueScratch,
         grads: &mut [f32],
     ) {
@@ -202,6 +219,7 @@ impl ValueNet {
         add_grads(&s.d_joined, self.joint, candidates, &mut grads[self.candidates.clone()]);
         s.d_state.clear();
         s.d_state.extend_from_slice(&s.d_joined);
+        s.d_state.iter_mut().zip(d_halves).for_each(|(d, more)| *d += more);
         self.state.backward(params, states, context, &s.d_state, &mut s.state, grads);
     }
 }
@@ -210,7 +228,7 @@ impl ValueNet {
 mod tests {
     use super::*;
 
-    /// Central differences reproduce the gradients of sum(c * value).
+    /// Central differences reproduce the gradients of sum(c * value) + sum(halves) / 4.
     #[test]
     fn gradients_agree_with_finite_differences() {
         let mut layout = Layout::new();
@@ -234,11 +252,13 @@ mod tests {
         let mut s = ValueScratch::default();
         let loss = |p: &[f32], s: &mut ValueScratch| -> f64 {
             let y = net.forward(p, &states, &context, &candidates, &[0, 1, 2], s);
-            y.iter().zip(&c).map(|(y, c)| f64::from(*y) * f64::from(*c)).sum()
+            let values: f64 = y.iter().zip(&c).map(|(y, c)| f64::from(*y) * f64::from(*c)).sum();
+            values + net.halves(s).iter().map(|h| 0.25 * f64::from(*h)).sum::<f64>()
         };
         loss(&params, &mut s);
         let mut grads = vec![0.0; layout.len()];
-        net.backward(&params, &states, &context, &candidates, &c, &mut s, &mut grads);
+        let more = vec![0.25; 3 * 4];
+        net.backward(&params, &states, &context, &candidates, &c, &more, &mut s, &mut grads);
         let (mut off, mut checked) = (0, 0);
         for piece in layout.pieces() {
             for i in piece.range.clone() {

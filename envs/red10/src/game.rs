@@ -21,6 +21,59 @@ pub struct Ply {
     pub lead: bool,
 }
 
+/// What everybody saw, a byte a ply: who acted (2 bits), whose play was on the table (2 bits; the own seat for a lead), the class of
+/// that play or lead (3 bits), whether it was beaten. Who leaves whose tricks, and who breaks them, is what tells teams apart.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Story {
+    /// A token a ply.
+    events: Vec<u8>,
+    /// A token for each play on another's: its class, and whether it went far above what was needed (the top bit).
+    answers: Vec<u8>,
+}
+
+/// Ranks above the one that is beaten from which a play is more than was needed.
+const FAR: u8 = 4;
+
+/// Classes of plays: single cards low (to 8), middle (to Q) and high, pairs low (to T) and high, chains, the rest, bombs.
+#[inline]
+fn class(m: Move) -> u8 {
+    match m.kind {
+        Kind::Solo => u8::from(m.rank > 5) + u8::from(m.rank > 9),
+        Kind::Pair => 3 + u8::from(m.rank > 7),
+        Kind::Straight | Kind::PairChain | Kind::TrioChain | Kind::TrioChainSolos | Kind::TrioChainPairs => 5,
+        Kind::Bomb => 7,
+        _ => 6,
+    }
+}
+
+impl Story {
+    fn with_room() -> Self {
+        Self { events: Vec::with_capacity(MOST_PLIES), answers: Vec::with_capacity(MOST_PLIES) }
+    }
+    fn clear(&mut self) {
+        self.events.clear();
+        self.answers.clear();
+    }
+    /// `play` by `seat` on `top` of `owner`, or a lead.
+    #[inline]
+    fn tell(&mut self, seat: u8, play: Move, top: Move, owner: u8) {
+        if top.kind == Kind::Pass {
+            self.events.push(seat | seat << 2 | class(play) << 4);
+            return;
+        }
+        let who = seat | owner << 2;
+        let beats = play.kind != Kind::Pass;
+        self.events.push(who | class(top) << 4 | u8::from(beats) << 7);
+        if beats {
+            let far = play.kind != top.kind || play.rank >= top.rank + FAR;
+            self.answers.push(who | class(play) << 4 | u8::from(far) << 7);
+        }
+    }
+}
+
+/// At most 54 plays, each with three passes, and four answers before.
+const MOST_PLIES: usize = 224;
+
 /// A game in progress or over. Seats are 0 to 3, in the order of play.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Game {
@@ -28,6 +81,7 @@ pub struct Game {
     dealt: [Cards; SEATS],
     hands: [Cards; SEATS],
     history: Vec<Ply>,
+    story: Story,
     turn: u8,
     leader: u8,
     /// What must be beaten; a pass when the next move leads.
@@ -61,8 +115,9 @@ impl Game {
             rules: rules.clone(),
             dealt: [Cards::NONE; SEATS],
             hands: [Cards::NONE; SEATS],
-            // At most 54 plays, each with three passes, and four answers before: a step never allocates.
-            history: Vec::with_capacity(224),
+            // Room for all plies: a step never allocates.
+            history: Vec::with_capacity(MOST_PLIES),
+            story: Story::with_room(),
             turn: 0,
             leader: 0,
             top: Move::PASS,
@@ -76,6 +131,11 @@ impl Game {
             stake: 1,
             over: false,
         }
+    }
+
+    /// Other rules from the next deal on, which must follow.
+    pub(crate) fn change_rules(&mut self, rules: &Rules) {
+        self.rules.clone_from(rules);
     }
 
     /// Deals again at the same table.
@@ -143,6 +203,7 @@ impl Game {
         self.dealt = hands;
         self.hands = hands;
         self.history.clear();
+        self.story.clear();
         (self.turn, self.leader) = (leader, leader);
         (self.top, self.top_seat, self.passes) = (Move::PASS, leader, 0);
         (self.shown, self.out, self.out_count) = ([0; SEATS], [0; SEATS], 0);
@@ -181,6 +242,7 @@ impl Game {
             return self.answer(play);
         }
         self.history.push(Ply { seat, play, lead: self.top.kind == Kind::Pass });
+        self.story.tell(seat, play, self.top, self.top_seat);
         if play.kind == Kind::Pass {
             self.passes += 1;
             // The trick ends when all that are still in have passed but who played the top, if still in.
@@ -343,6 +405,12 @@ impl Game {
     pub fn history(&self) -> &[Ply] {
         &self.history
     }
+    /// What everybody saw, as tokens: a byte a ply of the play (answers before the first lead are none), and a byte for each play on
+    /// another's. The lowest four bits are two absolute seats.
+    #[inline]
+    pub(crate) fn tokens(&self) -> (&[u8], &[u8]) {
+        (&self.story.events, &self.story.answers)
+    }
     /// Red tens of a seat that everybody has seen.
     pub fn shown(&self, seat: usize) -> u8 {
         self.shown[seat]
@@ -401,9 +469,35 @@ impl Game {
         Some(self.red_team() >> seat & 1)
     }
 
+    /// A game whose hands are a supposition, and so are not held to be dealt as the leading card says: what the posterior replays.
+    pub(crate) fn supposed(rules: &Rules, dealt: [Cards; SEATS], leader: usize) -> Self {
+        let mut game = Self::blank(rules);
+        game.start(dealt, leader as u8);
+        game
+    }
+
+    /// The same public position over other hands: `hands` is what each seat would hold now.
+    #[inline]
+    pub(crate) fn suppose(&mut self, hands: [Cards; SEATS]) {
+        for (s, hand) in hands.into_iter().enumerate() {
+            self.dealt[s] = Cards(hand.0 + self.played(s).0);
+            self.hands[s] = hand;
+        }
+    }
+
+    /// Whether the red tens are shown is asked of `seat` alone, or, with none, of nobody any more: the first trick is led.
+    pub(crate) fn suppose_asked(&mut self, seat: Option<usize>) {
+        if seat.is_some() || self.asked != 0 {
+            self.asked = seat.map_or(0, |s| 1 << s);
+            self.next_asked();
+        }
+    }
+
     /// Room for a whole game, so that no step allocates after a load either.
     pub(crate) fn reserve(&mut self) {
-        self.history.reserve(224 - self.history.len());
+        self.history.reserve(MOST_PLIES - self.history.len());
+        self.story.events.reserve(MOST_PLIES - self.story.events.len());
+        self.story.answers.reserve(MOST_PLIES - self.story.answers.len());
     }
 
     /// Whether a state read from outside can be one of a game.
@@ -415,7 +509,9 @@ impl Game {
             && self.out_count <= 4
             && self.asked < 16
             && self.out.iter().all(|s| *s < 4)
-            && self.history.len() <= 224
+            && self.history.len() <= MOST_PLIES
+            && self.story.events.len() <= self.history.len()
+            && self.story.answers.len() <= self.story.events.len()
             && self.history.iter().all(|p| p.seat < 4 && deck.contains(p.play.cards))
             && self.hands.iter().zip(&self.dealt).all(contained)
             && self.dealt.iter().map(|c| u128::from(c.0)).sum::<u128>() == u128::from(deck.0)

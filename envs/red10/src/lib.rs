@@ -3,7 +3,9 @@
 pub mod bots;
 pub mod cards;
 pub mod game;
+pub mod hand;
 pub mod moves;
+pub mod posterior;
 pub mod rules;
 pub mod seat;
 pub mod world;
@@ -11,6 +13,7 @@ pub mod world;
 pub use cards::Cards;
 pub use game::{Game, Ply, SEATS, describe};
 pub use moves::{Kind, Move, generate};
+pub use posterior::{Likelihood, Posterior, Sampler};
 pub use rules::Rules;
 pub use seat::{Player, Seat, Thought};
 pub use world::{Config, Red10};

@@ -90,18 +90,18 @@ impl Move {
 }
 
 const ONES: u64 = 0x0111_1111_1111_1111; // one in each of the 15 nibbles of ranks
-const TOPS: u64 = 0x0888_8888_8888_8888;
-const CHAIN: u64 = 0x0000_8888_8888_8888; // 3 to A
+pub(crate) const TOPS: u64 = 0x0888_8888_8888_8888;
+pub(crate) const CHAIN: u64 = 0x0000_8888_8888_8888; // 3 to A
 
 /// The top bit of each nibble that counts at least `k` (1 to 4).
 #[inline(always)]
-fn at_least(hand: u64, k: u64) -> u64 {
+pub(crate) fn at_least(hand: u64, k: u64) -> u64 {
     ((hand & 0x0FFF_FFFF_FFFF_FFFF) + ONES * (8 - k)) & TOPS
 }
 
 /// The ranks of a mask of nibbles, from low to high.
 #[inline(always)]
-fn ranks(mut mask: u64, mut f: impl FnMut(usize)) {
+pub(crate) fn ranks(mut mask: u64, mut f: impl FnMut(usize)) {
     while mask != 0 {
         f(mask.trailing_zeros() as usize / 4);
         mask &= mask - 1;
@@ -110,13 +110,13 @@ fn ranks(mut mask: u64, mut f: impl FnMut(usize)) {
 
 /// Nibble masks of ranks above `rank`.
 #[inline(always)]
-fn above(rank: i32) -> u64 {
+pub(crate) fn above(rank: i32) -> u64 {
     if rank >= 15 { 0 } else { TOPS & (u64::MAX << (4 * (rank + 1))) }
 }
 
 /// `n` in each of the `len` nibbles from `start` on.
 #[inline(always)]
-fn run(start: usize, len: usize, n: u64) -> u64 {
+pub(crate) fn run(start: usize, len: usize, n: u64) -> u64 {
     ((ONES * n) & ((1u64 << (4 * len)) - 1)) << (4 * start)
 }
 

@@ -1,5 +1,9 @@
 //! The game as a world: one acting row a tick, seen through the eyes of who is to play; legal moves as candidates.
-use crate::{Cards, Game, Kind, Move, Rules, SEATS, Seat, cards::RANKS};
+use crate::{
+    Cards, Game, Kind, Move, Rules, SEATS, Seat, bots,
+    cards::RANKS,
+    hand::{self, Glance},
+};
 use rlx::{Encoding, Env, Error, Field, Oracle, Result, Rng, Scalars, Space, Spec, Status, View, snapshot};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,21 +18,18 @@ pub enum Preset {
     Paper,
     /// The common core of the folk rules.
     Folk4,
+    /// Each game by either, with equal chance: for one agent that plays both. The rows tell them apart.
+    Both,
 }
 
 impl Preset {
-    /// The rules.
-    pub fn rules(self) -> Rules {
+    /// The rules that games are played by, each with its name.
+    pub fn rules(self) -> Vec<(&'static str, Rules)> {
+        let (paper, folk4) = (("paper", Rules::paper()), ("folk4", Rules::folk4()));
         match self {
-            Self::Paper => Rules::paper(),
-            Self::Folk4 => Rules::folk4(),
-        }
-    }
-    /// The name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Paper => "paper",
-            Self::Folk4 => "folk4",
+            Self::Paper => vec![paper],
+            Self::Folk4 => vec![folk4],
+            Self::Both => vec![paper, folk4],
         }
     }
 }
@@ -37,15 +38,23 @@ impl Preset {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The rules: paper (training and reproduction) or folk4 (people).
+    /// The rules: paper (training and reproduction), folk4 (people), or both, drawn anew for each game.
     pub rules: Preset,
 }
 
-/// Moves of the past that an observation shows.
-const RECENT: usize = 20;
-/// Bytes of a candidate's row: its cards, what it leaves in the hand, its kind, the ranks of its chain.
-pub const CANDIDATE: usize = 18;
-const HIDDEN: usize = SEATS + 8 * SEATS;
+/// Moves of the past that an observation shows card by card; the rest of the history is in its tokens.
+const RECENT: usize = 12;
+/// Tokens of plies that an observation shows, the newest.
+const EVENTS: usize = 96;
+/// Tokens of plays on another's.
+const ANSWERS: usize = 48;
+/// No token: two equal seats with a class that no lead has.
+const NO_TOKEN: u8 = 255;
+/// Bytes of a candidate's row: its cards, what it leaves in the hand, its kind, the ranks of its chain; of what it leaves, the fewest
+/// plays and the worth; how many unseen plays beat it.
+pub const CANDIDATE: usize = 21;
+/// Bytes of the hidden state.
+pub const HIDDEN: usize = SEATS + 8 * SEATS;
 
 /// The parts of an observation: name, scalars, unit, encoding.
 const PARTS: &[(&str, usize, &str, Encoding)] = &[
@@ -56,6 +65,10 @@ const PARTS: &[(&str, usize, &str, Encoding)] = &[
     ("top", 8, "cards", Encoding::Counts),
     // The newest first.
     ("recent", 8 * RECENT, "cards", Encoding::Counts),
+    // Who did what to whose play, all along: seats counted from the own one (2 bits each), what was played, whether it was beaten.
+    ("events", EVENTS, "", Encoding::Bag(NO_TOKEN as u16)),
+    // Who beat whom with what.
+    ("answers", ANSWERS, "", Encoding::Bag(NO_TOKEN as u16)),
     // Of the others, in the order of play.
     ("left", 3, "cards", Encoding::OneHot(15)),
     // Red tens that were shown by each, and those of the own deal.
@@ -108,6 +121,16 @@ impl Pen<'_> {
     fn cards(&mut self, cards: Cards) {
         self.bytes(cards.0.to_le_bytes());
     }
+    /// The newest `N` tokens with their seats counted from `me`, then none.
+    #[inline(always)]
+    fn tokens<const N: usize>(&mut self, tokens: &[u8], me: u8) {
+        let tokens = &tokens[tokens.len().saturating_sub(N)..];
+        let mut out = [NO_TOKEN; N];
+        for (o, &t) in out.iter_mut().zip(tokens) {
+            *o = t & 0xF0 | t.wrapping_sub(me) & 3 | (t & 12).wrapping_sub(me << 2) & 12;
+        }
+        self.bytes(out);
+    }
 }
 
 /// Writes what a seat sees: the fields of the spec, in their order. Everything comes through [`Seat`], which knows nothing hidden.
@@ -124,6 +147,9 @@ pub fn observe(seat: Seat<'_>, obs: &mut [u8]) {
     for _ in 0..RECENT {
         pen.cards(newest.next().map_or(Cards::NONE, |p| p.play.cards));
     }
+    let (events, answers) = seat.tokens();
+    pen.tokens::<EVENTS>(events, me as u8);
+    pen.tokens::<ANSWERS>(answers, me as u8);
     let left = |k| seat.left(other(k)) as u8;
     pen.bytes([left(1), left(2), left(3)]);
     pen.bytes(std::array::from_fn::<u8, SEATS, _>(|k| seat.shown(other(k))));
@@ -151,23 +177,31 @@ pub fn observe(seat: Seat<'_>, obs: &mut [u8]) {
     pen.bytes([1, 2, 3].map(|k| (teammates[other(k)] * 255.0).round() as u8));
 }
 
-/// Appends the feature row of a move from `hand`.
+/// Appends the feature rows of the legal moves of who is to play.
 #[inline]
-pub fn describe_candidate(m: &Move, hand: Cards, rows: &mut Vec<u8>) {
-    let mut row = [0; CANDIDATE];
-    row[..8].copy_from_slice(&m.cards.0.to_le_bytes());
-    // To show takes nothing out of the hand.
-    let rest = if m.kind == Kind::Show { hand.0 } else { hand.0 - m.cards.0 };
-    row[8..16].copy_from_slice(&rest.to_le_bytes());
-    row[16] = m.kind as u8;
-    row[17] = m.len;
-    rows.extend_from_slice(&row);
+pub fn describe_candidates(seat: Seat<'_>, legal: &[Move], rows: &mut Vec<u8>) {
+    let (hand, unseen, rules) = (seat.hand(), seat.unseen(), seat.rules());
+    for m in legal {
+        let mut row = [0; CANDIDATE];
+        row[..8].copy_from_slice(&m.cards.0.to_le_bytes());
+        // To show takes nothing out of the hand.
+        let rest = if m.kind == Kind::Show { hand } else { Cards(hand.0 - m.cards.0) };
+        row[8..16].copy_from_slice(&rest.0.to_le_bytes());
+        row[16] = m.kind as u8;
+        row[17] = m.len;
+        // A move without an alternative is not weighed.
+        if legal.len() > 1 {
+            let glance = Glance::of(rest, rules);
+            row[18..].copy_from_slice(&[glance.plays, glance.worth, hand::beaters(*m, unseen, rules)]);
+        }
+        rows.extend_from_slice(&row);
+    }
 }
 
 /// The world. Actions are indices into the legal moves, in the order of the candidates.
 #[derive(Clone, Debug)]
 pub struct Red10 {
-    preset: Preset,
+    rules: Vec<Rules>,
     game: Game,
     legal: Vec<Move>,
 }
@@ -175,9 +209,9 @@ pub struct Red10 {
 impl Red10 {
     /// A table with those rules.
     pub fn new(config: &Config) -> Self {
-        let rules = config.rules.rules();
-        let game = Game::deal(&rules, &mut Rng::stream(0, 0));
-        let mut world = Self { preset: config.rules, game, legal: Vec::with_capacity(512) };
+        let rules: Vec<Rules> = config.rules.rules().into_iter().map(|(_, rules)| rules).collect();
+        let game = Game::deal(&rules[0], &mut Rng::stream(0, 0));
+        let mut world = Self { rules, game, legal: Vec::with_capacity(512) };
         world.game.legal(&mut world.legal);
         world
     }
@@ -212,15 +246,22 @@ impl Env for Red10 {
             Field::new("rest", 8..16, "cards").encoded(Encoding::Counts),
             Field::new("kind", 16..17, "").encoded(Encoding::OneHot(16)),
             Field::new("len", 17..18, "ranks").encoded(Encoding::OneHot(RANKS as u16)),
+            Field::new("plays", 18..19, "").encoded(Encoding::OneHot(hand::PLAYS)),
+            Field::new("worth", 19..20, "").encoded(Encoding::OneHot(hand::WORTHS)),
+            Field::new("beaters", 20..21, "").encoded(Encoding::OneHot(hand::BEATERS)),
         ];
         spec.hidden_fields = vec![
-            Field::new("team", 0..SEATS, "1 for the holders of the red tens"),
+            Field::new("team", 0..SEATS, "1 for the holders of the red tens").encoded(Encoding::OneHot(2)),
             Field::new("hands", SEATS..HIDDEN, "cards").encoded(Encoding::Counts),
         ];
+        spec.bots = bots::QUICK.map(String::from).into();
         spec
     }
 
     fn reset(&mut self, rng: &mut Rng, view: View<'_, u8>) {
+        if self.rules.len() > 1 {
+            self.game.change_rules(&self.rules[rng.below(self.rules.len())]);
+        }
         self.game.redeal(rng);
         self.show(view);
     }
@@ -250,8 +291,8 @@ impl Env for Red10 {
 
     fn load(&mut self, state: &[u8]) -> Result<()> {
         let mut game: Game = snapshot::get(state)?;
-        if *game.rules() != self.preset.rules() {
-            return Err(Error::mismatch("saved game", format!("rules {}", self.preset.name()), "other rules"));
+        if !self.rules.contains(game.rules()) {
+            return Err(Error::mismatch("saved game", "the rules of this world", "other rules"));
         }
         if !game.is_sound() {
             return Err(Error::invalid("saved game: its cards are no deal"));
@@ -273,9 +314,15 @@ impl Env for Red10 {
         out.put("bombs", f64::from(self.game.bombs()));
     }
 
+    fn bot(&self, number: usize, rng: &mut Rng, act: &mut [i64]) -> Result<()> {
+        let name = bots::QUICK.get(number).ok_or_else(|| Error::invalid(format!("red10 has no bot {number}")))?;
+        let seat = Seat::new(&self.game, self.game.turn());
+        act[0] = bots::make(name)?.think(seat, &self.legal, rng).choice as i64;
+        Ok(())
+    }
+
     fn candidates(&self, rows: &mut Vec<u8>, counts: &mut Vec<u32>) {
-        let hand = self.game.hand(self.game.turn());
-        self.legal.iter().for_each(|m| describe_candidate(m, hand, rows));
+        describe_candidates(Seat::new(&self.game, self.game.turn()), &self.legal, rows);
         counts.push(self.legal.len() as u32);
     }
 }
@@ -285,11 +332,16 @@ impl Oracle for Red10 {
         HIDDEN
     }
     fn reveal(&self, out: &mut [u8]) {
-        let red = self.game.red_team();
-        let (team, hands) = out.split_at_mut(SEATS);
-        team.iter_mut().enumerate().for_each(|(s, t)| *t = red >> s & 1);
-        for (s, hand) in hands.chunks_exact_mut(8).enumerate() {
-            hand.copy_from_slice(&self.game.hand(s).0.to_le_bytes());
-        }
+        reveal(&self.game, out);
+    }
+}
+
+/// Writes what is hidden in a game: for trainers and upper bounds that ask for it by name, never for a seat.
+pub fn reveal(game: &Game, out: &mut [u8]) {
+    let red = game.red_team();
+    let (team, hands) = out.split_at_mut(SEATS);
+    team.iter_mut().enumerate().for_each(|(s, t)| *t = red >> s & 1);
+    for (s, hand) in hands.chunks_exact_mut(8).enumerate() {
+        hand.copy_from_slice(&game.hand(s).0.to_le_bytes());
     }
 }

@@ -111,6 +111,63 @@ fn a_row_says_what_its_fields_name() {
     }
 }
 
+/// The tokens of a row, counted anew from the history: who passed on whom and who beat whom, seats counted from the own one.
+#[test]
+fn tokens_tell_who_did_what_to_whom() {
+    use rlx::Env;
+    let fields = rlx_red10::Red10::new(&rlx_red10::Config::default()).spec().fields;
+    let field = |name: &str| fields.iter().find(|f| f.name == name).unwrap().range.clone();
+    let mut rng = Rng::stream(6, 6);
+    let mut game = Game::deal(&Rules::folk4(), &mut rng);
+    let mut legal = Vec::new();
+    let (mut passes_seen, mut beats_seen) = (0, 0);
+    for _ in 0..5000 {
+        if game.is_over() {
+            game.redeal(&mut rng);
+        }
+        let me = game.turn();
+        let mut row = vec![0; world::width()];
+        world::observe(Seat::new(&game, me), &mut row);
+        // (actor, owner) from the own seat: passes, beats; leads.
+        let (mut passed, mut beat, mut led) = ([[0u32; 4]; 4], [[0u32; 4]; 4], [0u32; 4]);
+        let mut owner = 0;
+        for p in game.history().iter().filter(|p| p.play.kind != Kind::Show) {
+            let actor = (usize::from(p.seat) + 4 - me) % 4;
+            match (p.lead, p.play.kind) {
+                (true, _) => led[actor] += 1,
+                (_, Kind::Pass) => passed[actor][owner] += 1,
+                _ => beat[actor][owner] += 1,
+            }
+            if p.play.kind != Kind::Pass {
+                owner = actor;
+            }
+        }
+        let tokens = |name: &str| row[field(name)].iter().filter(|t| **t != 255).copied().collect::<Vec<u8>>();
+        let (events, answers) = (tokens("events"), tokens("answers"));
+        for actor in 0..4 {
+            for owner in 0..4 {
+                let who = (actor | owner << 2) as u8;
+                let count = |beats: u8| events.iter().filter(|&&t| t & 15 == who && t >> 7 == beats).count() as u32;
+                // The row has room for the newest 96 of them.
+                if events.len() == 96 {
+                    continue;
+                }
+                if actor == owner {
+                    assert_eq!(count(0) + count(1), led[actor]);
+                } else {
+                    assert_eq!((count(0), count(1)), (passed[actor][owner], beat[actor][owner]));
+                    assert_eq!(answers.iter().filter(|t| **t & 15 == who).count() as u32, beat[actor][owner]);
+                }
+            }
+        }
+        passes_seen += passed.iter().flatten().sum::<u32>();
+        beats_seen += beat.iter().flatten().sum::<u32>();
+        game.legal(&mut legal);
+        game.play(legal[rng.below(legal.len())]);
+    }
+    assert!(passes_seen > 10_000 && beats_seen > 10_000);
+}
+
 /// Cards are conserved, seats take turns, tricks end when they should, and payoffs are what the rules say.
 #[test]
 fn games_keep_the_rules() {

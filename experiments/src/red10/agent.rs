@@ -1,4 +1,5 @@
 //! Who sits at a table of Red-10: a bot or a run's policy, asked for many tables at once.
+use super::pretrained;
 use crate::train;
 use anyhow::{Result, bail};
 use rlx::{ActionsMut, ColumnRef, Frame, Insight, Learner, Mode, Policy, Ragged, Registry, Rng};
@@ -32,8 +33,14 @@ impl Agent<'_> {
         if bots::BOTS.iter().any(|b| b.0 == name) {
             return Ok(Self::Bot(bots::make(name)?));
         }
+        if name == pretrained::NAME {
+            return Ok(Self::Run(pretrained::shipped(registry, rules)?));
+        }
+        if Path::new(name).is_file() {
+            return Ok(Self::Run(pretrained::open(registry, Path::new(name), rules)?));
+        }
         if !Path::new(name).exists() && !runs.join(name).exists() {
-            let names: Vec<&str> = bots::BOTS.iter().map(|b| b.0).collect();
+            let names: Vec<&str> = bots::BOTS.iter().map(|b| b.0).chain([pretrained::NAME]).collect();
             bail!("there is no run and no bot '{name}': the bots are {}", names.join(", "));
         }
         let (dir, experiment, learner, _) =
@@ -42,13 +49,7 @@ impl Agent<'_> {
             "red10" => rlx::config::from_map(&experiment.env)?,
             other => bail!("{} is a run of {other}, not of red10", dir.name()),
         };
-        if config.rules.rules() != *rules {
-            bail!(
-                "{} was trained with the rules {}, and the table has others: see --rules",
-                dir.name(),
-                config.rules.name()
-            );
-        }
+        check_rules(&dir.name(), &config.rules.rules(), rules)?;
         Ok(Self::Run(learner))
     }
 
@@ -74,6 +75,18 @@ impl Agent<'_> {
     }
 }
 
+/// That a policy knows the rules of the table.
+///
+/// # Errors
+/// When it does not.
+pub fn check_rules(who: &str, trained: &[(&str, Rules)], rules: &Rules) -> Result<()> {
+    if trained.iter().any(|(_, r)| r == rules) {
+        return Ok(());
+    }
+    let names: Vec<&str> = trained.iter().map(|t| t.0).collect();
+    bail!("{who} was trained with the rules {}, and the table has others: see --rules", names.join(", "))
+}
+
 /// Asks a policy at all tables at once.
 fn ask(policy: &mut dyn Policy, tables: &[Waiting<'_>], rngs: &mut [Rng]) -> Result<Vec<(usize, Option<Insight>)>> {
     let width = rlx_red10::world::width();
@@ -81,8 +94,7 @@ fn ask(policy: &mut dyn Policy, tables: &[Waiting<'_>], rngs: &mut [Rng]) -> Res
     let (mut rows, mut offsets, mut seats) = (Vec::new(), vec![0], Vec::new());
     for (table, obs) in tables.iter().zip(obs.chunks_exact_mut(width)) {
         world::observe(Seat::new(table.game, table.game.turn()), obs);
-        let hand = table.game.hand(table.game.turn());
-        table.legal.iter().for_each(|m| world::describe_candidate(m, hand, &mut rows));
+        world::describe_candidates(Seat::new(table.game, table.game.turn()), table.legal, &mut rows);
         offsets.push((rows.len() / world::CANDIDATE) as u32);
         seats.push(table.game.turn() as u8);
     }
@@ -96,6 +108,12 @@ fn ask(policy: &mut dyn Policy, tables: &[Waiting<'_>], rngs: &mut [Rng]) -> Res
         status: &[],
         candidates: Some(candidates),
     };
+    if policy.needs_hidden() {
+        let mut hidden = vec![0; tables.len() * world::HIDDEN];
+        let rows = hidden.chunks_exact_mut(world::HIDDEN);
+        tables.iter().zip(rows).for_each(|(t, row)| world::reveal(t.game, row));
+        policy.show_hidden(ColumnRef::U8(&hidden));
+    }
     let all: Vec<u32> = (0..tables.len() as u32).collect();
     let mut choices = vec![0; tables.len()];
     policy.act(frame, &all, Mode::Greedy, rngs, ActionsMut::Discrete(&mut choices))?;

@@ -157,29 +157,43 @@ pub fn judge(
     })
 }
 
-/// A policy in training against the bots: its mean payoff against the better one, its wins against each, its guesses in the middle of
-/// the game. An eighth of `plan.episodes` decks each, rounded up, since a deck is many games.
+/// A policy in training against the bots, by each of the rules it is trained with: its mean payoff against the better one, its wins
+/// against each, its guesses in the middle of the game. An eighth of `plan.episodes` decks each, rounded up, since a deck is many
+/// games.
 ///
 /// # Errors
 /// As [`judge`].
-pub fn against_bots(rules: &Rules, policy: &mut dyn Policy, plan: Plan, stop: &Stop) -> Result<Outcome> {
-    let decks = (plan.episodes as u64).div_ceil(8);
+pub fn against_bots(
+    rules: &[(&'static str, Rules)],
+    policy: &mut dyn Policy,
+    plan: Plan,
+    stop: &Stop,
+) -> Result<Outcome> {
+    let decks = (plan.episodes as u64).div_ceil(8 * rules.len() as u64);
     let mut me = Agent::Policy(policy);
     let mut metrics = BTreeMap::new();
-    let mut best = None;
-    for name in ["random", "greedy"] {
-        let judged = judge(rules, &mut me, &mut Agent::Bot(bots::make(name)?), decks, plan.seed, &|| stop.asked())?;
-        metrics.insert(format!("win_{name}"), judged.win);
-        best = Some(judged);
-    }
-    let best = best.expect("two bots");
     let constant = |x: f64| estimate(&[x]).expect("one value");
-    if let Some(p) = best.identity.iter().find(|p| p.from == 20) {
-        metrics.insert("identity_log_loss_20_32".into(), constant(p.log_loss));
-        metrics.insert("identity_prior_log_loss_20_32".into(), constant(p.prior_log_loss));
-        metrics.insert("identity_accuracy_20_32".into(), constant(p.accuracy));
+    let mut first = None;
+    for (name, rules) in rules {
+        // One set of rules needs no name; of two, each metric says whose it is, but for the first.
+        let suffix = if first.is_some() { format!("_{name}") } else { String::new() };
+        let mut last = None;
+        for bot in ["random", "greedy"] {
+            let judged = judge(rules, &mut me, &mut Agent::Bot(bots::make(bot)?), decks, plan.seed, &|| stop.asked())?;
+            metrics.insert(format!("win_{bot}{suffix}"), judged.win);
+            last = Some(judged);
+        }
+        let best = last.expect("two bots");
+        for p in &best.identity {
+            let phase = format!("{}_{}{suffix}", p.from, p.to);
+            metrics.insert(format!("identity_log_loss_{phase}"), constant(p.log_loss));
+            metrics.insert(format!("identity_prior_log_loss_{phase}"), constant(p.prior_log_loss));
+            metrics.insert(format!("identity_accuracy_{phase}"), constant(p.accuracy));
+        }
+        first.get_or_insert(best);
     }
-    Ok(Outcome { each: Vec::new(), returns: best.score, length: best.length, metrics })
+    let first = first.expect("there are rules");
+    Ok(Outcome { each: Vec::new(), returns: first.score, length: first.length, metrics })
 }
 
 /// The sixteen tables of a deck.

@@ -4,16 +4,19 @@ pub mod agent;
 pub mod cli;
 pub mod duplicate;
 pub mod play;
+pub mod pretrained;
 pub mod record;
 pub mod session;
 pub mod text;
 pub mod tui;
 
-/// The rules of an experiment in this world; None in another.
+/// The rules of an experiment in this world, by name; None in another.
 ///
 /// # Errors
 /// When its config is not this world's.
-pub fn rules_of(experiment: &crate::experiment::Experiment) -> anyhow::Result<Option<rlx_red10::Rules>> {
+pub fn rules_of(
+    experiment: &crate::experiment::Experiment,
+) -> anyhow::Result<Option<Vec<(&'static str, rlx_red10::Rules)>>> {
     if experiment.world.name != "red10" {
         return Ok(None);
     }

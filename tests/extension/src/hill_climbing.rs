@@ -94,7 +94,11 @@ impl Learner for HillClimbing {
     fn export(&self) -> Result<Export> {
         let shape = vec![self.setup.spec.act.choices(), self.setup.spec.obs.width()];
         let about = vec![("layers".into(), "the choice is the largest of W x".into())];
-        Ok(Export { about, arrays: vec![Array { name: "weights".into(), shape, data: self.best.clone() }] })
+        Ok(Export {
+            about,
+            arrays: vec![Array { name: "weights".into(), shape, data: self.best.clone() }],
+            ..Export::default()
+        })
     }
     fn init_from(&mut self, policy: &Export) -> Result<()> {
         let array = policy.arrays.iter().find(|a| a.name == "weights" && a.data.len() == self.best.len());

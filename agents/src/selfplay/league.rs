@@ -1,0 +1,85 @@
+//! Who sits opposite: at a share of the tables the policy in training plays one team, and the world's own bots or the policy as it was
+//! earlier in the run play the other.
+use super::hidden::Hidden;
+use rlx::Rng;
+use serde::{Deserialize, Serialize};
+
+/// Which opponents there are.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct League {
+    /// Share of the games that are played against them.
+    pub share: f64,
+    /// The world's bots among them, by number.
+    pub bots: Vec<usize>,
+    /// Most earlier policies that are kept.
+    pub past: usize,
+    /// Steps between two of them.
+    pub period: u64,
+}
+
+/// Who plays a seat that is not the policy's in training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) enum Opponent {
+    /// The world's bot of that number.
+    Bot(u32),
+    /// The earlier policy in that place of the pool.
+    Past(u32),
+}
+
+/// A table's opponent, and the seats of the policy in training as a bit set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Seating {
+    pub(super) opponent: Option<Opponent>,
+    pub(super) mine: u8,
+}
+
+impl Seating {
+    /// The policy in training plays all seats.
+    pub(super) const ALL: Self = Self { opponent: None, mine: u8::MAX };
+}
+
+/// The earlier policies.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Pool {
+    pub(super) past: Vec<Vec<f32>>,
+    taken: u64,
+    next: u64,
+}
+
+impl Pool {
+    /// Keeps `params` when it is time to: the oldest leaves. Games that are played against it go on against its successor.
+    pub(super) fn offer(&mut self, league: &League, steps: u64, params: &[f32]) {
+        if league.share == 0.0 || league.past == 0 || steps < self.next {
+            return;
+        }
+        self.next = steps + league.period;
+        match self.past.len() {
+            n if n < league.past => self.past.push(params.to_vec()),
+            n => self.past[self.taken as usize % n].copy_from_slice(params),
+        }
+        self.taken += 1;
+    }
+}
+
+impl League {
+    /// Who sits at a table whose game begins. Teams are known to the league, so that a whole team is the policy's; in worlds without
+    /// teams, every other seat.
+    pub(super) fn seat(&self, pool: &Pool, hidden: Option<(&Hidden, &[u8])>, rng: &mut Rng) -> Seating {
+        let others = self.bots.len() + pool.past.len();
+        if self.share == 0.0 || others == 0 || rng.unit() >= self.share {
+            return Seating::ALL;
+        }
+        let k = rng.below(others);
+        let opponent = match self.bots.get(k) {
+            Some(bot) => Opponent::Bot(*bot as u32),
+            None => Opponent::Past((k - self.bots.len()) as u32),
+        };
+        let first = rng.below(2) == 0;
+        let mine = match hidden {
+            Some((hidden, row)) => hidden.side(row, first),
+            None if first => 0b0101_0101,
+            None => 0b1010_1010,
+        };
+        Seating { opponent: Some(opponent), mine }
+    }
+}
