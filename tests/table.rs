@@ -7,7 +7,11 @@ use std::{
     num::NonZero,
     path::Path,
     process::{Command, Stdio},
-    sync::{Arc, Condvar, Mutex},
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -24,6 +28,9 @@ struct Pty {
     _slave: Box<dyn portable_pty::SlavePty + Send>,
     writer: Box<dyn Write + Send>,
     screen: Screen,
+    reader: Option<JoinHandle<()>>,
+    /// Tells the reader to let go of the terminal when it has read once more.
+    let_go: Arc<AtomicBool>,
     before: String,
 }
 
@@ -48,15 +55,20 @@ impl Pty {
         let child = pair.slave.spawn_command(command).unwrap();
         let screen = Arc::new((Mutex::new(vt100::Parser::new(cells(24), cells(80), 0)), Condvar::new()));
         let (mut reader, to) = (pair.master.try_clone_reader().unwrap(), screen.clone());
-        std::thread::spawn(move || {
+        let let_go = Arc::new(AtomicBool::new(false));
+        let done = let_go.clone();
+        let reader = std::thread::spawn(move || {
             let mut chunk = [0; 4096];
             while let Ok(n @ 1..) = reader.read(&mut chunk) {
                 to.0.lock().unwrap().process(&chunk[..n]);
                 to.1.notify_all();
+                if done.load(Ordering::SeqCst) {
+                    return;
+                }
             }
         });
         let writer = pair.master.take_writer().unwrap();
-        Self { child, master: pair.master, _slave: pair.slave, writer, screen, before }
+        Self { child, master: pair.master, _slave: pair.slave, writer, screen, reader: Some(reader), let_go, before }
     }
 
     fn send(&mut self, keys: &str) {
@@ -93,6 +105,27 @@ impl Pty {
 
     fn see(&self, what: &str) -> String {
         self.wait(what, |text| text.contains(what))
+    }
+
+    /// The terminal is closed under the program; its exit code.
+    fn hang_up(mut self) -> u32 {
+        self.let_go.store(true, Ordering::SeqCst);
+        // Another language: something is written.
+        self.send("l");
+        self.reader.take().unwrap().join().unwrap();
+        let Self { mut child, master, writer, .. } = self;
+        drop((master, writer));
+        let start = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                return status.exit_code();
+            }
+            if start.elapsed() > PATIENCE {
+                child.kill().unwrap();
+                panic!("it lives on without its terminal");
+            }
+            std::thread::yield_now();
+        }
     }
 
     /// Waits for the end: its code, the terminal as it was found.
@@ -228,6 +261,19 @@ fn whatever_ends_it_the_terminal_is_given_back_and_the_log_kept() {
         pty.end(130);
         assert!(ok(&dir.0, &["play", "--replay", "g.jsonl"]).contains("left after 1 plies"), "{how}");
     }
+}
+
+/// A window that is closed, a connection that breaks: nothing is left behind that runs on.
+#[test]
+fn a_terminal_that_is_gone_ends_the_game_and_the_log_is_kept() {
+    let dir = TempDir::new();
+    let args = ["play", "red10", "--agent", "greedy", "--rules", "paper", "--delay", "30s", "--log", "g.jsonl"];
+    let mut pty = Pty::start(&dir.0, &args, &[]);
+    pty.see("your lead");
+    pty.send("h\r");
+    pty.see("to move");
+    assert_eq!(pty.hang_up(), 130);
+    assert!(ok(&dir.0, &["play", "--replay", "g.jsonl", "--lang", "en"]).contains("left after 1 plies"));
 }
 
 #[test]

@@ -281,7 +281,11 @@ impl<'t, 'p> Session<'t, 'p> {
             });
             if !path.exists() {
                 self.log.file = Some((path.clone(), record::create(&path)?));
-                self.log.write(0)?;
+                if let Err(e) = self.log.write(0) {
+                    // Half a log is not written on.
+                    self.log.file = None;
+                    return Err(e);
+                }
                 return Ok(path);
             }
         }

@@ -21,11 +21,14 @@ use super::{
 use anyhow::{Context, Result};
 use app::{App, Exit};
 use draw::Theme;
-use ratatui::crossterm::event;
+use ratatui::crossterm::event::Event;
 use std::{
     io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc::RecvTimeoutError,
+    },
     time::{Duration, Instant},
 };
 use table::Sitting;
@@ -93,7 +96,8 @@ fn run(mut app: App<'_, '_>, look: Look, stop: &AtomicBool) -> Result<bool> {
             say(fill(text.saved, &[&path.display()]));
         }
     }
-    if !stop.load(Ordering::Relaxed) {
+    // A terminal that is gone is left, not a failure.
+    if !stop.load(Ordering::Relaxed) && io::stdout().is_terminal() {
         ended?;
     }
     Ok(app.exit == Some(Exit::Left))
@@ -102,25 +106,29 @@ fn run(mut app: App<'_, '_>, look: Look, stop: &AtomicBool) -> Result<bool> {
 fn events(app: &mut App<'_, '_>, screen: &mut terminal::Screen, look: Look, stop: &AtomicBool) -> Result<()> {
     let theme = Theme { color: look.color };
     let size = screen.0.size().context("the terminal")?;
-    app.update(&event::Event::Resize(size.width, size.height))?;
+    app.update(&Event::Resize(size.width, size.height))?;
+    let events = terminal::events();
     let (mut last, mut changed) = (Instant::now(), true);
     while app.exit.is_none() {
         if changed {
             screen.0.draw(|frame| draw::draw(app, theme, frame)).context("the terminal")?;
         }
         // Short enough for signals and the agents' delays to be heard in time.
-        changed = event::poll(Duration::from_millis(20)).context("the terminal")?;
-        if stop.load(Ordering::Relaxed) {
+        let first = events.recv_timeout(Duration::from_millis(20));
+        if stop.load(Ordering::Relaxed) || matches!(first, Err(RecvTimeoutError::Disconnected)) {
             app.interrupt();
             break;
         }
-        if changed {
-            // All that came, before it is drawn again; no more than a paste's worth at a time, for the game to go on.
-            for _ in 0..4096 {
-                app.update(&event::read().context("the terminal")?)?;
-                if app.exit.is_some() || !event::poll(Duration::ZERO).context("the terminal")? {
-                    break;
-                }
+        changed = first.is_ok();
+        // All that came, before it is drawn again; no more than a paste's worth at a time, for the game to go on.
+        for event in first.into_iter().chain(events.try_iter()).take(4096) {
+            let event = event.context("the terminal")?;
+            if terminal::asks_for_redraw(&event) {
+                screen.0.resize(app.size).context("the terminal")?;
+            }
+            app.update(&event)?;
+            if app.exit.is_some() {
+                break;
             }
         }
         let now = Instant::now();

@@ -5,17 +5,22 @@ use ratatui::{
     backend::CrosstermBackend,
     crossterm::{
         cursor::Show,
-        event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture},
+        event::{
+            self, DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture, Event, KeyCode,
+            KeyModifiers,
+        },
         execute,
         terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
     },
 };
 use std::{
-    io::{self, Stdout},
+    io::{self, IsTerminal, Stdout},
     sync::{
         Arc, Once,
         atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, sync_channel},
     },
+    time::Duration,
 };
 
 /// Whether the terminal is ours now; the panic hook asks.
@@ -65,6 +70,35 @@ fn give_back() {
         let _ = execute!(io::stdout(), DisableBracketedPaste, DisableMouseCapture, LeaveAlternateScreen, Show);
         let _ = disable_raw_mode();
     }
+}
+
+/// What comes from the terminal, read on a thread of its own: where the terminal is gone, crossterm's reader does not come back, and
+/// the game must end all the same.
+pub fn events() -> Receiver<io::Result<Event>> {
+    let (send, events) = sync_channel(4096);
+    let lost = send.clone();
+    std::thread::spawn(move || {
+        loop {
+            let event = event::read();
+            let failed = event.is_err();
+            if send.send(event).is_err() || failed {
+                return;
+            }
+        }
+    });
+    // SIGHUP says that the terminal is gone to whom it belongs to; others must look.
+    std::thread::spawn(move || {
+        while io::stdout().is_terminal() {
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        lost.send(Err(io::Error::other("it is gone")))
+    });
+    events
+}
+
+/// Ctrl-L: something else wrote to the terminal.
+pub fn asks_for_redraw(event: &Event) -> bool {
+    matches!(event, Event::Key(key) if key.modifiers.contains(KeyModifiers::CONTROL) && key.code == KeyCode::Char('l'))
 }
 
 /// A flag that is set by the signals that ask a program to end. A file-size limit becomes an error of the write that hits it.
