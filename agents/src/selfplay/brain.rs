@@ -60,8 +60,8 @@ pub struct Guess {
     pub auxiliary: bool,
     /// Whether each pattern of accepted teammates and seat has a policy network of its own.
     pub pattern: bool,
-    /// Whether acceptances are drawn while exploring.
-    pub draw: bool,
+    /// Chance that the acceptances of a decision are drawn while exploring.
+    pub draw: f64,
 }
 
 /// Decisions, one after another: what learning needs of them.
@@ -72,6 +72,8 @@ pub struct Decisions {
     pub(super) hidden: Vec<u8>,
     pub(super) seat: Vec<u8>,
     pub(super) context: Vec<f32>,
+    /// Whether the acceptances in the context were drawn.
+    pub(super) drawn: Vec<bool>,
     pub(super) value: Vec<f32>,
     /// Mean-field value of the position, where there is one.
     pub(super) soft: Vec<f32>,
@@ -93,6 +95,7 @@ impl Decisions {
         self.hidden.append(&mut other.hidden);
         self.seat.append(&mut other.seat);
         self.context.append(&mut other.context);
+        self.drawn.append(&mut other.drawn);
         self.value.append(&mut other.value);
         self.soft.append(&mut other.soft);
         self.target.append(&mut other.target);
@@ -105,6 +108,7 @@ impl Decisions {
         for floats in [&mut self.context, &mut self.value, &mut self.soft, &mut self.target] {
             floats.clear();
         }
+        self.drawn.clear();
         self.games.clear();
     }
 }
@@ -151,6 +155,8 @@ pub struct Thoughts {
     owner: Vec<u32>,
     /// Per state, [`CONTEXT`] numbers.
     pub context: Vec<f32>,
+    /// Per state, whether its acceptances were drawn.
+    pub(super) drawn: Vec<bool>,
     /// Per candidate of the rows that had a choice.
     pub values: Vec<f32>,
     /// Where each state's candidates start in `values`.
@@ -313,6 +319,8 @@ impl Brain {
         let n = rows.len();
         t.context.clear();
         t.context.resize(n * CONTEXT, 0.0);
+        t.drawn.clear();
+        t.drawn.resize(n, false);
         let Some(guess) = &self.settings.guess else { return };
         let contexts = t.context.chunks_exact_mut(CONTEXT);
         match (&self.relation, &self.hidden, guess.relation) {
@@ -334,14 +342,16 @@ impl Brain {
             let out = net.forward(params, &t.states, &[], &mut t.guess);
             t.context.chunks_exact_mut(CONTEXT).zip(out).for_each(|(c, o)| c[2 * OTHERS] = sigmoid(*o));
         }
-        let mut rngs = rngs.filter(|_| guess.draw);
+        let mut rngs = rngs.filter(|_| guess.draw > 0.0);
+        t.drawn.clear();
         for (i, c) in t.context.chunks_exact_mut(CONTEXT).enumerate() {
+            let mut rng = rngs.as_mut().map(|(of, rngs)| &mut rngs[of[i] as usize]);
+            let draws = rng.as_mut().is_some_and(|rng| rng.unit() < guess.draw);
+            t.drawn.push(draws);
             for k in 0..OTHERS {
-                let accept = match &mut rngs {
-                    Some((of, rngs)) => {
-                        rngs[of[i] as usize].unit() < f64::from(sigmoid(logit(c[k]) - logit(c[2 * OTHERS])))
-                    }
-                    None => c[k] > c[2 * OTHERS],
+                let accept = match &mut rng {
+                    Some(rng) if draws => rng.unit() < f64::from(sigmoid(logit(c[k]) - logit(c[2 * OTHERS]))),
+                    _ => c[k] > c[2 * OTHERS],
                 };
                 c[OTHERS + k] = f32::from(u8::from(accept));
             }

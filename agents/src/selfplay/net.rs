@@ -38,7 +38,8 @@ impl SparseMlp {
         // About a hundred features are on at a time: each row's part of the sum's variance is small.
         let table = layout.add(format!("{name}.table"), &[features, hidden], Init::Normal { std: 0.1 });
         let bias = layout.add(format!("{name}.bias"), &[hidden], Init::Zeros);
-        let weights = layout.add(format!("{name}.context"), &[context, hidden], Init::Normal { std: 0.3 });
+        // Zero: what a guess is worth is learnt, and until then it disturbs nothing.
+        let weights = layout.add(format!("{name}.context"), &[context, hidden], Init::Zeros);
         let mlp = NativeMlp::new(layout, name, sizes, Activation::Relu, last_gain);
         let range = |i| layout.range(i);
         Self { table: range(table), bias: range(bias), context: range(weights), hidden, mlp }
