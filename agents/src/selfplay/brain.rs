@@ -130,6 +130,50 @@ pub struct Brain {
     prior: Option<Range<usize>>,
     /// Where an observation has the last moves of the others, one after another, and their features after those of the rest.
     last_moves: Option<(Range<usize>, Features)>,
+    pub(super) sides: Sides,
+}
+
+/// A row seen by sides instead of seats, which is what a guess is good for: whether the play on the table is a teammate's, and how many
+/// teammates and how many enemies have so many cards left. Where a world names the parts `top_seat` (who, counted from the own seat)
+/// and `left` (of each of the others).
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sides {
+    top: Option<usize>,
+    left: Option<(Range<usize>, usize)>,
+}
+
+impl Sides {
+    fn of(spec: &Spec) -> Self {
+        let field = |name: &str| spec.fields.iter().find(|f| f.name == name);
+        let left = field("left").filter(|f| f.range.len() == OTHERS).and_then(|f| match f.encoding {
+            rlx::Encoding::OneHot(n) => Some((f.range.clone(), usize::from(n))),
+            _ => None,
+        });
+        Self { top: field("top_seat").map(|f| f.range.start), left }
+    }
+
+    /// Numbers that [`Sides::extend`] appends.
+    fn width(&self) -> usize {
+        CONTEXT + usize::from(self.top.is_some()) + self.left.as_ref().map_or(0, |(_, n)| 2 * n)
+    }
+
+    /// Appends what the value network is told of a row and a guess: the guess, and the row by its sides.
+    pub(super) fn extend(&self, row: &[u8], guess: &[f32], out: &mut Vec<f32>) {
+        out.extend_from_slice(guess);
+        if let Some(top) = self.top {
+            let owner = usize::from(row[top]);
+            out.push(if (1..=OTHERS).contains(&owner) { guess[owner - 1] } else { 0.0 });
+        }
+        if let Some((at, n)) = &self.left {
+            let start = out.len();
+            out.resize(start + 2 * n, 0.0);
+            for (k, &left) in row[at.clone()].iter().enumerate() {
+                let bucket = start + usize::from(left).min(n - 1);
+                out[bucket] += guess[k];
+                out[bucket + n] += 1.0 - guess[k];
+            }
+        }
+    }
 }
 
 /// What is asked of a [`Brain`].
@@ -155,6 +199,8 @@ pub struct Thoughts {
     owner: Vec<u32>,
     /// Per state, [`CONTEXT`] numbers.
     pub context: Vec<f32>,
+    /// What the value network is told of each: [`Sides::extend`].
+    sides: Vec<f32>,
     /// Per state, whether its acceptances were drawn.
     pub(super) drawn: Vec<bool>,
     /// Per candidate of the rows that had a choice.
@@ -214,10 +260,11 @@ impl Brain {
         let pattern = guess.as_ref().is_some_and(|g| g.pattern);
         let last_moves = settings.mean_field.and_then(|_| last_moves(spec));
         let state_features = features.count() + last_moves.as_ref().map_or(0, |(_, f)| f.count());
+        let sides = Sides::of(spec);
         let sizes = Sizes {
             features: state_features,
             candidate_features: candidate_features.count(),
-            context: if guess.is_some() && !pattern { CONTEXT } else { 0 },
+            context: if guess.is_some() && !pattern { sides.width() } else { 0 },
             hidden: settings.hidden,
             layers: settings.layers,
             head_layers: settings.head_layers,
@@ -252,6 +299,7 @@ impl Brain {
             critic,
             prior,
             last_moves,
+            sides,
         }
     }
 
@@ -418,6 +466,12 @@ impl Brain {
         t.flop += [&self.relation, &self.danger].into_iter().flatten().map(|net| net.flop(n, on, false)).sum::<f64>();
         let draw = (mode == Mode::Explore).then_some((&decided[..], &mut *rngs));
         self.guess(params, &of_states, &hiddens, draw, t);
+        t.sides.clear();
+        if self.settings.guess.is_some() {
+            for (row, c) in of_states.iter().zip(t.context.chunks_exact(CONTEXT)) {
+                self.sides.extend(row, c, &mut t.sides);
+            }
+        }
         let seats: Vec<u8> = decided.iter().map(|&k| frame.seat[rows[k as usize] as usize]).collect();
         self.score(params, &seats, t);
         if let Some(v) = t.values.iter().find(|v| !v.is_finite()) {
@@ -447,8 +501,7 @@ impl Brain {
     /// Values of all candidates, each by the network of its state.
     fn score(&self, params: &[f32], seats: &[u8], t: &mut Thoughts) {
         if self.values.len() == 1 {
-            let context = if self.settings.guess.is_some() { &t.context[..] } else { &[] };
-            let out = self.values[0].forward(params, &t.states, context, &t.candidates, &t.owner, &mut t.score);
+            let out = self.values[0].forward(params, &t.states, &t.sides, &t.candidates, &t.owner, &mut t.score);
             t.values.clear();
             t.values.extend_from_slice(out);
             return;

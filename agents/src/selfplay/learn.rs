@@ -201,7 +201,7 @@ impl Task<'_> {
         let d = lesson.d;
         let pattern = self.brain.settings.guess.as_ref().is_some_and(|g| g.pattern);
         let with_context = self.brain.settings.guess.is_some() && !pattern;
-        let c_width = self.brain.candidate_features.width();
+        let (width, c_width) = (self.brain.features.width(), self.brain.candidate_features.width());
         let of = |&i: &u32| net_of(pattern, &d.context[i as usize * CONTEXT..][..CONTEXT], d.seat[i as usize]);
         for (number, net) in self.brain.values.iter().enumerate() {
             let mine: Vec<u32> = part.iter().filter(|i| of(i) == number).copied().collect();
@@ -213,7 +213,8 @@ impl Task<'_> {
             for &i in &mine {
                 self.brain.candidate_features.encode(&d.chosen[i as usize * c_width..][..c_width], &mut moves);
                 if with_context {
-                    context.extend_from_slice(&d.context[i as usize * CONTEXT..][..CONTEXT]);
+                    let (row, guess) = (&d.obs[i as usize * width..], &d.context[i as usize * CONTEXT..][..CONTEXT]);
+                    self.brain.sides.extend(row, guess, &mut context);
                 }
             }
             let owner: Vec<u32> = (0..mine.len() as u32).collect();

@@ -95,7 +95,8 @@ fn add_context(weights: &[f32], h: usize, context: &[f32], out: &mut [f32]) {
     let width = weights.len() / h;
     if width > 0 {
         for (out, context) in out.chunks_exact_mut(h).zip(context.chunks_exact(width)) {
-            for (row, &c) in weights.chunks_exact(h).zip(context) {
+            // Many are zero: who has so many cards left is one of so many.
+            for (row, &c) in weights.chunks_exact(h).zip(context).filter(|(_, c)| **c != 0.0) {
                 out.iter_mut().zip(row).for_each(|(o, w)| *o += c * w);
             }
         }
@@ -106,7 +107,7 @@ fn add_context_grads(d_out: &[f32], h: usize, context: &[f32], grads: &mut [f32]
     let width = grads.len() / h;
     if width > 0 {
         for (d, context) in d_out.chunks_exact(h).zip(context.chunks_exact(width)) {
-            for (row, &c) in grads.chunks_exact_mut(h).zip(context) {
+            for (row, &c) in grads.chunks_exact_mut(h).zip(context).filter(|(_, c)| **c != 0.0) {
                 row.iter_mut().zip(d).for_each(|(g, d)| *g += c * d);
             }
         }

@@ -123,7 +123,9 @@ pub fn beaters(m: Move, unseen: Cards, rules: &Rules) -> u8 {
         Kind::Pair | Kind::PairChain => 2,
         Kind::FourSolos | Kind::FourPairs => 4,
         // Bombs of four stand above those of three.
-        Kind::Bomb if m.rank >= 16 => return (at_least(unseen.0, 4) & above(i32::from(m.rank) - 16)).count_ones() as u8,
+        Kind::Bomb if m.rank >= 16 => {
+            return (at_least(unseen.0, 4) & above(i32::from(m.rank) - 16)).count_ones() as u8;
+        }
         Kind::Bomb => {
             let (threes, fours) = (at_least(unseen.0, 3), at_least(unseen.0, 4));
             return ((threes & above(m.rank.into())) | fours).count_ones() as u8;
@@ -167,7 +169,9 @@ mod tests {
     #[test]
     fn plays_of_hands_that_are_counted_by_eye() {
         let paper = Rules::paper();
-        for (hand, n) in [("3", 1), ("34567", 1), ("3456", 4), ("334455", 1), ("33344", 1), ("3334", 1), ("345678833", 2)] {
+        for (hand, n) in
+            [("3", 1), ("34567", 1), ("3456", 4), ("334455", 1), ("33344", 1), ("3334", 1), ("345678833", 2)]
+        {
             assert_eq!(plays(cards(hand), &paper), n, "{hand}");
         }
         let folk = Rules::folk4();
@@ -225,7 +229,9 @@ mod tests {
                 let (hand, unseen) = (game.hand(0), game.hand(1));
                 let (mut own, mut others) = (Vec::new(), Vec::new());
                 generate(hand, Move::PASS, &rules, &mut own);
-                for m in own.iter().filter(|m| matches!(m.kind, Kind::Solo | Kind::Pair | Kind::Straight | Kind::PairChain)) {
+                for m in
+                    own.iter().filter(|m| matches!(m.kind, Kind::Solo | Kind::Pair | Kind::Straight | Kind::PairChain))
+                {
                     generate(unseen, *m, &rules, &mut others);
                     let same: std::collections::BTreeSet<u8> =
                         others.iter().filter(|o| o.kind == m.kind && o.len == m.len).map(|o| o.rank).collect();
