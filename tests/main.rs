@@ -6,4 +6,5 @@ mod laws;
 mod learning;
 mod red10;
 mod resume;
+mod table;
 mod tensorboard;

@@ -97,7 +97,7 @@ fn a_table_in_lines_and_its_log() {
     let out = play(&dir, &["play", "red10", "--log", "games.jsonl"], b"");
     assert_eq!(out.status.code(), Some(1), "a log is never overwritten");
     let out = play(&dir, &["play", "red10"], b"hand\n");
-    assert!(out.status.success() && String::from_utf8_lossy(&out.stdout).contains("the game is left"));
+    assert!(out.status.success() && String::from_utf8_lossy(&out.stdout).contains("The game is left"));
 }
 
 #[test]

@@ -256,9 +256,7 @@ fn run(registry: &Registry, cli: Cli) -> Ended {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Command::Play(args) => {
-            red10::cli::run_play(registry, &cli.runs, &args).map(|()| ExitCode::SUCCESS).map_err(failed)
-        }
+        Command::Play(args) => red10::cli::run_play(registry, &cli.runs, &args).map_err(failed),
         Command::Record(args) => {
             red10::cli::run_record(registry, &cli.runs, &args).map(|()| ExitCode::SUCCESS).map_err(failed)
         }

@@ -3,15 +3,27 @@ use super::{
     agent::Agent,
     play::{self, Table},
     record,
+    text::Lang,
+    tui::{self, Look},
 };
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use rlx::Registry;
 use rlx_red10::{Rules, SEATS};
 use std::{
-    io::{self, Write},
+    io::{self, BufReader, Read, Write},
     path::{Path, PathBuf},
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    time::Duration,
 };
+
+/// Who plays where nobody is named.
+pub const DEFAULT_AGENT: &str = "greedy";
 
 /// `rlx play`.
 #[derive(Debug, Args)]
@@ -20,7 +32,7 @@ pub struct Play {
     #[arg(value_parser = ["red10"], required_unless_present = "replay")]
     game: Option<String>,
     /// Who plays the other seats, a run or a bot (`rlx list bots`): one for all, or one per seat in the order of play.
-    #[arg(long, value_name = "RUN|BOT", default_value = "greedy")]
+    #[arg(long, value_name = "RUN|BOT", default_value = DEFAULT_AGENT)]
     agent: Vec<String>,
     /// Your seat.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=3))]
@@ -37,10 +49,19 @@ pub struct Play {
     /// Show what the agent thinks of who is with you.
     #[arg(long)]
     beliefs: bool,
+    /// Lines of text instead of the terminal table: for pipes and screen readers. So it is, too, where there is no terminal.
+    #[arg(long)]
+    plain: bool,
+    /// Language of the table: en or zh [default: what LC_ALL, LC_MESSAGES or LANG says].
+    #[arg(long, value_parser = ["en", "zh"])]
+    lang: Option<String>,
+    /// How long agents wait before a move, and replays between two (+ and - change it).
+    #[arg(long, default_value = "800ms", value_parser = humantime::parse_duration, value_name = "TIME")]
+    delay: Duration,
     /// Write the games to this file, which must not be there yet: JSON lines, see docs/red10-records.md.
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
-    /// Show a recorded game again.
+    /// Show recorded games again: step forward and back, or let them play.
     #[arg(long, value_name = "FILE")]
     replay: Option<PathBuf>,
     /// With --replay: which game of the file, from 1 on.
@@ -55,7 +76,7 @@ pub struct RecordArgs {
     #[arg(value_parser = ["red10"])]
     game: String,
     /// Who plays, a run or a bot: one for all seats, or one per seat.
-    #[arg(long, value_name = "RUN|BOT", default_value = "greedy")]
+    #[arg(long, value_name = "RUN|BOT", default_value = DEFAULT_AGENT)]
     agent: Vec<String>,
     /// Games.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
@@ -101,21 +122,93 @@ fn seats(
     Ok((agents, of, labels))
 }
 
-/// Runs `rlx play`.
+/// Runs `rlx play`; code 130 when Ctrl-C or a signal ended it.
 ///
 /// # Errors
 /// When an agent, a log or a replay fails.
-pub fn run_play(registry: &Registry, runs: &Path, args: &Play) -> Result<()> {
-    let mut out = io::stdout().lock();
+pub fn run_play(registry: &Registry, runs: &Path, args: &Play) -> Result<ExitCode> {
+    let lang = match args.lang.as_deref() {
+        Some("zh") => Lang::Zh,
+        Some(_) => Lang::En,
+        None => Lang::of_environment(|k| std::env::var(k).ok()),
+    };
+    // https://no-color.org: whatever it is set to, unless that is nothing.
+    let color = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    let look = Look { lang, delay: args.delay, color };
+    let plain = args.plain || !tui::possible();
+    let number = usize::try_from(args.number).context("--number")?;
     if let Some(file) = &args.replay {
-        let game = record::read(file, usize::try_from(args.number).context("--number")?)?;
-        return play::replay(&game, &mut out);
+        if plain {
+            play::replay(&record::read(file, number)?, lang, &mut io::stdout().lock())?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        return Ok(code(tui::replay(file, number, look, &*tui::signals()?)?));
     }
     let rules = rules(&args.rules);
     let human = (!args.watch).then_some(usize::from(args.seat));
     let (mut agents, seats, names) = seats(registry, runs, &args.agent, human, &rules)?;
     let table = Table { rules, human, names, seats, seed: args.seed, beliefs: args.beliefs, log: args.log.clone() };
-    play::play(&table, &mut agents, 0, &mut io::stdin().lock(), &mut out)
+    // From here on a signal leaves politely.
+    let stop = tui::signals()?;
+    if !plain {
+        return Ok(code(tui::play(&table, &mut agents, 0, look, &stop)?));
+    }
+    let mut input = BufReader::new(Lines::new(stop.clone()));
+    play::play(&table, &mut agents, 0, lang, &mut input, &mut io::stdout().lock())?;
+    Ok(code(!stop.load(Ordering::Relaxed)))
+}
+
+fn code(left: bool) -> ExitCode {
+    if left { ExitCode::SUCCESS } else { ExitCode::from(130) }
+}
+
+/// Standard input that ends when a signal asks for it: a read that waits would not hear it.
+struct Lines {
+    stop: Arc<AtomicBool>,
+    chunks: mpsc::Receiver<io::Result<Vec<u8>>>,
+    rest: Vec<u8>,
+}
+
+impl Lines {
+    fn new(stop: Arc<AtomicBool>) -> Self {
+        // One chunk ahead, so that an endless input does not fill the memory.
+        let (send, chunks) = mpsc::sync_channel(1);
+        // It ends with the input, or with the program.
+        std::thread::spawn(move || {
+            loop {
+                let mut chunk = vec![0; 4096];
+                let read = io::stdin().read(&mut chunk);
+                let last = !matches!(read, Ok(n) if n > 0);
+                let sent = send.send(read.map(|n| chunk[..n].to_vec()));
+                if last || sent.is_err() {
+                    return;
+                }
+            }
+        });
+        Self { stop, chunks, rest: Vec::new() }
+    }
+}
+
+impl Read for Lines {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while self.rest.is_empty() {
+            if self.stop.load(Ordering::Relaxed) {
+                return Ok(0);
+            }
+            match self.chunks.recv_timeout(Duration::from_millis(50)) {
+                Ok(chunk) => self.rest = chunk?,
+                Err(mpsc::RecvTimeoutError::Timeout) => continue,
+                Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(0),
+            }
+            if self.rest.is_empty() {
+                return Ok(0);
+            }
+        }
+        let n = self.rest.len().min(out.len());
+        out[..n].copy_from_slice(&self.rest[..n]);
+        self.rest.drain(..n);
+        Ok(n)
+    }
 }
 
 /// Runs `rlx record`.

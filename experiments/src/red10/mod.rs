@@ -1,10 +1,14 @@
 //! Red-10 at the command line: judging by duplicate deals, playing, recording.
+pub mod advice;
 pub mod agent;
 pub mod cli;
 pub mod duplicate;
 pub mod play;
 pub mod pretrained;
 pub mod record;
+pub mod session;
+pub mod text;
+pub mod tui;
 
 /// The rules of an experiment in this world, by name; None in another.
 ///

@@ -1,102 +1,53 @@
-//! A table in lines of text: for a terminal, a pipe, a screen reader. Nothing that the player's seat may not see is printed before
-//! the end.
+//! A table in lines of text: for a pipe, a screen reader, a terminal that can do no more. Nothing that the player's seat may not see
+//! is printed before the end.
+pub use super::session::Table;
 use super::{
-    agent::{Agent, Waiting},
-    record::{self, Record, read_move, show},
+    advice::{Advice, review},
+    agent::Agent,
+    record::{Record, show},
+    session::Session,
+    text::{Lang, Text, fill, percent, printable},
 };
 use anyhow::Result;
-use rlx::{Insight, Rng};
-use rlx_red10::{Game, Kind, Move, Rules, SEATS, Seat, describe};
-use std::{
-    io::{BufRead, Write},
-    path::PathBuf,
-};
+use rlx_red10::{Game, Kind, Move, SEATS, Seat};
+use std::io::{BufRead, Read, Write};
 
-/// A table to sit down at.
-#[derive(Debug)]
-pub struct Table {
-    /// The rules.
-    pub rules: Rules,
-    /// The player's seat; None to watch.
-    pub human: Option<usize>,
-    /// Names of the agents by seat; `human` at the player's.
-    pub names: [String; SEATS],
-    /// Which agent plays each seat.
-    pub seats: [usize; SEATS],
-    /// Seed of the deals.
-    pub seed: u64,
-    /// Whether the agent's P(teammate) for the player's seat is shown.
-    pub beliefs: bool,
-    /// Where the games are written.
-    pub log: Option<PathBuf>,
-}
+/// Regrets below this chance to win are noise of the estimates.
+const NOISE: f32 = 0.01;
 
-const HELP: &str = "cards as letters in any order: 3456789 T J Q K A 2, R a red ten (334455, RR); or one of
-  pass   leave the trick          hint    the best moves as the agent sees them
-  show   show your red tens       keep    keep them hidden (before the first lead)
-  legal  every legal move         hand    your hand and the table
-  quit   leave the game";
-
-fn seat_line(view: Seat<'_>, s: usize, names: &[String; SEATS]) -> String {
-    let you = if s == view.seat() { " (you)" } else { "" };
+fn seat_line(view: Seat<'_>, s: usize, names: &[String; SEATS], text: &Text) -> String {
+    let you = if s == view.seat() { format!(" ({})", text.you) } else { String::new() };
     let red = match view.shown(s) {
         0 => String::new(),
-        n => format!(", {n} red ten{} seen", if n > 1 { "s" } else { "" }),
+        n => format!(", {}", fill(text.red_shown, &[&n])),
     };
-    format!("  seat {s} {}{you}: {} cards{red}\n", names[s], view.left(s))
+    let seat = fill(text.seat_n, &[&s]);
+    format!("  {seat} {}{you}: {}{red}\n", names[s], fill(text.cards_n, &[&view.left(s)]))
 }
 
-fn table(view: Seat<'_>, names: &[String; SEATS]) -> String {
-    let mut out: String = (0..SEATS).map(|s| seat_line(view, s, names)).collect();
+fn table(view: Seat<'_>, names: &[String; SEATS], text: &Text) -> String {
+    let mut out: String = (0..SEATS).map(|s| seat_line(view, s, names, text)).collect();
     out += &match view.top_seat() {
-        Some(s) => format!(
-            "to beat: {} ({}) by seat {s}, {} passed since\n",
-            view.top().cards,
-            describe(view.top()),
-            view.passes()
-        ),
-        None => "nothing to beat\n".into(),
+        Some(s) => fill(text.line_top, &[&view.top().cards, &text.kind(&view.top()), &s, &view.passes()]),
+        None => text.nothing_to_beat.into(),
     };
-    out + &format!("your hand: {}\n", view.hand())
-}
-
-fn percent(p: f32) -> String {
-    format!("{:.0} %", 100.0 * p)
+    out + "\n" + &fill(text.line_hand, &[&view.hand()]) + "\n"
 }
 
 /// What the adviser makes of a position: its best moves.
-fn advice(legal: &[Move], choice: usize, insight: Option<&Insight>) -> String {
-    let mut out = String::new();
-    match insight.filter(|i| i.values.len() == legal.len()) {
-        Some(insight) => {
-            let mut order: Vec<usize> = (0..legal.len()).collect();
-            order.sort_by(|&a, &b| insight.values[b].total_cmp(&insight.values[a]));
-            for &i in order.iter().take(3) {
-                // A payoff of -1 to 1 as a chance to win.
-                out += &format!(
-                    "  {:14} wins {}\n",
-                    show(&legal[i]),
-                    percent((insight.values[i] / 2.0 + 0.5).clamp(0.0, 1.0))
-                );
-            }
-        }
-        None => out += &format!("  {}\n", show(&legal[choice])),
-    }
-    out
+fn advice(legal: &[Move], stake: u8, advice: &Advice, text: &Text) -> String {
+    let line = |(i, p): (usize, Option<f32>)| match p {
+        Some(p) => format!("  {}\n", fill(text.line_wins, &[&format!("{:14}", show(&legal[i])), &percent(p)])),
+        None => format!("  {}\n", show(&legal[i])),
+    };
+    advice.best(legal, stake).into_iter().map(line).collect()
 }
 
 /// P(teammate) of each other seat, as the agent sees it from the player's.
-fn beliefs(insight: &Insight, me: usize) -> String {
-    let line = |(k, p): (usize, &f32)| format!("  seat {} is with you: {}\n", (me + k + 1) % SEATS, percent(*p));
-    insight.teammates.iter().enumerate().map(line).collect()
-}
-
-/// A moment of the player's: for the review after the game.
-struct Moment {
-    ply: usize,
-    chosen: String,
-    better: String,
-    regret: f32,
+fn beliefs(advice: &Advice, me: usize, text: &Text) -> String {
+    let Some(p) = advice.teammates(me) else { return String::new() };
+    let line = |s: usize| format!("  {}\n", fill(text.line_with, &[&s, &percent(p[s])]));
+    (1..SEATS).map(|k| line((me + k) % SEATS)).collect()
 }
 
 /// Plays games until the player leaves. `adviser` gives hints and the review; `input` is read line by line, its end leaves politely.
@@ -107,185 +58,194 @@ pub fn play(
     t: &Table,
     agents: &mut [Agent],
     adviser: usize,
+    lang: Lang,
     input: &mut dyn BufRead,
     out: &mut dyn Write,
 ) -> Result<()> {
-    let mut log = t.log.as_deref().map(record::create).transpose()?;
-    writeln!(
-        out,
-        "red-10, seed {}. The holders of the red tens are one team; nobody is told. `help` lists what can be typed.",
-        t.seed
-    )?;
-    for number in 0.. {
-        let mut game = record::deal(&t.rules, t.seed, number);
-        let mut record = Record::new(&game, t.seed, t.names.clone());
-        let mut rngs = [Rng::named(t.seed, "play", number)];
-        let (mut legal, mut moments) = (Vec::new(), Vec::new());
-        writeln!(out, "\ngame {}: seat {} leads", number + 1, game.leader())?;
-        if let Some(me) = t.human {
-            write!(out, "{}", table(Seat::new(&game, me), &t.names))?;
+    let text = lang.text();
+    let mut session = Session::new(t, agents, adviser)?;
+    writeln!(out, "{}", fill(text.line_intro, &[&t.seed]))?;
+    loop {
+        let played = game(&mut session, text, input, out);
+        if !matches!(played, Ok(true)) {
+            // Whatever ended it, the log has the game as far as it went.
+            session.leave()?;
+            return played.map(|_| ());
         }
-        while !game.is_over() {
-            game.legal(&mut legal);
-            let turn = game.turn();
-            let at = [Waiting { game: &game, legal: &legal }];
-            let (choice, insight) = if t.human == Some(turn) {
-                let advised = agents[adviser].choose(&at, &mut rngs)?.remove(0);
-                let Some(choice) = ask(t, &game, &legal, &advised, input, out)? else {
-                    writeln!(out, "the game is left; nobody wins")?;
-                    return write_log(&mut log, &record);
-                };
-                if let Some(values) = advised.1.as_ref().map(|i| &i.values).filter(|v| v.len() == legal.len()) {
-                    let best = (0..values.len()).fold(0, |b, i| if values[i] > values[b] { i } else { b });
-                    let (chosen, better) = (show(&legal[choice]), show(&legal[best]));
-                    moments.push(Moment {
-                        ply: record.plies.len() + 1,
-                        chosen,
-                        better,
-                        regret: values[best] - values[choice],
-                    });
-                }
-                (choice, None)
-            } else {
-                agents[t.seats[turn]].choose(&at, &mut rngs)?.remove(0)
-            };
-            record.push(&game, &legal, choice, insight.as_ref());
-            let played = legal[choice];
-            game.play(played);
-            // That somebody kept red tens hidden is nobody's business.
-            if played.kind != Kind::Keep {
-                writeln!(out, "seat {turn} {}: {}", t.names[turn], show(&played))?;
-            }
-        }
-        record.finish(&game);
-        write!(out, "{}", ending(&game, t))?;
-        for m in moments.iter().filter(|m| m.regret > 0.02) {
-            writeln!(
-                out,
-                "  ply {}: {} for {}, which the agent values {:.2} higher",
-                m.ply, m.chosen, m.better, m.regret
-            )?;
-        }
-        write_log(&mut log, &record)?;
         if t.human.is_none() {
             return Ok(());
         }
-        write!(out, "another game? [enter, or quit] ")?;
+        write!(out, "{} ", text.line_another)?;
         out.flush()?;
-        let mut line = String::new();
-        if input.read_line(&mut line)? == 0 || line.trim().starts_with('q') {
-            writeln!(out)?;
-            return Ok(());
+        match read_line(input)? {
+            Some(line) if !line.trim().starts_with(['q', 'Q']) => session.deal_next()?,
+            _ => return Ok(writeln!(out)?),
         }
     }
-    Ok(())
 }
 
-fn write_log(log: &mut Option<std::fs::File>, record: &Record) -> Result<()> {
-    if let Some(file) = log {
-        let mut line = serde_json::to_vec(record)?;
-        line.push(b'\n');
-        file.write_all(&line)?;
+/// Plays one game; false when the player left it.
+fn game(session: &mut Session<'_, '_>, text: &Text, input: &mut dyn BufRead, out: &mut dyn Write) -> Result<bool> {
+    let t = session.table();
+    let leader = session.leader();
+    writeln!(out, "\n{}", fill(text.line_leads, &[&(session.number() + 1), &leader]))?;
+    if let Some(view) = session.view() {
+        write!(out, "{}", table(view, &t.names, text))?;
     }
-    Ok(())
+    while !session.is_over() {
+        let (turn, played) = if session.is_asked() {
+            let Some(choice) = ask(session, text, input, out)? else {
+                writeln!(out, "{}", text.left_game)?;
+                return Ok(false);
+            };
+            (t.human.unwrap_or_default(), session.play(choice)?)
+        } else {
+            session.step()?
+        };
+        // That somebody kept red tens hidden is nobody's business.
+        if played.kind != Kind::Keep {
+            writeln!(out, "{} {}: {}", fill(text.seat_n, &[&turn]), t.names[turn], show(&played))?;
+        }
+    }
+    if let (Some(game), Some(record)) = (session.open(), session.record()) {
+        write!(out, "{}", ending(game, t, text))?;
+        if let Some(me) = t.human {
+            write!(out, "{}", judged(record, me, text)?)?;
+            let n = session.tally();
+            writeln!(out, "{}", fill(text.line_tally, &[&n.games, &n.won, &n.lost, &n.red, &n.black]))?;
+        }
+    }
+    Ok(true)
+}
+
+/// The player's moves that the agent would have made otherwise, with what it thought of who is with whom.
+fn judged(record: &Record, me: usize, text: &Text) -> Result<String> {
+    let mut out = String::new();
+    for m in review(record)?.iter().filter(|m| m.seat == me && m.regret.is_none_or(|r| r > NOISE)) {
+        let Some(better) = &m.better else { continue };
+        out += &format!("  {}", fill(text.line_review, &[&m.ply, &m.played, better]));
+        if let Some(regret) = m.regret {
+            out += &format!(", {}", fill(text.costs, &[&percent(regret)]));
+        }
+        if let Some(p) = m.teammates {
+            let each: Vec<String> =
+                (1..SEATS).map(|k| (me + k) % SEATS).map(|s| format!("{s}: {}", percent(p[s]))).collect();
+            out += &format!("; {}", fill(text.adviser_thinks, &[&each.join(", ")]));
+        }
+        out.push('\n');
+    }
+    Ok(if out.is_empty() { format!("{}\n", text.no_regret) } else { out })
+}
+
+/// A line's worth of whatever is typed or pasted, as text; None at the end of the input.
+fn read_line(mut input: &mut dyn BufRead) -> Result<Option<String>> {
+    let mut line = Vec::new();
+    let read = Read::take(&mut input, 4096).read_until(b'\n', &mut line)?;
+    Ok((read > 0).then(|| String::from_utf8_lossy(&line).into_owned()))
 }
 
 /// The index of the player's move; None when the player leaves.
 fn ask(
-    t: &Table,
-    game: &Game,
-    legal: &[Move],
-    advised: &(usize, Option<Insight>),
+    session: &mut Session<'_, '_>,
+    text: &Text,
     input: &mut dyn BufRead,
     out: &mut dyn Write,
 ) -> Result<Option<usize>> {
-    let view = Seat::new(game, game.turn());
-    if game.asking() {
-        writeln!(out, "before the first lead: show your red tens, which doubles the stake, or keep them hidden?")?;
-    } else if let Some(s) = view.top_seat() {
-        writeln!(out, "to beat: {} by seat {s}; your hand: {}", view.top().cards, view.hand())?;
-    } else {
-        writeln!(out, "you lead; your hand: {}", view.hand())?;
+    let t = session.table();
+    let advised = session.advice()?.clone();
+    let Some(view) = session.view() else { return Ok(None) };
+    let line = match view.top_seat() {
+        _ if view.asked() => text.line_asked.into(),
+        Some(s) => fill(text.line_beat, &[&view.top().cards, &s, &view.hand()]),
+        None => fill(text.line_lead, &[&view.hand()]),
+    };
+    writeln!(out, "{line}")?;
+    if t.beliefs {
+        write!(out, "{}", beliefs(&advised, view.seat(), text))?;
     }
-    if let (true, Some(insight)) = (t.beliefs, &advised.1) {
-        write!(out, "{}", beliefs(insight, game.turn()))?;
-    }
+    let legal = session.legal();
     loop {
         write!(out, "> ")?;
         out.flush()?;
-        let mut line = Vec::new();
-        // Whatever is typed or pasted is read as text, and no more than a line's worth of it.
-        use std::io::Read;
-        if input.take(4096).read_until(b'\n', &mut line)? == 0 {
+        let Some(line) = read_line(input)? else {
             writeln!(out)?;
             return Ok(None);
-        }
-        let line = String::from_utf8_lossy(&line);
+        };
         match line.trim().to_lowercase().as_str() {
             "" => {}
             // Not q: that is a queen.
             "quit" | "exit" => return Ok(None),
-            "help" | "?" => writeln!(out, "{HELP}")?,
-            "hand" | "table" => write!(out, "{}", table(view, &t.names))?,
+            "help" | "?" => writeln!(out, "{}", text.line_help)?,
+            "hand" | "table" => write!(out, "{}", table(view, &t.names, text))?,
             "legal" => writeln!(out, "{}", legal.iter().map(show).collect::<Vec<_>>().join(" "))?,
-            "hint" => write!(out, "{}", advice(legal, advised.0, advised.1.as_ref()))?,
-            _ => match read_move(&line, game, legal) {
+            "hint" => write!(out, "{}", advice(legal, view.stake(), &advised, text))?,
+            _ => match session.read(&line) {
                 Ok(i) => return Ok(Some(i)),
-                Err(e) => writeln!(out, "{}", printable(&format!("{e:#}")))?,
+                Err(e) => writeln!(out, "{}", fill(text.line_bad, &[&printable(&format!("{e:#}"))]))?,
             },
         }
     }
 }
 
-/// Control characters must not reach the terminal.
-fn printable(text: &str) -> String {
-    text.chars().take(300).map(|c| if c.is_control() { '?' } else { c }).collect()
-}
-
 /// How the game ended, all hands open.
-fn ending(game: &Game, t: &Table) -> String {
+fn ending(game: &Game, t: &Table, text: &Text) -> String {
     let pay = game.payoff();
-    let mut out = String::from("the game is over:\n");
+    let mut out = format!("{}\n", text.line_over);
     for (s, paid) in pay.iter().enumerate() {
-        let team = if game.red_team() >> s & 1 == 1 { "red  " } else { "black" };
-        out += &format!("  seat {s} {team} {paid:+.0}  held {}  ({})\n", game.hand(s), t.names[s]);
+        let team = if game.red_team() >> s & 1 == 1 { text.team_red } else { text.team_black };
+        let paid = format!("{paid:+.0}");
+        out += &format!("  {}\n", fill(text.line_end, &[&s, &team, &paid, &game.hand(s), &t.names[s]]));
     }
     if let Some(me) = t.human {
-        out += match pay[me] {
-            p if p > 0.0 => "you win\n",
-            p if p < 0.0 => "you lose\n",
-            _ => "a draw\n",
+        let paid = format!("{:+.0}", pay[me]);
+        out += &match pay[me] {
+            p if p > 0.0 => fill(text.you_win, &[&paid]),
+            p if p < 0.0 => fill(text.you_lose, &[&paid]),
+            _ => text.draw.into(),
         };
+        out.push('\n');
     }
     out
 }
-
 /// Shows a recorded game ply by ply, all hands open.
 ///
 /// # Errors
 /// When the record is no game.
-pub fn replay(record: &Record, out: &mut dyn Write) -> Result<()> {
+pub fn replay(record: &Record, lang: Lang, out: &mut dyn Write) -> Result<()> {
+    let text = lang.text();
     for (s, hand) in record.deal.iter().enumerate() {
-        writeln!(out, "seat {s} {}: {hand}", printable(&record.agents[s]))?;
+        writeln!(out, "{} {}: {hand}", fill(text.seat_n, &[&s]), printable(&record.agents[s]))?;
     }
+    let judged = review(record)?;
+    let mut judged = judged.iter();
     let game = record.replay(|game, legal, choice, ply| {
-        let belief = ply.teammates.as_ref().map_or(String::new(), |p| {
-            let each: Vec<String> = p.iter().map(|p| percent(*p)).collect();
-            format!("   with the next three: {}", each.join(", "))
-        });
         let turn = game.turn();
-        writeln!(
-            out,
-            "{:3} seat {turn} {:14} of {}{belief}",
-            game.history().len() + 1,
-            show(&legal[choice]),
-            game.hand(turn)
-        )?;
-        Ok(())
+        let n = game.history().len() + 1;
+        let seat = fill(text.seat_n, &[&turn]);
+        write!(out, "{n:3} {seat} {:14} / {}", show(&legal[choice]), game.hand(turn))?;
+        if let Some(p) = &ply.teammates {
+            let each: Vec<String> = p.iter().map(|p| percent(*p)).collect();
+            write!(out, "   {}", fill(text.line_next_three, &[&each.join(", ")]))?;
+        }
+        if let Some(better) = judged.next().and_then(|m| m.better.as_ref()) {
+            write!(out, "   {}", fill(text.better, &[&printable(better)]))?;
+        }
+        Ok(writeln!(out)?)
     })?;
     match &record.result {
-        Some(result) => writeln!(out, "{} wins, payoff {:?}, out: {:?}", result.winner, result.payoff, result.out)?,
-        None => writeln!(out, "left after {} plies", game.history().len())?,
+        Some(result) => {
+            let winner = match game.winner() {
+                Some(1) => text.red_wins,
+                Some(_) => text.black_wins,
+                None => text.draw,
+            };
+            writeln!(
+                out,
+                "{}",
+                fill(text.line_result, &[&winner, &format!("{:?}", result.payoff), &format!("{:?}", game.out())])
+            )?
+        }
+        None => writeln!(out, "{}", fill(text.left_record, &[&record.plies.len()]))?,
     }
     Ok(())
 }
@@ -293,7 +253,8 @@ pub fn replay(record: &Record, out: &mut dyn Write) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rlx_red10::bots;
+    use rlx::Rng;
+    use rlx_red10::{Rules, bots};
     use std::io::Cursor;
 
     /// A hundred games by a player who types odd things first, and then whatever is legal.
@@ -319,7 +280,7 @@ mod tests {
             script += "quit\n";
             let mut agents = [Agent::Bot(bots::make("greedy").unwrap())];
             let mut out = Vec::new();
-            play(&t, &mut agents, 0, &mut Cursor::new(script), &mut out).unwrap();
+            play(&t, &mut agents, 0, Lang::En, &mut Cursor::new(script), &mut out).unwrap();
             let out = String::from_utf8(out).unwrap();
             assert!(out.contains("the game is over"), "{out}");
             assert!(!out.contains('\u{1b}'), "control characters come back");
@@ -342,7 +303,7 @@ mod tests {
         };
         let mut agents = [Agent::Bot(bots::make("random").unwrap())];
         let mut out = Vec::new();
-        play(&t, &mut agents, 0, &mut Cursor::new("3"), &mut out).unwrap();
-        assert!(String::from_utf8(out).unwrap().contains("the game is left"));
+        play(&t, &mut agents, 0, Lang::En, &mut Cursor::new("3"), &mut out).unwrap();
+        assert!(String::from_utf8(out).unwrap().contains("The game is left"));
     }
 }

@@ -50,6 +50,9 @@ pub struct Ply {
     /// P(same team) of the next three seats in the order of play, as the agent saw it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teammates: Option<Vec<f32>>,
+    /// At a person's seat, what the adviser would have played; `values` and `teammates` are the adviser's then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
 }
 
 /// How a game ended.
@@ -119,6 +122,7 @@ impl Record {
             play: show(&legal[choice]),
             values: insight.and_then(|i| some(&i.values)),
             teammates: insight.and_then(|i| some(&i.teammates)),
+            advice: None,
         });
     }
 

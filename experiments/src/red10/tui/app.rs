@@ -1,0 +1,327 @@
+//! What the screen is about and how events change it. No terminal here: tests send it events and draw it into a buffer.
+use super::{
+    keys::{Action, table_key, viewer_key},
+    layout,
+    table::Sitting,
+    viewer::{Source, Viewer},
+};
+use crate::red10::text::{Lang, Text, fill};
+use anyhow::Result;
+use ratatui::{
+    crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEventKind},
+    layout::Rect,
+};
+use std::{path::PathBuf, time::Duration};
+
+/// The agents' delays and the replay's speeds that + and - go through, in milliseconds.
+const DELAYS_MS: [u64; 9] = [0, 100, 200, 400, 800, 1200, 2000, 3000, 5000];
+
+/// What lies over the screen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Popup {
+    /// Nothing.
+    #[default]
+    None,
+    /// The help.
+    Help,
+    /// Whether to leave a game that goes on.
+    Leave,
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// The player left.
+    Left,
+    /// Ctrl-C or a signal.
+    Interrupted,
+}
+
+/// A button: what it does, its label, whether it can be used now.
+pub type Button = (Action, String, bool);
+
+/// The table, or a record that is looked at.
+pub struct App<'t, 'p> {
+    /// The language.
+    pub lang: Lang,
+    /// The screen's size.
+    pub size: Rect,
+    /// How long the agents wait before a move, and a replay between two.
+    pub delay: Duration,
+    /// What lies over the screen.
+    pub popup: Popup,
+    /// The game that is played.
+    pub sitting: Option<Sitting<'t, 'p>>,
+    /// The record that is looked at.
+    pub viewer: Option<Viewer>,
+    /// Where other records come from.
+    pub source: Source<'t, 'p>,
+    /// Where logs are saved.
+    pub folder: PathBuf,
+    /// Set at the end.
+    pub exit: Option<Exit>,
+}
+
+impl<'t, 'p> App<'t, 'p> {
+    /// A table with nothing on it yet.
+    fn empty(lang: Lang, delay: Duration) -> Self {
+        Self {
+            lang,
+            size: Rect::new(0, 0, 80, 24),
+            delay,
+            popup: Popup::None,
+            sitting: None,
+            viewer: None,
+            source: Source::None,
+            folder: PathBuf::from("."),
+            exit: None,
+        }
+    }
+
+    /// A table to play at.
+    pub fn play(sitting: Sitting<'t, 'p>, lang: Lang, delay: Duration) -> Self {
+        Self { sitting: Some(sitting), ..Self::empty(lang, delay) }
+    }
+
+    /// Records to look at.
+    pub fn view(viewer: Viewer, source: Source<'t, 'p>, lang: Lang, delay: Duration) -> Self {
+        Self { viewer: Some(viewer), source, ..Self::empty(lang, delay) }
+    }
+
+    /// The texts.
+    pub fn text(&self) -> &'static Text {
+        self.lang.text()
+    }
+
+    /// Takes what came from the terminal.
+    ///
+    /// # Errors
+    /// When an agent or the log fails.
+    pub fn update(&mut self, event: &Event) -> Result<()> {
+        match event {
+            Event::Resize(w, h) => self.size = Rect::new(0, 0, *w, *h),
+            Event::Paste(_) => self.say(self.text().paste_ignored.into()),
+            Event::Key(key) if key.kind != KeyEventKind::Release => self.key(*key)?,
+            Event::Mouse(mouse) => match mouse.kind {
+                MouseEventKind::Down(MouseButton::Left) => self.click(mouse.column, mouse.row)?,
+                MouseEventKind::ScrollUp if self.viewer.is_some() => self.act(Action::Step(-1))?,
+                MouseEventKind::ScrollDown if self.viewer.is_some() => self.act(Action::Step(1))?,
+                _ => {}
+            },
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Time went by; whether that changed anything.
+    ///
+    /// # Errors
+    /// When an agent or the log fails.
+    pub fn tick(&mut self, elapsed: Duration) -> Result<bool> {
+        match (&mut self.viewer, &mut self.sitting) {
+            (Some(viewer), _) => Ok(viewer.tick(elapsed, self.delay)),
+            // A question lies over the game: it waits.
+            (None, Some(_)) if self.popup != Popup::None => Ok(false),
+            (None, Some(sitting)) => sitting.tick(elapsed, self.delay),
+            (None, None) => Ok(false),
+        }
+    }
+
+    /// Leaves at once, the log kept.
+    pub fn interrupt(&mut self) {
+        self.exit = Some(Exit::Interrupted);
+    }
+
+    fn say(&mut self, notice: String) {
+        if let Some(viewer) = &mut self.viewer {
+            viewer.notice = notice;
+        } else if let Some(sitting) = &mut self.sitting {
+            sitting.notice = notice;
+        }
+    }
+
+    fn key(&mut self, key: KeyEvent) -> Result<()> {
+        let control = key.modifiers.contains(KeyModifiers::CONTROL);
+        if control && matches!(key.code, KeyCode::Char('c' | 'C')) {
+            self.interrupt();
+            return Ok(());
+        }
+        match std::mem::take(&mut self.popup) {
+            Popup::Help => return Ok(()),
+            Popup::Leave => {
+                if matches!(key.code, KeyCode::Char('y' | 'Y') | KeyCode::Enter) {
+                    self.exit = Some(Exit::Left);
+                }
+                return Ok(());
+            }
+            Popup::None => {}
+        }
+        self.say(String::new());
+        if control {
+            return Ok(());
+        }
+        let action = match (&self.viewer, &mut self.sitting) {
+            (Some(_), _) => viewer_key(key.code),
+            (None, Some(sitting)) => {
+                let alt = key.modifiers.contains(KeyModifiers::ALT);
+                let marking = std::mem::take(&mut sitting.marking);
+                table_key(key.code, alt || marking, sitting.session.is_over(), sitting.is_asked_to_show())
+            }
+            (None, None) => None,
+        };
+        action.map_or(Ok(()), |a| self.act(a))
+    }
+
+    fn click(&mut self, x: u16, y: u16) -> Result<()> {
+        if std::mem::take(&mut self.popup) != Popup::None {
+            return Ok(());
+        }
+        self.say(String::new());
+        if let Some(sitting) = &mut self.sitting {
+            sitting.marking = false;
+        }
+        let areas = layout::areas(self.size);
+        let buttons = self.buttons();
+        let labels: Vec<(Action, String)> = buttons.into_iter().map(|b| (b.0, b.1)).collect();
+        let hit = |r: &Rect| r.contains((x, y).into());
+        if let Some((action, ..)) = layout::buttons(&labels, areas.buttons).iter().find(|b| hit(&b.2)) {
+            return self.act(*action);
+        }
+        let Some(sitting) = self.sitting.as_ref().filter(|_| self.viewer.is_none()) else { return Ok(()) };
+        if let Some(k) = areas.others.iter().position(hit) {
+            return self.act(Action::MarkPlayer(k));
+        }
+        let fan = layout::fan(areas.hand, sitting.letters().len(), sitting.cursor);
+        fan.card_at(x, y).map_or(Ok(()), |card| self.act(Action::Card(card)))
+    }
+
+    /// What can be clicked now.
+    pub fn buttons(&self) -> Vec<Button> {
+        let t = self.text();
+        let on = |action: Action, key: &str, label: &str| {
+            let space = if label.is_empty() { "" } else { " " };
+            (action, format!("[{key}{space}{label}]"), true)
+        };
+        let mut all = match (&self.viewer, &self.sitting) {
+            (Some(_), _) => vec![
+                on(Action::Step(-1), "←", ""),
+                on(Action::Step(1), "→", ""),
+                on(Action::Run, "space", t.b_run),
+                on(Action::Hands, "o", t.b_hands),
+                on(Action::Turn, "Tab", t.b_seat),
+                on(Action::Moment, "m", t.b_moment),
+            ],
+            (None, Some(s)) if s.session.is_over() => {
+                vec![
+                    on(Action::Next, "n", t.b_next),
+                    on(Action::Review, "v", t.b_review),
+                    on(Action::Save, "s", t.b_save),
+                ]
+            }
+            (None, Some(s)) if s.is_asked_to_show() => {
+                vec![on(Action::Show, "y", t.b_show), on(Action::Keep, "n", t.b_keep), on(Action::Hint, "h", t.b_hint)]
+            }
+            (None, Some(s)) => {
+                let asked = s.session.is_asked();
+                let mut all = vec![
+                    on(Action::Play, "⏎", t.b_play),
+                    on(Action::Pass, "p", t.b_pass),
+                    on(Action::Hint, "h", t.b_hint),
+                    on(Action::Clear, "c", t.b_clear),
+                    on(Action::Mark, "m", t.b_mark),
+                    on(Action::Beliefs, "b", t.b_beliefs),
+                    on(Action::Save, "s", t.b_save),
+                ];
+                all[0].2 = asked && s.can_play();
+                all[1].2 = asked && s.can_pass();
+                all[2].2 = asked;
+                all
+            }
+            (None, None) => Vec::new(),
+        };
+        if self.source.number().is_some() {
+            all.push(on(Action::Next, "n", t.b_next));
+        }
+        all.push(on(Action::Language, "l", t.b_lang));
+        // Where not all fit, the last are left out: these are not among them.
+        let back = self.viewer.is_some() && self.sitting.is_some();
+        let leave = on(Action::Leave, "x", if back { t.b_back } else { t.b_leave });
+        let at = all.len().min(3);
+        all.splice(at..at, [on(Action::Help, "?", t.b_help), leave]);
+        all
+    }
+
+    /// Does what was asked for.
+    ///
+    /// # Errors
+    /// When an agent or the log fails.
+    pub fn act(&mut self, action: Action) -> Result<()> {
+        match action {
+            Action::Language => self.lang = self.lang.other(),
+            Action::Help => self.popup = Popup::Help,
+            Action::Faster | Action::Slower => self.change_delay(action),
+            Action::Leave => self.leave(),
+            Action::Review => self.review()?,
+            Action::Next | Action::Previous if self.viewer.is_some() && self.sitting.is_none() => {
+                self.other_game(action == Action::Next)
+            }
+            _ => match (&mut self.viewer, &mut self.sitting) {
+                (Some(viewer), _) => viewer.act(action, self.lang.text()),
+                (None, Some(sitting)) => sitting.act(action, self.lang.text(), &self.folder)?,
+                (None, None) => {}
+            },
+        }
+        Ok(())
+    }
+
+    fn change_delay(&mut self, action: Action) {
+        let now = self.delay.as_millis() as u64;
+        let next = if action == Action::Faster {
+            DELAYS_MS.into_iter().rev().find(|d| *d < now).unwrap_or(0)
+        } else {
+            DELAYS_MS.into_iter().find(|d| *d > now).unwrap_or(now)
+        };
+        self.delay = Duration::from_millis(next);
+        self.say(fill(self.text().delay_now, &[&seconds(self.delay)]));
+    }
+
+    fn leave(&mut self) {
+        match (&self.viewer, &self.sitting) {
+            // From the review back to the table.
+            (Some(_), Some(_)) => self.viewer = None,
+            (None, Some(s)) if !s.session.is_over() => self.popup = Popup::Leave,
+            _ => self.exit = Some(Exit::Left),
+        }
+    }
+
+    fn review(&mut self) -> Result<()> {
+        let Some(session) = self.sitting.as_ref().map(|s| &s.session) else { return Ok(()) };
+        if let Some(record) = session.record() {
+            let mut viewer = Viewer::new(record.clone())?;
+            viewer.me = session.table().human.unwrap_or(0);
+            viewer.review = true;
+            viewer.notice = viewer.summary(self.lang.text());
+            self.viewer = Some(viewer);
+        }
+        Ok(())
+    }
+
+    /// The next game of the file, or the one before; where there is none, that is said and nothing changes.
+    fn other_game(&mut self, next: bool) {
+        match self.source.other(next).and_then(Viewer::new) {
+            Ok(mut viewer) => {
+                if let Some(old) = &self.viewer {
+                    (viewer.me, viewer.open) = (old.me, old.open);
+                    viewer.running = old.running || matches!(self.source, Source::Watch(..));
+                }
+                self.viewer = Some(viewer);
+            }
+            Err(e) => self.say(fill(self.text().no_more, &[&crate::red10::text::printable(&format!("{e:#}"))])),
+        }
+    }
+}
+
+/// A delay for people.
+pub fn seconds(d: Duration) -> String {
+    format!("{:.1} s", d.as_secs_f32())
+}
