@@ -51,6 +51,11 @@ enum Command {
     Play(red10::cli::Play),
     /// Write games between agents as JSON lines.
     Record(red10::cli::RecordArgs),
+    /// Play duplicate deals between every two of some red10 agents: who wins how often against whom, and ratings with intervals.
+    #[command(
+        after_help = "Examples:\n  rlx league random greedy belief --decks 200\n  rlx league RUN OTHER greedy --json"
+    )]
+    League(red10::cli::LeagueArgs),
     /// List what there is: envs, algos, presets, bots; with a name all its keys, and `run` for the keys of every run.
     List(List),
     /// Measure throughput, with median and spread.
@@ -258,6 +263,10 @@ fn run(registry: &Registry, cli: Cli) -> Ended {
         }
         Command::Record(args) => {
             red10::cli::run_record(registry, &cli.runs, &args).map(|()| ExitCode::SUCCESS).map_err(failed)
+        }
+        Command::League(args) => {
+            red10::league::check(&args.agents).map_err(usage)?;
+            red10::cli::run_league(registry, &cli.runs, &args).map(|()| ExitCode::SUCCESS).map_err(failed)
         }
         Command::CheckEnv(args) => run_check(registry, &args),
         Command::Export(args) => {

@@ -2,6 +2,7 @@
 pub mod agent;
 pub mod cli;
 pub mod duplicate;
+pub mod league;
 pub mod play;
 pub mod record;
 
