@@ -12,6 +12,9 @@ use rlx_red10::{Cards, Game, Move, Rules, SEATS, Seat, bots};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+/// Phases of the game by cards played: from, and to, which is not included.
+pub const PHASES: [(u64, u64); 4] = [(0, 8), (8, 20), (20, 32), (32, 52)];
+
 /// Decks played side by side: enough to fill a forward pass, few enough for the cache.
 const DECKS: u64 = 256;
 
@@ -136,7 +139,7 @@ pub fn judge_telling<'p>(
 ) -> Result<Judgement> {
     let Match { rules, decks, seed } = of;
     let mut results: BTreeMap<u64, Deck> = BTreeMap::new();
-    let mut identity: Vec<Identity> = [(0, 8), (8, 20), (20, 32), (32, 52)]
+    let mut identity: Vec<Identity> = PHASES
         .map(|(from, to)| Identity { from, to, calibration: vec![(0, 0.0, 0.0); 10], ..Identity::default() })
         .into();
     let mut first = 0;

@@ -1,10 +1,12 @@
 //! Red-10 at the command line: judging by duplicate deals, playing, recording.
 pub mod agent;
+pub mod bound;
 pub mod cli;
 pub mod duplicate;
 pub mod league;
 pub mod play;
 pub mod record;
+pub mod report;
 
 /// The rules of an experiment in this world; None in another.
 ///
