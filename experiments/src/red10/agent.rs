@@ -53,6 +53,15 @@ impl Agent<'_> {
         Ok(Self::Run(learner))
     }
 
+    /// The network's policy; None of a bot.
+    pub fn policy(&mut self) -> Option<&mut dyn Policy> {
+        match self {
+            Self::Bot(_) => None,
+            Self::Run(learner) => Some(learner.policy()),
+            Self::Policy(policy) => Some(&mut **policy),
+        }
+    }
+
     /// Chooses a legal move at each table, and says what it made of it. `rngs` has one stream per table.
     ///
     /// # Errors
@@ -87,35 +96,75 @@ pub fn check_rules(who: &str, trained: &[(&str, Rules)], rules: &Rules) -> Resul
     bail!("{who} was trained with the rules {}, and the table has others: see --rules", names.join(", "))
 }
 
+/// Positions as a policy takes them, one row each.
+#[derive(Debug)]
+pub struct Rows {
+    obs: Vec<u8>,
+    candidates: Vec<u8>,
+    offsets: Vec<u32>,
+    seats: Vec<u8>,
+}
+
+impl Default for Rows {
+    fn default() -> Self {
+        Self { obs: Vec::new(), candidates: Vec::new(), offsets: vec![0], seats: Vec::new() }
+    }
+}
+
+impl Rows {
+    /// Adds a position of the seat whose turn it is.
+    pub fn push(&mut self, seat: Seat<'_>, legal: &[Move]) {
+        let start = self.obs.len();
+        self.obs.resize(start + world::width(), 0);
+        world::observe(seat, &mut self.obs[start..]);
+        world::describe_candidates(seat, legal, &mut self.candidates);
+        self.offsets.push((self.candidates.len() / world::CANDIDATE) as u32);
+        self.seats.push(seat.seat() as u8);
+    }
+
+    /// Forgets them.
+    pub fn clear(&mut self) {
+        self.obs.clear();
+        self.candidates.clear();
+        self.offsets.truncate(1);
+        self.seats.clear();
+    }
+
+    /// Asks the policy at all of them; `rngs` has one stream per row.
+    ///
+    /// # Errors
+    /// When the policy fails.
+    pub fn act(&self, policy: &mut dyn Policy, mode: Mode, rngs: &mut [Rng]) -> rlx::Result<Vec<i64>> {
+        let frame = Frame {
+            obs: ColumnRef::U8(&self.obs),
+            last: ColumnRef::U8(&[]),
+            mask: &[],
+            seat: &self.seats,
+            reward: &[],
+            status: &[],
+            candidates: Some(Ragged {
+                rows: ColumnRef::U8(&self.candidates),
+                width: world::CANDIDATE,
+                offsets: &self.offsets,
+            }),
+        };
+        let all: Vec<u32> = (0..self.seats.len() as u32).collect();
+        let mut choices = vec![0; all.len()];
+        policy.act(frame, &all, mode, rngs, ActionsMut::Discrete(&mut choices))?;
+        Ok(choices)
+    }
+}
+
 /// Asks a policy at all tables at once.
 fn ask(policy: &mut dyn Policy, tables: &[Waiting<'_>], rngs: &mut [Rng]) -> Result<Vec<(usize, Option<Insight>)>> {
-    let width = rlx_red10::world::width();
-    let mut obs = vec![0; tables.len() * width];
-    let (mut rows, mut offsets, mut seats) = (Vec::new(), vec![0], Vec::new());
-    for (table, obs) in tables.iter().zip(obs.chunks_exact_mut(width)) {
-        world::observe(Seat::new(table.game, table.game.turn()), obs);
-        world::describe_candidates(Seat::new(table.game, table.game.turn()), table.legal, &mut rows);
-        offsets.push((rows.len() / world::CANDIDATE) as u32);
-        seats.push(table.game.turn() as u8);
-    }
-    let candidates = Ragged { rows: ColumnRef::U8(&rows), width: world::CANDIDATE, offsets: &offsets };
-    let frame = Frame {
-        obs: ColumnRef::U8(&obs),
-        last: ColumnRef::U8(&[]),
-        mask: &[],
-        seat: &seats,
-        reward: &[],
-        status: &[],
-        candidates: Some(candidates),
-    };
     if policy.needs_hidden() {
         let mut hidden = vec![0; tables.len() * world::HIDDEN];
         let rows = hidden.chunks_exact_mut(world::HIDDEN);
         tables.iter().zip(rows).for_each(|(t, row)| world::reveal(t.game, row));
         policy.show_hidden(ColumnRef::U8(&hidden));
     }
-    let all: Vec<u32> = (0..tables.len() as u32).collect();
-    let mut choices = vec![0; tables.len()];
-    policy.act(frame, &all, Mode::Greedy, rngs, ActionsMut::Discrete(&mut choices))?;
+    let mut rows = Rows::default();
+    tables.iter().for_each(|t| rows.push(Seat::new(t.game, t.game.turn()), t.legal));
+    let choices = rows.act(policy, Mode::Greedy, rngs)?;
     Ok(choices.iter().enumerate().map(|(k, &c)| (c as usize, policy.insight(k))).collect())
 }

@@ -1,11 +1,14 @@
 //! Red-10 at the command line: judging by duplicate deals, playing, recording.
 pub mod advice;
 pub mod agent;
+pub mod bound;
 pub mod cli;
 pub mod duplicate;
+pub mod league;
 pub mod play;
 pub mod pretrained;
 pub mod record;
+pub mod report;
 pub mod session;
 pub mod text;
 pub mod tui;

@@ -28,7 +28,7 @@ const KEPT: usize = 8192;
 
 impl Default for Belief {
     fn default() -> Self {
-        Self::new(Sampler { particles: 64, steps: 4 }, SoftGreedy::new(2.0, 0.05).expect("both in range"))
+        Self::new(Sampler { particles: 64, steps: 4 }, SoftGreedy::new(3.0, 0.05).expect("both in range"))
     }
 }
 
