@@ -11,9 +11,17 @@ pub enum Agent<'p> {
     /// A player without a network.
     Bot(Box<dyn Player>),
     /// A run's learner.
-    Run(Box<dyn Learner>),
+    Run(Box<dyn Learner>, Prior),
     /// A policy that is being trained.
-    Policy(&'p mut dyn Policy),
+    Policy(&'p mut dyn Policy, Prior),
+}
+
+/// Where the rows that a policy is asked with have their prior from: as it was trained, [`world::Prior`].
+pub type Prior = Option<Box<bots::Belief>>;
+
+/// The prior of a world with that config.
+pub fn prior(config: &world::Config) -> Prior {
+    (config.prior == world::Prior::Belief).then(Box::default)
 }
 
 /// A table that waits for a move.
@@ -24,7 +32,7 @@ pub struct Waiting<'a> {
     pub legal: &'a [Move],
 }
 
-impl Agent<'_> {
+impl Agent<'static> {
     /// The bot of that name, or the policy of that run.
     ///
     /// # Errors
@@ -34,10 +42,10 @@ impl Agent<'_> {
             return Ok(Self::Bot(bots::make(name)?));
         }
         if name == pretrained::NAME {
-            return Ok(Self::Run(pretrained::shipped(registry, rules)?));
+            return pretrained::shipped(registry, rules);
         }
         if Path::new(name).is_file() {
-            return Ok(Self::Run(pretrained::open(registry, Path::new(name), rules)?));
+            return pretrained::open(registry, Path::new(name), rules);
         }
         if !Path::new(name).exists() && !runs.join(name).exists() {
             let names: Vec<&str> = bots::BOTS.iter().map(|b| b.0).chain([pretrained::NAME]).collect();
@@ -50,15 +58,17 @@ impl Agent<'_> {
             other => bail!("{} is a run of {other}, not of red10", dir.name()),
         };
         check_rules(&dir.name(), &config.rules.rules(), rules)?;
-        Ok(Self::Run(learner))
+        Ok(Self::Run(learner, prior(&config)))
     }
+}
 
+impl Agent<'_> {
     /// The network's policy; None of a bot.
     pub fn policy(&mut self) -> Option<&mut dyn Policy> {
         match self {
             Self::Bot(_) => None,
-            Self::Run(learner) => Some(learner.policy()),
-            Self::Policy(policy) => Some(&mut **policy),
+            Self::Run(learner, _) => Some(learner.policy()),
+            Self::Policy(policy, _) => Some(&mut **policy),
         }
     }
 
@@ -67,7 +77,7 @@ impl Agent<'_> {
     /// # Errors
     /// When the network fails.
     pub fn choose(&mut self, tables: &[Waiting<'_>], rngs: &mut [Rng]) -> Result<Vec<(usize, Option<Insight>)>> {
-        let policy = match self {
+        let (policy, prior): (&mut dyn Policy, &mut Prior) = match self {
             Self::Bot(bot) => {
                 let one = |(t, rng): (&Waiting<'_>, &mut Rng)| {
                     let me = t.game.turn();
@@ -77,10 +87,10 @@ impl Agent<'_> {
                 };
                 return Ok(tables.iter().zip(rngs).map(one).collect());
             }
-            Self::Run(learner) => learner.policy(),
-            Self::Policy(policy) => &mut **policy,
+            Self::Run(learner, prior) => (learner.policy(), prior),
+            Self::Policy(policy, prior) => (*policy, prior),
         };
-        ask(policy, tables, rngs)
+        ask(policy, prior, tables, rngs)
     }
 }
 
@@ -114,9 +124,14 @@ impl Default for Rows {
 impl Rows {
     /// Adds a position of the seat whose turn it is.
     pub fn push(&mut self, seat: Seat<'_>, legal: &[Move]) {
+        self.push_with(seat, legal, &seat.teammates(&seat.prior()));
+    }
+
+    /// The same with another P(teammate) of each seat than the counts'.
+    pub fn push_with(&mut self, seat: Seat<'_>, legal: &[Move], teammates: &[f64; SEATS]) {
         let start = self.obs.len();
         self.obs.resize(start + world::width(), 0);
-        world::observe(seat, &mut self.obs[start..]);
+        world::observe_with(seat, teammates, &mut self.obs[start..]);
         world::describe_candidates(seat, legal, &mut self.candidates);
         self.offsets.push((self.candidates.len() / world::CANDIDATE) as u32);
         self.seats.push(seat.seat() as u8);
@@ -156,7 +171,12 @@ impl Rows {
 }
 
 /// Asks a policy at all tables at once.
-fn ask(policy: &mut dyn Policy, tables: &[Waiting<'_>], rngs: &mut [Rng]) -> Result<Vec<(usize, Option<Insight>)>> {
+fn ask(
+    policy: &mut dyn Policy,
+    prior: &mut Prior,
+    tables: &[Waiting<'_>],
+    rngs: &mut [Rng],
+) -> Result<Vec<(usize, Option<Insight>)>> {
     if policy.needs_hidden() {
         let mut hidden = vec![0; tables.len() * world::HIDDEN];
         let rows = hidden.chunks_exact_mut(world::HIDDEN);
@@ -164,7 +184,14 @@ fn ask(policy: &mut dyn Policy, tables: &[Waiting<'_>], rngs: &mut [Rng]) -> Res
         policy.show_hidden(ColumnRef::U8(&hidden));
     }
     let mut rows = Rows::default();
-    tables.iter().for_each(|t| rows.push(Seat::new(t.game, t.game.turn()), t.legal));
+    for t in tables {
+        let seat = Seat::new(t.game, t.game.turn());
+        let teammates = match prior {
+            Some(belief) if t.legal.len() > 1 => belief.posterior(seat).teammates(seat),
+            _ => seat.teammates(&seat.prior()),
+        };
+        rows.push_with(seat, t.legal, &teammates);
+    }
     let choices = rows.act(policy, Mode::Greedy, rngs)?;
     Ok(choices.iter().enumerate().map(|(k, &c)| (c as usize, policy.insight(k))).collect())
 }

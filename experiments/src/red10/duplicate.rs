@@ -1,6 +1,6 @@
 //! Judging by duplicate deals: every deck is played in all four rotations, first by A with the red tens against B, then swapped,
 //! and with mixed teams. Intervals are over decks, since games of one deck are not independent.
-use super::agent::{Agent, Waiting};
+use super::agent::{self, Agent, Waiting};
 use crate::{
     evaluate::{Outcome, Plan},
     interrupt::Stop,
@@ -196,18 +196,14 @@ pub fn judge_telling<'p>(
 ///
 /// # Errors
 /// As [`judge`].
-pub fn against_bots(
-    rules: &[(&'static str, Rules)],
-    policy: &mut dyn Policy,
-    plan: Plan,
-    stop: &Stop,
-) -> Result<Outcome> {
+pub fn against_bots(config: &rlx_red10::Config, policy: &mut dyn Policy, plan: Plan, stop: &Stop) -> Result<Outcome> {
+    let rules = config.rules.rules();
     let decks = (plan.episodes as u64).div_ceil(8 * rules.len() as u64);
-    let mut me = Agent::Policy(policy);
+    let mut me = Agent::Policy(policy, agent::prior(config));
     let mut metrics = BTreeMap::new();
     let constant = |x: f64| estimate(&[x]).expect("one value");
     let mut first = None;
-    for (name, rules) in rules {
+    for (name, rules) in &rules {
         // One set of rules needs no name; of two, each metric says whose it is, but for the first.
         let suffix = if first.is_some() { format!("_{name}") } else { String::new() };
         let mut last = None;

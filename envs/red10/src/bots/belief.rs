@@ -44,6 +44,11 @@ impl Belief {
         Self { sampler, others, values: Values::default(), rules: None, kept: Default::default() }
     }
 
+    /// Forgets what it has kept, which changes nothing but how long the next answer takes.
+    pub fn forget(&mut self) {
+        self.kept.iter_mut().for_each(HashMap::clear);
+    }
+
     /// What it believes at a position where its seat has a choice.
     pub fn posterior(&mut self, seat: Seat<'_>) -> Posterior {
         if self.rules.as_ref() != Some(seat.rules()) {
