@@ -99,6 +99,9 @@ fn run(mut app: App<'_, '_>, look: Look, stop: &AtomicBool) -> Result<bool> {
     Ok(app.exit == Some(Exit::Left))
 }
 
+/// How long more input is waited for before the screen is drawn: at zero nothing would be read at all.
+const MORE: Duration = Duration::from_millis(1);
+
 fn events(app: &mut App<'_, '_>, screen: &mut terminal::Screen, look: Look, stop: &AtomicBool) -> Result<()> {
     let theme = Theme { color: look.color };
     let size = screen.0.size().context("the terminal")?;
@@ -118,7 +121,7 @@ fn events(app: &mut App<'_, '_>, screen: &mut terminal::Screen, look: Look, stop
             // All that came, before it is drawn again; no more than a paste's worth at a time, for the game to go on.
             for _ in 0..4096 {
                 app.update(&event::read().context("the terminal")?)?;
-                if app.exit.is_some() || !event::poll(Duration::ZERO).context("the terminal")? {
+                if app.exit.is_some() || !event::poll(MORE).context("the terminal")? {
                     break;
                 }
             }
