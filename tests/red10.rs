@@ -2,7 +2,7 @@
 use crate::common::{TempDir, checkpoints, fails, ok, rlx, same_end, wait_for};
 use serde_json::Value;
 use std::{
-    io::Write,
+    io::{BufRead, BufReader, Write},
     process::{Output, Stdio},
 };
 
@@ -69,9 +69,44 @@ fn idrl_learns_to_beat_random_play() {
     let judged: Value = serde_json::from_str(&ok(&dir.0, &eval)).unwrap();
     assert!(judged["win"]["low"].as_f64().unwrap() > 0.6, "{}", judged["win"]);
     assert!(judged["identity"].as_array().is_some_and(|p| p.len() == 4), "{}", judged["identity"]);
+    // Exact belief by its own network, at as many positions as were asked for.
+    let eval = ["eval", "red10-idrl-t-s0", "--vs", "random", "--decks", "2", "--bound", "30", "--json"];
+    let judged: Value = serde_json::from_str(&ok(&dir.0, &eval)).unwrap();
+    let phases = judged["bound"]["phases"].as_array().unwrap();
+    assert_eq!(phases.iter().map(|p| p["positions"].as_u64().unwrap()).sum::<u64>(), 30);
+    for cost in phases.iter().flat_map(|p| ["agent", "prior", "bound"].map(|k| &p[k])) {
+        let [loss, low, high] = ["log_loss", "low", "high"].map(|k| cost[k].as_f64().unwrap());
+        assert!(low <= loss + 1e-9 && loss <= high + 1e-9 && cost["brier"].as_f64().unwrap() <= 1.0, "{cost}");
+    }
+    let bot = ["eval", "greedy", "--vs", "random", "--bound"];
+    assert!(fails(&dir.0, &bot, 2).contains("'greedy' is a bot"));
     // Its network was made for other rules than the table's.
     let other = ["eval", "red10-idrl-t-s0", "--vs", "random", "--rules", "folk4"];
     assert!(fails(&dir.0, &other, 1).contains("was trained with the rules paper"));
+}
+
+#[test]
+fn a_league_ranks_bots_and_stops_when_it_is_told_to() {
+    let dir = TempDir::new();
+    let league = ["league", "random", "greedy", "belief", "--decks", "6"];
+    let text = ok(&dir.0, &league);
+    assert!(text.contains("rating") && text.lines().any(|l| l.starts_with("random")), "{text}");
+    let table: Value = serde_json::from_str(&ok(&dir.0, &[&league[..], &["--json"]].concat())).unwrap();
+    let keys = |v: &Value| v.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(keys(&table), ["rules", "seed", "decks", "ratings", "pairs"]);
+    assert_eq!(keys(&table["ratings"][0]), ["agent", "rating", "low", "high", "win"]);
+    assert_eq!(keys(&table["pairs"][0]), ["a", "b", "win", "score"]);
+    assert_eq!(table["ratings"][2]["agent"], "random");
+    assert!(fails(&dir.0, &["league", "greedy", "random", "greedy"], 2).contains("'greedy' is entered twice"));
+    assert!(fails(&dir.0, &["league", "greedy", "nobody"], 1).contains("the bots are random, greedy, belief"));
+    let mut child = rlx(&dir.0, &["league", "random", "greedy", "--decks", "3000"]).spawn().unwrap();
+    // It says when a tenth is played.
+    let mut line = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("of 3,000 decks"), "{line}");
+    let pid = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
 }
 
 fn play(dir: &TempDir, args: &[&str], input: &[u8]) -> Output {

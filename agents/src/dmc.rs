@@ -79,8 +79,8 @@ macro_rules! config {
                 Self {
                     num_envs: 1024,
                     num_steps: 32,
-                    batch_size: 2048,
-                    learning_rate: 5e-4,
+                    batch_size: 512,
+                    learning_rate: 7e-4,
                     lr_schedule: Schedule::Linear,
                     epsilon: 0.02,
                     max_grad_norm: 5.0,

@@ -40,6 +40,9 @@ config!("Hyperparameters of IDRL.", 0.9, {
     /// Weight of the identification loss within the intrinsic reward.
     #[schemars(range(min = 0.0, max = 100.0))]
     intrinsic_loss: f64 = 1.0,
+    /// Share of the decisions in training whose acceptances are drawn, so that the intrinsic reward can tell them apart.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    draw: f64 = 0.1,
     /// belief: one network told the guesses; separate: one for each pattern and seat, as published.
     policy: Pattern = Pattern::Belief,
     /// Width of the relation network.
@@ -75,7 +78,7 @@ impl Algorithm for Idrl {
             danger: if config.danger { config.danger_hidden } else { 0 },
             auxiliary: config.auxiliary > 0.0,
             pattern: config.policy == Pattern::Separate,
-            draw: config.intrinsic > 0.0,
+            draw: if config.intrinsic > 0.0 { config.draw } else { 0.0 },
         };
         let plan = config.plan(&setup.spec, config.intrinsic, config.intrinsic_loss, config.auxiliary);
         Ok(Self(SelfPlay::new(Self::NAME, plan, config.settings(Some(guess)), setup)?))

@@ -5,7 +5,7 @@ use crate::{
     export,
     interrupt::Stop,
     list,
-    progress::{Progress, thousands},
+    progress::{Counting, Progress, thousands},
     red10,
     run_dir::RUNS,
     train::{self, Summary, Trainer},
@@ -51,6 +51,11 @@ enum Command {
     Play(red10::cli::Play),
     /// Write games between agents as JSON lines.
     Record(red10::cli::RecordArgs),
+    /// Play duplicate deals between every two of some red10 agents: who wins how often against whom, and ratings with intervals.
+    #[command(
+        after_help = "Examples:\n  rlx league random greedy belief --decks 200\n  rlx league RUN OTHER greedy --json"
+    )]
+    League(red10::cli::LeagueArgs),
     /// List what there is: envs, algos, presets, bots; with a name all its keys, and `run` for the keys of every run.
     List(List),
     /// Measure throughput, with median and spread.
@@ -142,6 +147,9 @@ struct Eval {
     /// With --vs: the rules of the table: paper or folk4.
     #[arg(long, default_value = "paper", value_parser = ["paper", "folk4"])]
     rules: String,
+    /// With --vs: also the exact-belief bound on guesses of who is with whom, by the run's own network, at this many positions of its own games (300 where no number is given).
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "300", requires = "vs", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    bound: Option<u64>,
     /// Print JSON: run, checkpoint_step, episodes, seed, mode, return, length, metrics; estimates as {mean, low, high, median, std, min, max, count}.
     #[arg(long)]
     json: bool,
@@ -259,6 +267,10 @@ fn run(registry: &Registry, cli: Cli) -> Ended {
         Command::Play(args) => red10::cli::run_play(registry, &cli.runs, &args).map_err(failed),
         Command::Record(args) => {
             red10::cli::run_record(registry, &cli.runs, &args).map(|()| ExitCode::SUCCESS).map_err(failed)
+        }
+        Command::League(args) => {
+            red10::league::check(&args.agents).map_err(usage)?;
+            red10::cli::run_league(registry, &cli.runs, &args).map(|()| ExitCode::SUCCESS).map_err(failed)
         }
         Command::CheckEnv(args) => run_check(registry, &args),
         Command::Export(args) => {
@@ -400,38 +412,44 @@ fn run_duplicate(registry: &Registry, runs: &std::path::Path, args: &Eval, vs: &
     let rules = red10::cli::rules(&args.rules);
     let open = |name: &str| red10::agent::Agent::open(registry, runs, name, &args.checkpoint, &rules).map_err(failed);
     let (mut a, mut b) = (open(&args.run)?, open(vs)?);
-    let judged = red10::duplicate::judge(&rules, &mut a, &mut b, args.decks, args.seed, &|| stop.asked());
+    // Said before the decks are played, not after.
+    if args.bound.is_some() && a.policy().is_none() {
+        return Err(usage(anyhow::anyhow!(
+            "--bound: '{}' is a bot, and only a run's network says how likely it makes each move",
+            args.run
+        )));
+    }
+    let of = red10::duplicate::Match { rules: &rules, decks: args.decks, seed: args.seed };
+    let mut progress = Counting::new("decks", args.decks, args.json);
+    let judged = red10::duplicate::judge_telling(of, &mut a, &mut b, &|| stop.asked(), &mut |done| progress.tick(done));
+    progress.end();
     let judged = judged.map_err(failed)?;
+    let bound = match args.bound {
+        Some(most) => {
+            let mut progress = Counting::new("positions", most, args.json);
+            let mut each = |done| progress.tick(done);
+            let asked = &|| stop.asked();
+            let bound = red10::bound::bound(&rules, &mut a, most as usize, args.seed, asked, &mut each);
+            progress.end();
+            Some(bound.map_err(failed)?)
+        }
+        None => None,
+    };
     if args.json {
         let mut out = json!(judged);
         out["agent"] = json!(args.run);
         out["vs"] = json!(vs);
         out["rules"] = json!(args.rules);
         out["seed"] = json!(args.seed);
+        if let Some(bound) = bound {
+            out["bound"] = json!(bound);
+        }
         print(&format!("{out:#}\n"))?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut text =
-        format!("{} against {vs}: {} decks, rules {}, seed {}\n", args.run, args.decks, args.rules, args.seed);
-    let line =
-        |name: &str, e: &crate::stats::Estimate| format!("{name:24} {:.3} [{:.3}, {:.3}]\n", e.mean, e.low, e.high);
-    text += &line("wins", &judged.win);
-    text += &judged.win_2v2.as_ref().map_or(String::new(), |e| line("  2 against 2", e));
-    text += &judged.win_1v3.as_ref().map_or(String::new(), |e| line("  1 against 3", e));
-    text += &line("  with the red tens", &judged.win_red);
-    text += &line("  without", &judged.win_black);
-    text += &line("score a game", &judged.score);
-    text += &line("score in mixed teams", &judged.mixed_score);
-    if !judged.identity.is_empty() {
-        text += "who is with whom, while not public (exact prior in brackets):\n";
-    }
-    for p in &judged.identity {
-        text += &format!(
-            "  {:2} to {:2} cards played: log-loss {:.3} ({:.3}), Brier {:.3} ({:.3}), accuracy {:.3} ({:.3}), {} guesses\n",
-            p.from, p.to, p.log_loss, p.prior_log_loss, p.brier, p.prior_brier, p.accuracy, p.prior_accuracy, p.guesses
-        );
-    }
-    print(&text)?;
+    let head = format!("{} against {vs}: {} decks, rules {}, seed {}\n", args.run, args.decks, args.rules, args.seed);
+    let bound = bound.map_or(String::new(), |b| red10::report::bound(&b));
+    print(&(head + &red10::report::text(&judged) + &bound))?;
     Ok(ExitCode::SUCCESS)
 }
 

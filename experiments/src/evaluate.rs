@@ -44,8 +44,8 @@ const WORLDS: usize = 64;
 /// When the policy or a world fails, or on Ctrl-C.
 pub fn evaluate(experiment: &Experiment, policy: &mut dyn Policy, plan: Plan, stop: &Stop) -> Result<Outcome> {
     // A return of self-play says nothing: there it is the payoff against bots.
-    if let Some(rules) = red10::rules_of(experiment)? {
-        return red10::duplicate::against_bots(&rules, policy, plan, stop);
+    if let Some(config) = red10::config_of(experiment)? {
+        return red10::duplicate::against_bots(&config, policy, plan, stop);
     }
     let each = plan.episodes.div_ceil(WORLDS);
     let worlds = plan.episodes.div_ceil(each);

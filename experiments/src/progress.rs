@@ -112,6 +112,49 @@ impl Progress {
     }
 }
 
+/// How far something long has come: a live line on a terminal, a plain one every tenth when piped.
+pub struct Counting {
+    bar: Option<ProgressBar>,
+    unit: &'static str,
+    total: u64,
+    tenth: u64,
+    quiet: bool,
+}
+
+impl Counting {
+    /// Counts `unit`s up to `total`.
+    pub fn new(unit: &'static str, total: u64, quiet: bool) -> Self {
+        let bar = (!quiet && std::io::stderr().is_terminal()).then(|| {
+            let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+            let style = ProgressStyle::with_template("{bar:24} {percent:>3}%  {human_pos} {msg}  ETA {eta}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.set_message(unit);
+            bar
+        });
+        Self { bar, unit, total, tenth: 0, quiet }
+    }
+
+    /// When `done` are done.
+    pub fn tick(&mut self, done: u64) {
+        let tenth = done * 10 / self.total.max(1);
+        match &self.bar {
+            Some(bar) => bar.set_position(done),
+            None if !self.quiet && tenth > self.tenth && done < self.total => {
+                eprintln!("{} of {} {}", thousands(done), thousands(self.total), self.unit);
+            }
+            None => {}
+        }
+        self.tenth = tenth;
+    }
+
+    /// Leaves the terminal tidy.
+    pub fn end(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

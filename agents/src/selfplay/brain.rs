@@ -60,8 +60,8 @@ pub struct Guess {
     pub auxiliary: bool,
     /// Whether each pattern of accepted teammates and seat has a policy network of its own.
     pub pattern: bool,
-    /// Whether acceptances are drawn while exploring.
-    pub draw: bool,
+    /// Chance that the acceptances of a decision are drawn while exploring.
+    pub draw: f64,
 }
 
 /// Decisions, one after another: what learning needs of them.
@@ -72,6 +72,8 @@ pub struct Decisions {
     pub(super) hidden: Vec<u8>,
     pub(super) seat: Vec<u8>,
     pub(super) context: Vec<f32>,
+    /// Whether the acceptances in the context were drawn.
+    pub(super) drawn: Vec<bool>,
     pub(super) value: Vec<f32>,
     /// Mean-field value of the position, where there is one.
     pub(super) soft: Vec<f32>,
@@ -93,6 +95,7 @@ impl Decisions {
         self.hidden.append(&mut other.hidden);
         self.seat.append(&mut other.seat);
         self.context.append(&mut other.context);
+        self.drawn.append(&mut other.drawn);
         self.value.append(&mut other.value);
         self.soft.append(&mut other.soft);
         self.target.append(&mut other.target);
@@ -105,6 +108,7 @@ impl Decisions {
         for floats in [&mut self.context, &mut self.value, &mut self.soft, &mut self.target] {
             floats.clear();
         }
+        self.drawn.clear();
         self.games.clear();
     }
 }
@@ -126,6 +130,50 @@ pub struct Brain {
     prior: Option<Range<usize>>,
     /// Where an observation has the last moves of the others, one after another, and their features after those of the rest.
     last_moves: Option<(Range<usize>, Features)>,
+    pub(super) sides: Sides,
+}
+
+/// A row seen by sides instead of seats, which is what a guess is good for: whether the play on the table is a teammate's, and how many
+/// teammates and how many enemies have so many cards left. Where a world names the parts `top_seat` (who, counted from the own seat)
+/// and `left` (of each of the others).
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sides {
+    top: Option<usize>,
+    left: Option<(Range<usize>, usize)>,
+}
+
+impl Sides {
+    fn of(spec: &Spec) -> Self {
+        let field = |name: &str| spec.fields.iter().find(|f| f.name == name);
+        let left = field("left").filter(|f| f.range.len() == OTHERS).and_then(|f| match f.encoding {
+            rlx::Encoding::OneHot(n) => Some((f.range.clone(), usize::from(n))),
+            _ => None,
+        });
+        Self { top: field("top_seat").map(|f| f.range.start), left }
+    }
+
+    /// Numbers that [`Sides::extend`] appends.
+    fn width(&self) -> usize {
+        CONTEXT + usize::from(self.top.is_some()) + self.left.as_ref().map_or(0, |(_, n)| 2 * n)
+    }
+
+    /// Appends what the value network is told of a row and a guess: the guess, and the row by its sides.
+    pub(super) fn extend(&self, row: &[u8], guess: &[f32], out: &mut Vec<f32>) {
+        out.extend_from_slice(guess);
+        if let Some(top) = self.top {
+            let owner = usize::from(row[top]);
+            out.push(if (1..=OTHERS).contains(&owner) { guess[owner - 1] } else { 0.0 });
+        }
+        if let Some((at, n)) = &self.left {
+            let start = out.len();
+            out.resize(start + 2 * n, 0.0);
+            for (k, &left) in row[at.clone()].iter().enumerate() {
+                let bucket = start + usize::from(left).min(n - 1);
+                out[bucket] += guess[k];
+                out[bucket + n] += 1.0 - guess[k];
+            }
+        }
+    }
 }
 
 /// What is asked of a [`Brain`].
@@ -151,6 +199,10 @@ pub struct Thoughts {
     owner: Vec<u32>,
     /// Per state, [`CONTEXT`] numbers.
     pub context: Vec<f32>,
+    /// What the value network is told of each: [`Sides::extend`].
+    sides: Vec<f32>,
+    /// Per state, whether its acceptances were drawn.
+    pub(super) drawn: Vec<bool>,
     /// Per candidate of the rows that had a choice.
     pub values: Vec<f32>,
     /// Where each state's candidates start in `values`.
@@ -208,10 +260,11 @@ impl Brain {
         let pattern = guess.as_ref().is_some_and(|g| g.pattern);
         let last_moves = settings.mean_field.and_then(|_| last_moves(spec));
         let state_features = features.count() + last_moves.as_ref().map_or(0, |(_, f)| f.count());
+        let sides = Sides::of(spec);
         let sizes = Sizes {
             features: state_features,
             candidate_features: candidate_features.count(),
-            context: if guess.is_some() && !pattern { CONTEXT } else { 0 },
+            context: if guess.is_some() && !pattern { sides.width() } else { 0 },
             hidden: settings.hidden,
             layers: settings.layers,
             head_layers: settings.head_layers,
@@ -246,6 +299,7 @@ impl Brain {
             critic,
             prior,
             last_moves,
+            sides,
         }
     }
 
@@ -313,6 +367,8 @@ impl Brain {
         let n = rows.len();
         t.context.clear();
         t.context.resize(n * CONTEXT, 0.0);
+        t.drawn.clear();
+        t.drawn.resize(n, false);
         let Some(guess) = &self.settings.guess else { return };
         let contexts = t.context.chunks_exact_mut(CONTEXT);
         match (&self.relation, &self.hidden, guess.relation) {
@@ -334,14 +390,16 @@ impl Brain {
             let out = net.forward(params, &t.states, &[], &mut t.guess);
             t.context.chunks_exact_mut(CONTEXT).zip(out).for_each(|(c, o)| c[2 * OTHERS] = sigmoid(*o));
         }
-        let mut rngs = rngs.filter(|_| guess.draw);
+        let mut rngs = rngs.filter(|_| guess.draw > 0.0);
+        t.drawn.clear();
         for (i, c) in t.context.chunks_exact_mut(CONTEXT).enumerate() {
+            let mut rng = rngs.as_mut().map(|(of, rngs)| &mut rngs[of[i] as usize]);
+            let draws = rng.as_mut().is_some_and(|rng| rng.unit() < guess.draw);
+            t.drawn.push(draws);
             for k in 0..OTHERS {
-                let accept = match &mut rngs {
-                    Some((of, rngs)) => {
-                        rngs[of[i] as usize].unit() < f64::from(sigmoid(logit(c[k]) - logit(c[2 * OTHERS])))
-                    }
-                    None => c[k] > c[2 * OTHERS],
+                let accept = match &mut rng {
+                    Some(rng) if draws => rng.unit() < f64::from(sigmoid(logit(c[k]) - logit(c[2 * OTHERS]))),
+                    _ => c[k] > c[2 * OTHERS],
                 };
                 c[OTHERS + k] = f32::from(u8::from(accept));
             }
@@ -408,6 +466,12 @@ impl Brain {
         t.flop += [&self.relation, &self.danger].into_iter().flatten().map(|net| net.flop(n, on, false)).sum::<f64>();
         let draw = (mode == Mode::Explore).then_some((&decided[..], &mut *rngs));
         self.guess(params, &of_states, &hiddens, draw, t);
+        t.sides.clear();
+        if self.settings.guess.is_some() {
+            for (row, c) in of_states.iter().zip(t.context.chunks_exact(CONTEXT)) {
+                self.sides.extend(row, c, &mut t.sides);
+            }
+        }
         let seats: Vec<u8> = decided.iter().map(|&k| frame.seat[rows[k as usize] as usize]).collect();
         self.score(params, &seats, t);
         if let Some(v) = t.values.iter().find(|v| !v.is_finite()) {
@@ -437,8 +501,7 @@ impl Brain {
     /// Values of all candidates, each by the network of its state.
     fn score(&self, params: &[f32], seats: &[u8], t: &mut Thoughts) {
         if self.values.len() == 1 {
-            let context = if self.settings.guess.is_some() { &t.context[..] } else { &[] };
-            let out = self.values[0].forward(params, &t.states, context, &t.candidates, &t.owner, &mut t.score);
+            let out = self.values[0].forward(params, &t.states, &t.sides, &t.candidates, &t.owner, &mut t.score);
             t.values.clear();
             t.values.extend_from_slice(out);
             return;

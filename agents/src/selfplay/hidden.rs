@@ -23,7 +23,7 @@ impl Hidden {
         if spec.players != OTHERS + 1 || team.len() != spec.players {
             return None;
         }
-        let whole = |f: &&Field| f.name != "team" && f.range.len() % spec.players == 0;
+        let whole = |f: &&Field| f.name != "team" && f.range.len().is_multiple_of(spec.players);
         let parts = spec.hidden_fields.iter().filter(whole).map(|f| (f.range.clone(), f.encoding)).collect();
         Some(Self { width: spec.hidden_fields.iter().map(|f| f.range.end).max().unwrap_or(0), team, parts })
     }

@@ -201,7 +201,7 @@ impl Task<'_> {
         let d = lesson.d;
         let pattern = self.brain.settings.guess.as_ref().is_some_and(|g| g.pattern);
         let with_context = self.brain.settings.guess.is_some() && !pattern;
-        let c_width = self.brain.candidate_features.width();
+        let (width, c_width) = (self.brain.features.width(), self.brain.candidate_features.width());
         let of = |&i: &u32| net_of(pattern, &d.context[i as usize * CONTEXT..][..CONTEXT], d.seat[i as usize]);
         for (number, net) in self.brain.values.iter().enumerate() {
             let mine: Vec<u32> = part.iter().filter(|i| of(i) == number).copied().collect();
@@ -213,7 +213,8 @@ impl Task<'_> {
             for &i in &mine {
                 self.brain.candidate_features.encode(&d.chosen[i as usize * c_width..][..c_width], &mut moves);
                 if with_context {
-                    context.extend_from_slice(&d.context[i as usize * CONTEXT..][..CONTEXT]);
+                    let (row, guess) = (&d.obs[i as usize * width..], &d.context[i as usize * CONTEXT..][..CONTEXT]);
+                    self.brain.sides.extend(row, guess, &mut context);
                 }
             }
             let owner: Vec<u32> = (0..mine.len() as u32).collect();
@@ -256,8 +257,8 @@ impl Task<'_> {
 
     /// Cross-entropy of the relation to the truth; the danger towards the share of wrong guesses; and the intrinsic reward.
     ///
-    /// With z = logit(relation) - logit(danger), a player is accepted with probability sigmoid(z) while exploring. The intrinsic
-    /// reward of a decision is r = Q(s, a; accepted) - `intrinsic_loss` x (mean cross-entropy of the three guesses); it reaches both
+    /// With z = logit(relation) - logit(danger), a player is accepted when z > 0; at a share of the decisions of training, acceptances
+    /// are drawn with probability sigmoid(z) instead. The intrinsic reward of such a decision is r = Q(s, a; accepted) - `intrinsic_loss` x (mean cross-entropy of the three guesses); it reaches both
     /// networks as a policy gradient: minus `intrinsic` x (r - mean of r) x log P(accepted).
     fn guesses(&self, lesson: &Lesson<'_>, part: &[u32], params: &[f32], scale: f32, half: &mut Half) {
         let d = lesson.d;
@@ -309,7 +310,7 @@ impl Task<'_> {
         }
         let mean = rewards.iter().sum::<f32>() / n.max(1) as f32;
         if self.plan.intrinsic > 0.0 {
-            for (k, &i) in part.iter().enumerate() {
+            for (k, &i) in part.iter().enumerate().filter(|(_, i)| d.drawn[**i as usize]) {
                 let advantage = (rewards[k] - mean) * self.plan.intrinsic as f32 * scale;
                 let below = danger.as_ref().map_or(0.0, |x| x[k]);
                 for o in 0..OTHERS {

@@ -282,6 +282,7 @@ impl SelfPlay {
                 && d.chosen.len() == n * self.brain.candidate_features.width()
                 && d.context.len() == n * CONTEXT
                 && d.value.len() == n
+                && d.drawn.len() == n
                 && d.hidden.len() == n * hidden_width
                 && d.soft.len() == if self.brain.settings.mean_field.is_some() { n } else { 0 }
                 && d.seat.iter().all(|s| usize::from(*s) < self.setup.spec.players)

@@ -38,7 +38,8 @@ impl SparseMlp {
         // About a hundred features are on at a time: each row's part of the sum's variance is small.
         let table = layout.add(format!("{name}.table"), &[features, hidden], Init::Normal { std: 0.1 });
         let bias = layout.add(format!("{name}.bias"), &[hidden], Init::Zeros);
-        let weights = layout.add(format!("{name}.context"), &[context, hidden], Init::Normal { std: 0.3 });
+        // Zero: what a guess is worth is learnt, and until then it disturbs nothing.
+        let weights = layout.add(format!("{name}.context"), &[context, hidden], Init::Zeros);
         let mlp = NativeMlp::new(layout, name, sizes, Activation::Relu, last_gain);
         let range = |i| layout.range(i);
         Self { table: range(table), bias: range(bias), context: range(weights), hidden, mlp }
@@ -94,7 +95,8 @@ fn add_context(weights: &[f32], h: usize, context: &[f32], out: &mut [f32]) {
     let width = weights.len() / h;
     if width > 0 {
         for (out, context) in out.chunks_exact_mut(h).zip(context.chunks_exact(width)) {
-            for (row, &c) in weights.chunks_exact(h).zip(context) {
+            // Many are zero: who has so many cards left is one of so many.
+            for (row, &c) in weights.chunks_exact(h).zip(context).filter(|(_, c)| **c != 0.0) {
                 out.iter_mut().zip(row).for_each(|(o, w)| *o += c * w);
             }
         }
@@ -105,7 +107,7 @@ fn add_context_grads(d_out: &[f32], h: usize, context: &[f32], grads: &mut [f32]
     let width = grads.len() / h;
     if width > 0 {
         for (d, context) in d_out.chunks_exact(h).zip(context.chunks_exact(width)) {
-            for (row, &c) in grads.chunks_exact_mut(h).zip(context) {
+            for (row, &c) in grads.chunks_exact_mut(h).zip(context).filter(|(_, c)| **c != 0.0) {
                 row.iter_mut().zip(d).for_each(|(g, d)| *g += c * d);
             }
         }

@@ -40,6 +40,20 @@ impl Preset {
 pub struct Config {
     /// The rules: paper (training and reproduction), folk4 (people), or both, drawn anew for each game.
     pub rules: Preset,
+    /// Where the rows' prior of who is with whom comes from: counts, or belief: the exact posterior of the bot `belief`, some thousand
+    /// times as slow (for ablations: with idrl's relation = prior it stands in the network's place).
+    pub prior: Prior,
+}
+
+/// Where the rows' P(teammate) comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Prior {
+    /// What the counts alone say.
+    #[default]
+    Counts,
+    /// What the others' moves say too, if they are greedy's with noise ([`bots::Belief`]).
+    Belief,
 }
 
 /// Moves of the past that an observation shows card by card; the rest of the history is in its tokens.
@@ -135,6 +149,11 @@ impl Pen<'_> {
 
 /// Writes what a seat sees: the fields of the spec, in their order. Everything comes through [`Seat`], which knows nothing hidden.
 pub fn observe(seat: Seat<'_>, obs: &mut [u8]) {
+    observe_with(seat, &seat.teammates(&seat.prior()), obs);
+}
+
+/// The same with another P(teammate) of each seat than the counts'.
+pub fn observe_with(seat: Seat<'_>, teammates: &[f64; SEATS], obs: &mut [u8]) {
     let me = seat.seat();
     let other = |k: usize| (me + k) & 3;
     let mut pen = Pen(obs);
@@ -173,7 +192,6 @@ pub fn observe(seat: Seat<'_>, obs: &mut [u8]) {
     pen.bytes(
         [seat.asked(), r.jokers, r.kickers, r.bomb_of_three, r.red_ten_power, r.reveal_phase, places].map(u8::from),
     );
-    let teammates = seat.teammates(&seat.prior());
     pen.bytes([1, 2, 3].map(|k| (teammates[other(k)] * 255.0).round() as u8));
 }
 
@@ -204,6 +222,8 @@ pub struct Red10 {
     rules: Vec<Rules>,
     game: Game,
     legal: Vec<Move>,
+    /// Whose posterior is the rows' prior, if it is not the counts'.
+    belief: Option<bots::Belief>,
 }
 
 impl Red10 {
@@ -211,7 +231,8 @@ impl Red10 {
     pub fn new(config: &Config) -> Self {
         let rules: Vec<Rules> = config.rules.rules().into_iter().map(|(_, rules)| rules).collect();
         let game = Game::deal(&rules[0], &mut Rng::stream(0, 0));
-        let mut world = Self { rules, game, legal: Vec::with_capacity(512) };
+        let belief = (config.prior == Prior::Belief).then(bots::Belief::default);
+        let mut world = Self { rules, game, legal: Vec::with_capacity(512), belief };
         world.game.legal(&mut world.legal);
         world
     }
@@ -227,8 +248,15 @@ impl Red10 {
     fn show(&mut self, view: View<'_, u8>) {
         let turn = self.game.turn();
         view.seat[0] = turn as u8;
-        observe(Seat::new(&self.game, turn), view.obs);
         self.game.legal(&mut self.legal);
+        let seat = Seat::new(&self.game, turn);
+        match &mut self.belief {
+            // A forced move needs no belief.
+            Some(belief) if self.legal.len() > 1 => {
+                observe_with(seat, &belief.posterior(seat).teammates(seat), view.obs);
+            }
+            _ => observe(seat, view.obs),
+        }
     }
 }
 
@@ -263,6 +291,9 @@ impl Env for Red10 {
             self.game.change_rules(&self.rules[rng.below(self.rules.len())]);
         }
         self.game.redeal(rng);
+        if let Some(belief) = &mut self.belief {
+            belief.forget();
+        }
         self.show(view);
     }
 

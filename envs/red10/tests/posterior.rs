@@ -257,49 +257,79 @@ fn moves_that_say_nothing_leave_the_prior() {
     });
 }
 
+/// Guesses in bins of a fifth, with what they gained on the prior.
+#[derive(Default)]
+struct Guesses {
+    bins: [(f64, f64, f64); 5],
+    gains: Vec<f64>,
+}
+
+impl Guesses {
+    fn take(&mut self, game: &Game, seat: Seat<'_>, p: &Posterior) {
+        let (guess, prior) = (p.teammates(seat), seat.teammates(&seat.prior()));
+        for s in (0..SEATS).filter(|&s| s != seat.seat()) {
+            let truth = f64::from(u8::from(game.teammates(s, seat.seat())));
+            let cost = |p: f64| -(truth * p.max(1e-6).ln() + (1.0 - truth) * (1.0 - p).max(1e-6).ln());
+            self.gains.push(cost(prior[s]) - cost(guess[s]));
+            let bin = &mut self.bins[((guess[s] * 5.0) as usize).min(4)];
+            *bin = (bin.0 + 1.0, bin.1 + guess[s], bin.2 + truth);
+        }
+    }
+
+    /// Demands that guesses of p came true in a share p of cases. The three guesses of a position and the positions of a game hang
+    /// together: as if a sixth of them were independent.
+    fn hold(&self) {
+        for (n, guess, truth) in self.bins {
+            let share = guess / n.max(1.0);
+            let error = (share * (1.0 - share) / (n / 6.0)).sqrt();
+            assert!(
+                n == 0.0 || (guess - truth).abs() / n < 3.5 * error + 0.01,
+                "{n} guesses of {share}: {}",
+                truth / n
+            );
+        }
+    }
+
+    /// The mean gain a guess and its standard error.
+    fn gain(&self) -> (f64, f64) {
+        let n = self.gains.len() as f64;
+        let mean = self.gains.iter().sum::<f64>() / n;
+        let variance = self.gains.iter().map(|g| (g - mean).powi(2)).sum::<f64>() / n;
+        (mean, (variance / (n / 6.0)).sqrt())
+    }
+}
+
 /// In games of the very players that the likelihood describes, a posterior of p comes true in a share p of cases, and costs less
-/// than the prior.
+/// than the prior: enumerated late in the game, sampled all through it.
 #[test]
 fn guesses_come_true_as_often_as_they_say() {
     for (k, rules) in [Rules::paper(), Rules::folk4()].iter().enumerate() {
-        let mut pi = player();
-        let mut bins = [(0.0, 0.0, 0.0); 5];
-        let mut gains = Vec::new();
-        let mut track = Track::new(Sampler { particles: 128, steps: 16 });
-        // One seat a game.
-        let (mut plies, mut me) = (usize::MAX, 0);
-        positions(rules, 41 + k as u64, 160, |game, rng| {
+        let (mut pi, mut counted) = (player(), Guesses::default());
+        positions(rules, 41 + k as u64, 400, |game, _| {
             let seat = Seat::new(game, game.turn());
-            if game.history().len() < plies {
-                me = rng.below(SEATS);
-                track = Track::new(Sampler { particles: 128, steps: 16 });
-            }
-            plies = game.history().len();
-            if game.turn() != me {
-                return;
-            }
-            let p = track.posterior(seat, &mut pi, rng).unwrap();
-            let (guess, prior) = (p.teammates(seat), seat.teammates(&seat.prior()));
-            for s in (0..SEATS).filter(|&s| s != me) {
-                let truth = f64::from(u8::from(game.teammates(s, me)));
-                let cost = |p: f64| -(truth * p.max(1e-6).ln() + (1.0 - truth) * (1.0 - p).max(1e-6).ln());
-                gains.push(cost(prior[s]) - cost(guess[s]));
-                let bin = &mut bins[((guess[s] * 5.0) as usize).min(4)];
-                *bin = (bin.0 + 1.0, bin.1 + guess[s], bin.2 + truth);
+            if seat.unseen().total() <= 11 {
+                counted.take(game, seat, &exact(seat, &mut pi, 10_000).unwrap().unwrap());
             }
         });
-        let n = gains.len() as f64;
-        let mean = gains.iter().sum::<f64>() / n;
-        println!("{mean:.3} nats a guess better than the prior over {n}; {bins:.2?}");
-        for (n, guess, truth) in bins {
-            // The three guesses of a position and the positions of a game hang together: as if a sixth were independent.
-            let share = guess / n;
-            let error = (share * (1.0 - share) / (n / 6.0)).sqrt();
-            assert!((guess - truth).abs() / n < 3.5 * error + 0.01, "{n} guesses of {share}: {}", truth / n);
-        }
-        let deviation = (gains.iter().map(|g| (g - mean).powi(2)).sum::<f64>() / n).sqrt();
-        assert!(mean > 3.0 * deviation / (n / 6.0).sqrt(), "{mean} over {n}, deviation {deviation}");
+        counted.hold();
+        let (gain, error) = counted.gain();
+        assert!(gain > 0.05 && gain > 3.0 * error, "{gain} nats a guess better than the prior, standard error {error}");
     }
+    let sampler = Sampler { particles: 128, steps: 8 };
+    let (mut pi, mut sampled, mut track) = (player(), Guesses::default(), Track::new(sampler));
+    // One seat a game.
+    let (mut plies, mut me) = (usize::MAX, 0);
+    positions(&Rules::paper(), 51, 60, |game, rng| {
+        let seat = Seat::new(game, game.turn());
+        if game.history().len() < plies {
+            (me, track) = (rng.below(SEATS), Track::new(sampler));
+        }
+        plies = game.history().len();
+        if game.turn() == me {
+            sampled.take(game, seat, &track.posterior(seat, &mut pi, rng).unwrap());
+        }
+    });
+    sampled.hold();
 }
 
 /// What the bot believes depends neither on hidden cards, nor on where else or how often it was asked.
@@ -309,7 +339,7 @@ fn belief_knows_what_its_seat_saw_and_nothing_else() {
         // Asked at every table all along; asked at single positions only.
         let (mut steady, mut hardly) = (bots::Belief::default(), bots::Belief::default());
         let mut compared = 0;
-        positions(rules, 61 + k as u64, 40, |game, rng| {
+        positions(rules, 61 + k as u64, 40, |game, _| {
             let seat = Seat::new(game, game.turn());
             if seat.unseen().total() > 13 {
                 steady.posterior(seat);

@@ -11,9 +11,17 @@ pub enum Agent<'p> {
     /// A player without a network.
     Bot(Box<dyn Player>),
     /// A run's learner.
-    Run(Box<dyn Learner>),
+    Run(Box<dyn Learner>, Prior),
     /// A policy that is being trained.
-    Policy(&'p mut dyn Policy),
+    Policy(&'p mut dyn Policy, Prior),
+}
+
+/// Where the rows that a policy is asked with have their prior from: as it was trained, [`world::Prior`].
+pub type Prior = Option<Box<bots::Belief>>;
+
+/// The prior of a world with that config.
+pub fn prior(config: &world::Config) -> Prior {
+    (config.prior == world::Prior::Belief).then(Box::default)
 }
 
 /// A table that waits for a move.
@@ -24,7 +32,7 @@ pub struct Waiting<'a> {
     pub legal: &'a [Move],
 }
 
-impl Agent<'_> {
+impl Agent<'static> {
     /// The bot of that name, or the policy of that run.
     ///
     /// # Errors
@@ -34,10 +42,10 @@ impl Agent<'_> {
             return Ok(Self::Bot(bots::make(name)?));
         }
         if name == pretrained::NAME {
-            return Ok(Self::Run(pretrained::shipped(registry, rules)?));
+            return pretrained::shipped(registry, rules);
         }
         if Path::new(name).is_file() {
-            return Ok(Self::Run(pretrained::open(registry, Path::new(name), rules)?));
+            return pretrained::open(registry, Path::new(name), rules);
         }
         if !Path::new(name).exists() && !runs.join(name).exists() {
             let names: Vec<&str> = bots::BOTS.iter().map(|b| b.0).chain([pretrained::NAME]).collect();
@@ -50,7 +58,18 @@ impl Agent<'_> {
             other => bail!("{} is a run of {other}, not of red10", dir.name()),
         };
         check_rules(&dir.name(), &config.rules.rules(), rules)?;
-        Ok(Self::Run(learner))
+        Ok(Self::Run(learner, prior(&config)))
+    }
+}
+
+impl Agent<'_> {
+    /// The network's policy; None of a bot.
+    pub fn policy(&mut self) -> Option<&mut dyn Policy> {
+        match self {
+            Self::Bot(_) => None,
+            Self::Run(learner, _) => Some(learner.policy()),
+            Self::Policy(policy, _) => Some(&mut **policy),
+        }
     }
 
     /// Chooses a legal move at each table, and says what it made of it. `rngs` has one stream per table.
@@ -58,7 +77,7 @@ impl Agent<'_> {
     /// # Errors
     /// When the network fails.
     pub fn choose(&mut self, tables: &[Waiting<'_>], rngs: &mut [Rng]) -> Result<Vec<(usize, Option<Insight>)>> {
-        let policy = match self {
+        let (policy, prior): (&mut dyn Policy, &mut Prior) = match self {
             Self::Bot(bot) => {
                 let one = |(t, rng): (&Waiting<'_>, &mut Rng)| {
                     let me = t.game.turn();
@@ -68,10 +87,10 @@ impl Agent<'_> {
                 };
                 return Ok(tables.iter().zip(rngs).map(one).collect());
             }
-            Self::Run(learner) => learner.policy(),
-            Self::Policy(policy) => &mut **policy,
+            Self::Run(learner, prior) => (learner.policy(), prior),
+            Self::Policy(policy, prior) => (*policy, prior),
         };
-        ask(policy, tables, rngs)
+        ask(policy, prior, tables, rngs)
     }
 }
 
@@ -87,35 +106,92 @@ pub fn check_rules(who: &str, trained: &[(&str, Rules)], rules: &Rules) -> Resul
     bail!("{who} was trained with the rules {}, and the table has others: see --rules", names.join(", "))
 }
 
-/// Asks a policy at all tables at once.
-fn ask(policy: &mut dyn Policy, tables: &[Waiting<'_>], rngs: &mut [Rng]) -> Result<Vec<(usize, Option<Insight>)>> {
-    let width = rlx_red10::world::width();
-    let mut obs = vec![0; tables.len() * width];
-    let (mut rows, mut offsets, mut seats) = (Vec::new(), vec![0], Vec::new());
-    for (table, obs) in tables.iter().zip(obs.chunks_exact_mut(width)) {
-        world::observe(Seat::new(table.game, table.game.turn()), obs);
-        world::describe_candidates(Seat::new(table.game, table.game.turn()), table.legal, &mut rows);
-        offsets.push((rows.len() / world::CANDIDATE) as u32);
-        seats.push(table.game.turn() as u8);
+/// Positions as a policy takes them, one row each.
+#[derive(Debug)]
+pub struct Rows {
+    obs: Vec<u8>,
+    candidates: Vec<u8>,
+    offsets: Vec<u32>,
+    seats: Vec<u8>,
+}
+
+impl Default for Rows {
+    fn default() -> Self {
+        Self { obs: Vec::new(), candidates: Vec::new(), offsets: vec![0], seats: Vec::new() }
     }
-    let candidates = Ragged { rows: ColumnRef::U8(&rows), width: world::CANDIDATE, offsets: &offsets };
-    let frame = Frame {
-        obs: ColumnRef::U8(&obs),
-        last: ColumnRef::U8(&[]),
-        mask: &[],
-        seat: &seats,
-        reward: &[],
-        status: &[],
-        candidates: Some(candidates),
-    };
+}
+
+impl Rows {
+    /// Adds a position of the seat whose turn it is.
+    pub fn push(&mut self, seat: Seat<'_>, legal: &[Move]) {
+        self.push_with(seat, legal, &seat.teammates(&seat.prior()));
+    }
+
+    /// The same with another P(teammate) of each seat than the counts'.
+    pub fn push_with(&mut self, seat: Seat<'_>, legal: &[Move], teammates: &[f64; SEATS]) {
+        let start = self.obs.len();
+        self.obs.resize(start + world::width(), 0);
+        world::observe_with(seat, teammates, &mut self.obs[start..]);
+        world::describe_candidates(seat, legal, &mut self.candidates);
+        self.offsets.push((self.candidates.len() / world::CANDIDATE) as u32);
+        self.seats.push(seat.seat() as u8);
+    }
+
+    /// Forgets them.
+    pub fn clear(&mut self) {
+        self.obs.clear();
+        self.candidates.clear();
+        self.offsets.truncate(1);
+        self.seats.clear();
+    }
+
+    /// Asks the policy at all of them; `rngs` has one stream per row.
+    ///
+    /// # Errors
+    /// When the policy fails.
+    pub fn act(&self, policy: &mut dyn Policy, mode: Mode, rngs: &mut [Rng]) -> rlx::Result<Vec<i64>> {
+        let frame = Frame {
+            obs: ColumnRef::U8(&self.obs),
+            last: ColumnRef::U8(&[]),
+            mask: &[],
+            seat: &self.seats,
+            reward: &[],
+            status: &[],
+            candidates: Some(Ragged {
+                rows: ColumnRef::U8(&self.candidates),
+                width: world::CANDIDATE,
+                offsets: &self.offsets,
+            }),
+        };
+        let all: Vec<u32> = (0..self.seats.len() as u32).collect();
+        let mut choices = vec![0; all.len()];
+        policy.act(frame, &all, mode, rngs, ActionsMut::Discrete(&mut choices))?;
+        Ok(choices)
+    }
+}
+
+/// Asks a policy at all tables at once.
+fn ask(
+    policy: &mut dyn Policy,
+    prior: &mut Prior,
+    tables: &[Waiting<'_>],
+    rngs: &mut [Rng],
+) -> Result<Vec<(usize, Option<Insight>)>> {
     if policy.needs_hidden() {
         let mut hidden = vec![0; tables.len() * world::HIDDEN];
         let rows = hidden.chunks_exact_mut(world::HIDDEN);
         tables.iter().zip(rows).for_each(|(t, row)| world::reveal(t.game, row));
         policy.show_hidden(ColumnRef::U8(&hidden));
     }
-    let all: Vec<u32> = (0..tables.len() as u32).collect();
-    let mut choices = vec![0; tables.len()];
-    policy.act(frame, &all, Mode::Greedy, rngs, ActionsMut::Discrete(&mut choices))?;
+    let mut rows = Rows::default();
+    for t in tables {
+        let seat = Seat::new(t.game, t.game.turn());
+        let teammates = match prior {
+            Some(belief) if t.legal.len() > 1 => belief.posterior(seat).teammates(seat),
+            _ => seat.teammates(&seat.prior()),
+        };
+        rows.push_with(seat, t.legal, &teammates);
+    }
+    let choices = rows.act(policy, Mode::Greedy, rngs)?;
     Ok(choices.iter().enumerate().map(|(k, &c)| (c as usize, policy.insight(k))).collect())
 }

@@ -1,11 +1,14 @@
-//! `rlx play` and `rlx record`.
+//! `rlx play`, `rlx record` and `rlx league`.
 use super::{
     agent::Agent,
+    duplicate::Match,
+    league,
     play::{self, Table},
     record,
     text::Lang,
     tui::{self, Look},
 };
+use crate::{interrupt::Stop, progress::Counting};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use rlx::Registry;
@@ -90,6 +93,67 @@ pub struct RecordArgs {
     /// The file to write; it must not be there yet.
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
+}
+
+/// `rlx league`.
+#[derive(Debug, Args)]
+pub struct LeagueArgs {
+    /// Runs and bots (`rlx list bots`), two or more: every pair of them plays.
+    #[arg(required = true, value_name = "RUN|BOT")]
+    pub agents: Vec<String>,
+    /// Decks, the same for every pair, each played 16 times (4 rotations, red and black swapped, mixed teams).
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    decks: u64,
+    /// Seed of the decks.
+    #[arg(long, default_value_t = 1_000_000)]
+    seed: u64,
+    /// The rules: paper or folk4.
+    #[arg(long, default_value = "paper", value_parser = ["paper", "folk4"])]
+    rules: String,
+    /// The checkpoint of the runs: best, last or a step.
+    #[arg(long, default_value = "best")]
+    checkpoint: String,
+    /// Print JSON: rules, seed, decks, ratings: [{agent, rating, low, high, win}], pairs: [{a, b, win, score}].
+    #[arg(long)]
+    json: bool,
+    /// Show no progress.
+    #[arg(long, short)]
+    quiet: bool,
+}
+
+/// Runs `rlx league`.
+///
+/// # Errors
+/// When an agent fails, or on Ctrl-C.
+pub fn run_league(registry: &Registry, runs: &Path, args: &LeagueArgs) -> Result<()> {
+    let stop = Stop::install()?;
+    let rules = rules(&args.rules);
+    let open = |name: &String| Agent::open(registry, runs, name, &args.checkpoint, &rules);
+    let mut agents = args.agents.iter().map(open).collect::<Result<Vec<_>>>()?;
+    let pairs = (args.agents.len() * (args.agents.len() - 1) / 2) as u64;
+    let mut progress = Counting::new("decks", pairs * args.decks, args.quiet);
+    let mut each = |done| progress.tick(done);
+    let of = Match { rules: &rules, decks: args.decks, seed: args.seed };
+    let played = league::league(of, &args.agents, &mut agents, &|| stop.asked(), &mut each);
+    progress.end();
+    let played = played?;
+    let mut out = io::stdout().lock();
+    if args.json {
+        let mut json = serde_json::json!({"rules": args.rules, "seed": args.seed});
+        let fields = serde_json::to_value(&played)?;
+        json.as_object_mut().into_iter().for_each(|o| o.extend(fields.as_object().cloned().unwrap_or_default()));
+        writeln!(out, "{json:#}")?;
+    } else {
+        write!(
+            out,
+            "{} decks a pair, rules {}, seed {}\n\n{}",
+            args.decks,
+            args.rules,
+            args.seed,
+            league::text(&played)
+        )?;
+    }
+    Ok(())
 }
 
 /// The rules of that name.

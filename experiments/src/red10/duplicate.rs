@@ -1,6 +1,6 @@
 //! Judging by duplicate deals: every deck is played in all four rotations, first by A with the red tens against B, then swapped,
 //! and with mixed teams. Intervals are over decks, since games of one deck are not independent.
-use super::agent::{Agent, Waiting};
+use super::agent::{self, Agent, Waiting};
 use crate::{
     evaluate::{Outcome, Plan},
     interrupt::Stop,
@@ -11,6 +11,9 @@ use rlx::{Policy, Rng};
 use rlx_red10::{Cards, Game, Move, Rules, SEATS, Seat, bots};
 use serde::Serialize;
 use std::collections::BTreeMap;
+
+/// Phases of the game by cards played: from, and to, which is not included.
+pub const PHASES: [(u64, u64); 4] = [(0, 8), (8, 20), (20, 32), (32, 52)];
 
 /// Decks played side by side: enough to fill a forward pass, few enough for the cache.
 const DECKS: u64 = 256;
@@ -31,6 +34,9 @@ pub struct Judgement {
     pub decks: u64,
     /// Share of games won by A, a draw counting half, with its interval by deck.
     pub win: Estimate,
+    /// The share of each deck.
+    #[serde(skip)]
+    pub wins: Vec<f64>,
     /// Mean payoff of A.
     pub score: Estimate,
     /// Win share where both red tens are in different hands.
@@ -94,20 +100,46 @@ struct Deck {
     alone: bool,
 }
 
+/// What is played.
+#[derive(Clone, Copy, Debug)]
+pub struct Match<'a> {
+    /// The rules.
+    pub rules: &'a Rules,
+    /// Decks.
+    pub decks: u64,
+    /// Seed of the decks.
+    pub seed: u64,
+}
+
 /// Plays `decks` decks between two agents.
 ///
 /// # Errors
 /// When a network fails, or when asked to stop.
-pub fn judge(
+pub fn judge<'p>(
     rules: &Rules,
-    a: &mut Agent<'_>,
-    b: &mut Agent<'_>,
+    a: &mut Agent<'p>,
+    b: &mut Agent<'p>,
     decks: u64,
     seed: u64,
     stop: &dyn Fn() -> bool,
 ) -> Result<Judgement> {
+    judge_telling(Match { rules, decks, seed }, a, b, stop, &mut |_| {})
+}
+
+/// As [`judge`]; `each` is told how many decks are done, as they are.
+///
+/// # Errors
+/// As [`judge`].
+pub fn judge_telling<'p>(
+    of: Match<'_>,
+    a: &mut Agent<'p>,
+    b: &mut Agent<'p>,
+    stop: &dyn Fn() -> bool,
+    each: &mut dyn FnMut(u64),
+) -> Result<Judgement> {
+    let Match { rules, decks, seed } = of;
     let mut results: BTreeMap<u64, Deck> = BTreeMap::new();
-    let mut identity: Vec<Identity> = [(0, 8), (8, 20), (20, 32), (32, 52)]
+    let mut identity: Vec<Identity> = PHASES
         .map(|(from, to)| Identity { from, to, calibration: vec![(0, 0.0, 0.0); 10], ..Identity::default() })
         .into();
     let mut first = 0;
@@ -117,7 +149,7 @@ pub fn judge(
         for deck in first..first + count {
             seat(rules, seed, deck, &mut tables)?;
         }
-        play(&mut tables, a, b, &mut identity, stop)?;
+        play(&mut tables, [a, b], &mut identity, stop, &mut |tables| each(first + tables as u64 / 16))?;
         for table in &tables {
             take(table, results.entry(table.deck).or_default());
         }
@@ -145,6 +177,7 @@ pub fn judge(
     }
     Ok(Judgement {
         decks,
+        wins: results.values().map(|d| mean(&d.wins)).collect(),
         win: all(&|d| mean(&d.wins)),
         score: all(&|d| mean(&d.scores)),
         win_2v2: over(&|d| (!d.alone).then(|| mean(&d.wins))),
@@ -163,18 +196,14 @@ pub fn judge(
 ///
 /// # Errors
 /// As [`judge`].
-pub fn against_bots(
-    rules: &[(&'static str, Rules)],
-    policy: &mut dyn Policy,
-    plan: Plan,
-    stop: &Stop,
-) -> Result<Outcome> {
+pub fn against_bots(config: &rlx_red10::Config, policy: &mut dyn Policy, plan: Plan, stop: &Stop) -> Result<Outcome> {
+    let rules = config.rules.rules();
     let decks = (plan.episodes as u64).div_ceil(8 * rules.len() as u64);
-    let mut me = Agent::Policy(policy);
+    let mut me = Agent::Policy(policy, agent::prior(config));
     let mut metrics = BTreeMap::new();
     let constant = |x: f64| estimate(&[x]).expect("one value");
     let mut first = None;
-    for (name, rules) in rules {
+    for (name, rules) in &rules {
         // One set of rules needs no name; of two, each metric says whose it is, but for the first.
         let suffix = if first.is_some() { format!("_{name}") } else { String::new() };
         let mut last = None;
@@ -219,15 +248,16 @@ fn seat(rules: &Rules, seed: u64, deck: u64, tables: &mut Vec<Table>) -> Result<
     Ok(())
 }
 
-/// Plays all tables to their ends.
-fn play(
+/// Plays all tables to their ends. `each` is told how many are over.
+fn play<'p>(
     tables: &mut [Table],
-    a: &mut Agent<'_>,
-    b: &mut Agent<'_>,
+    sides: [&mut Agent<'p>; 2],
     identity: &mut [Identity],
     stop: &dyn Fn() -> bool,
+    each: &mut dyn FnMut(usize),
 ) -> Result<()> {
     let mut legal: Vec<Vec<Move>> = vec![Vec::new(); tables.len()];
+    let mut over = 0;
     loop {
         if stop() {
             return Err(rlx::Error::Interrupted.into());
@@ -248,7 +278,7 @@ fn play(
             let waiting: Vec<Waiting<'_>> =
                 mine.iter().map(|&i| Waiting { game: &tables[i].game, legal: &legal[i] }).collect();
             let mut rngs: Vec<Rng> = mine.iter().map(|&i| tables[i].rng.clone()).collect();
-            let chosen = if side == 0 { a.choose(&waiting, &mut rngs) } else { b.choose(&waiting, &mut rngs) }?;
+            let chosen = sides[side].choose(&waiting, &mut rngs)?;
             for ((&i, (choice, insight)), rng) in mine.iter().zip(chosen).zip(rngs) {
                 if let (0, Some(insight)) = (side, &insight)
                     && insight.teammates.len() == SEATS - 1
@@ -259,6 +289,11 @@ fn play(
                 tables[i].rng = rng;
                 tables[i].game.play(legal[i][choice]);
             }
+        }
+        let now = tables.iter().filter(|t| t.game.is_over()).count();
+        if now > over {
+            over = now;
+            each(over);
         }
         if !open {
             return Ok(());

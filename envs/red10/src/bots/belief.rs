@@ -2,12 +2,14 @@
 use super::greedy::{Values, best, scores};
 use crate::{
     Move, Player, Rules, Seat, Thought,
-    posterior::{Posterior, Sampler, SoftGreedy, Track, past},
+    posterior::{Posterior, Sampler, SoftGreedy, Track, exact, past},
 };
 use rlx::Rng;
 use std::collections::HashMap;
 
-/// Plays greedy's scores under P(teammate) of the posterior, which takes the others for greedy players with noise.
+/// Plays greedy's scores under P(teammate) of the posterior, which takes the others for greedy players with noise. About 2 ms a
+/// decision. Against greedy it knows better who is with whom (between 20 and 32 cards played .41 nats a guess, where the prior costs
+/// .49) and wins as often: greedy's rules make little of what is known.
 ///
 /// The particles of a seat go on from its last decision to the next. They are kept by what the seat saw, and where they were
 /// forgotten they are made again from the first decision on, each time with a random stream that what was seen names. So what the
@@ -26,9 +28,13 @@ pub struct Belief {
 /// Positions in one half of what is kept, of about 4 KiB each.
 const KEPT: usize = 8192;
 
+/// Hands that are rather counted than sampled: about as much work.
+const COUNTED: usize = 400;
+const NEVER: &str = "greedy's scores never fail";
+
 impl Default for Belief {
     fn default() -> Self {
-        Self::new(Sampler { particles: 64, steps: 4 }, SoftGreedy::new(2.0, 0.05).expect("both in range"))
+        Self::new(Sampler { particles: 64, steps: 4 }, SoftGreedy::new(3.0, 0.05).expect("both in range"))
     }
 }
 
@@ -38,11 +44,20 @@ impl Belief {
         Self { sampler, others, values: Values::default(), rules: None, kept: Default::default() }
     }
 
+    /// Forgets what it has kept, which changes nothing but how long the next answer takes.
+    pub fn forget(&mut self) {
+        self.kept.iter_mut().for_each(HashMap::clear);
+    }
+
     /// What it believes at a position where its seat has a choice.
     pub fn posterior(&mut self, seat: Seat<'_>) -> Posterior {
         if self.rules.as_ref() != Some(seat.rules()) {
             self.rules = Some(seat.rules().clone());
             self.kept = Default::default();
+        }
+        let counted = exact(seat, &mut self.others, COUNTED).expect(NEVER);
+        if let Some(posterior) = counted {
+            return posterior;
         }
         let past = past(seat);
         let mut seats: Vec<Seat<'_>> = past.iter().map(|game| Seat::new(game, seat.seat())).collect();
@@ -55,7 +70,7 @@ impl Belief {
         let mut last = None;
         for (seat, key) in seats[from..].iter().zip(&keys[from..]) {
             let posterior = track.posterior(*seat, &mut self.others, &mut Rng::stream(*key, 0));
-            last = Some(posterior.expect("greedy's scores never fail"));
+            last = Some(posterior.expect(NEVER));
             if self.kept[0].len() >= KEPT {
                 self.kept.swap(0, 1);
                 self.kept[0].clear();

@@ -279,14 +279,10 @@ impl Deals {
     pub fn repair(&self, then: &Open, before: &Hidden, rng: &mut Rng) -> Hidden {
         for _ in 0..8 {
             let mut held: [Vec<Cards>; OTHERS] = std::array::from_fn(|k| singles(before[k]));
-            // Shown tens that are still held are no exchange; those that were played by now are gone.
             for k in 0..OTHERS {
-                let mut gone = singles(self.gone(then, k));
-                for _ in 0..then.fixed[k].red() - self.open.fixed[k].red() {
-                    if let Some(i) = gone.iter().position(|c| c.red() > 0) {
-                        gone.swap_remove(i);
-                    }
-                }
+                // Shown tens lie apart: of them only what became open since came out of the hidden cards.
+                let open = self.gone(then, k).0 + self.open.fixed[k].0 - then.fixed[k].0;
+                let mut gone = singles(Cards(open));
                 // Those that are there first: a card given away must be none of them.
                 gone.retain(|c| {
                     let found = held[k].iter().position(|h| h == c);
@@ -300,7 +296,8 @@ impl Deals {
                 }
             }
             let now: Hidden = std::array::from_fn(|k| Cards(held[k].iter().map(|c| c.0).sum()));
-            if (0..OTHERS).all(|k| held[k].len() == self.sizes[k]) && self.allowed(&now) {
+            let whole = (0..OTHERS).all(|k| held[k].len() == self.sizes[k]);
+            if whole && self.allowed(&now) && self.leading(&now) > f64::NEG_INFINITY {
                 return now;
             }
         }

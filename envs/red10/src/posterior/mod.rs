@@ -6,9 +6,14 @@
 //! says what pi makes of it, the first leader held the leading card, and a game that goes on has no team that is out.
 //!
 //! The product runs over whole hands, so plain importance sampling of deals dies after some twenty decisions. Two ways instead:
-//! [`exact`] enumerates where the deals are few; [`Sampler`] moves particles through the decisions one by one, as iterated batch
+//! [`exact`] enumerates where the deals are few; [`Track`] moves particles through the decisions one by one, as iterated batch
 //! importance sampling does (Chopin 2002, Biometrika 89:539): reweigh, and where the weights have grown uneven, resample and let
-//! each particle take Metropolis-Hastings steps that swap cards between hidden hands under all decisions so far.
+//! each particle take Metropolis-Hastings steps that exchange cards between hidden hands under all decisions so far.
+//!
+//! Why so: between 20 and 32 cards played, in games of greedy players with noise (temperature 1.5), where the prior costs .431 nats
+//! a guess, 64 particles that are only reweighed cost .956; with four steps of evenly drawn cards, kept from one decision of the seat
+//! to the next, .391; with steps that draw near cards, above all a black ten for a red one, .340 (303 positions, standard error .02;
+//! the example `belief` measures such things).
 //!
 //! Moves are sets of counts while the prior of [`Seat::prior`] takes every single card as equally likely to be anywhere. So a move
 //! counts as pi times the chance that just these of the equal cards were taken: a player with three fives shows a given one of them
