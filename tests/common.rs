@@ -12,6 +12,8 @@ use std::{
 /// The binary, to be run in `folder`.
 pub fn rlx(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rlx"));
+    // What people read is in their language: here in English.
+    command.env("LC_ALL", "C");
     command.args(args).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

@@ -15,6 +15,7 @@ use ratatui::{
 };
 use std::{
     io::{self, IsTerminal, Stdout},
+    mem::ManuallyDrop,
     sync::{
         Arc, Once,
         atomic::{AtomicBool, Ordering},
@@ -26,8 +27,9 @@ use std::{
 /// Whether the terminal is ours now; the panic hook asks.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// A terminal in raw mode, on its alternate screen, with mouse and bracketed paste.
-pub struct Screen(pub Terminal<CrosstermBackend<Stdout>>);
+/// A terminal in raw mode, on its alternate screen, with mouse and bracketed paste. ratatui's own drop would complain on standard error
+/// that the cursor can not be shown on a terminal that is gone, and panic there: it is left out, [`give_back`] shows the cursor.
+pub struct Screen(pub ManuallyDrop<Terminal<CrosstermBackend<Stdout>>>);
 
 impl Screen {
     /// Takes the terminal.
@@ -49,7 +51,7 @@ impl Screen {
         let taken = execute!(io::stdout(), EnterAlternateScreen, EnableMouseCapture, EnableBracketedPaste)
             .and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())));
         match taken {
-            Ok(terminal) => Ok(Self(terminal)),
+            Ok(terminal) => Ok(Self(ManuallyDrop::new(terminal))),
             Err(e) => {
                 give_back();
                 Err(e).context("the terminal")
