@@ -240,6 +240,36 @@ fn the_sampler_agrees_with_enumeration() {
     }
 }
 
+/// Particles that are kept from one decision of a seat to the next, from before the first lead on, end where enumeration does.
+#[test]
+fn particles_that_are_kept_agree_with_enumeration() {
+    for (k, rules) in all_rules().iter().enumerate() {
+        let mut pi = player();
+        let sampler = Sampler { particles: 64, steps: 8 };
+        let mut tracks: [Track; SEATS] = std::array::from_fn(|_| Track::new(sampler));
+        let (mut plies, mut apart, mut off) = (usize::MAX, Vec::new(), 0.0);
+        positions(rules, 81 + k as u64, 40, |game, rng| {
+            if game.history().len() < plies {
+                tracks = std::array::from_fn(|_| Track::new(sampler));
+            }
+            plies = game.history().len();
+            let seat = Seat::new(game, game.turn());
+            let kept = tracks[seat.seat()].posterior(seat, &mut pi, rng).unwrap().teammates(seat);
+            if seat.unseen().total() <= 12 {
+                let counted = exact(seat, &mut pi, 10_000).unwrap().unwrap().teammates(seat);
+                for s in (0..SEATS).filter(|&s| s != seat.seat()) {
+                    apart.push((kept[s] - counted[s]).abs());
+                    off += kept[s] - counted[s];
+                }
+            }
+        });
+        // 64 draws of a share p are off by .05 at p = 1/2; most shares here are near 0 or 1.
+        let n = apart.len() as f64;
+        let mean = apart.iter().sum::<f64>() / n;
+        assert!(n > 60.0 && mean < 0.07 && (off / n).abs() < 0.02, "{mean} apart, {} off, {n} guesses", off / n);
+    }
+}
+
 #[test]
 fn moves_that_say_nothing_leave_the_prior() {
     let sampler = Sampler { particles: 400, steps: 2 };

@@ -258,8 +258,8 @@ impl Deals {
     /// what they did since.
     pub fn since(&self, then: &Open, before: &Hidden) -> Option<Hidden> {
         let mut now = [Cards::NONE; OTHERS];
-        for k in 0..OTHERS {
-            let held = Cards(before[k].0 + then.fixed[k].0);
+        for (k, before) in before.iter().enumerate() {
+            let held = Cards(before.0 + then.fixed[k].0);
             let gone = Cards(self.gone(then, k).0 + self.open.fixed[k].0);
             if !held.contains(gone) {
                 return None;

@@ -25,10 +25,10 @@ pub fn exact(seat: Seat<'_>, likelihood: &mut dyn Likelihood, most: usize) -> Re
     }
     // ln of each hand's part of the weight: the ways to deal it and the likelihood of its owner's decisions.
     let mut fits: [BTreeMap<Cards, f64>; OTHERS] = Default::default();
-    for k in 0..OTHERS {
+    for (k, hands) in hands.iter().enumerate() {
         let numbers: Vec<usize> = (0..deals.decisions()).filter(|&n| deals.decided(n) == k).collect();
         let mut asked = Vec::new();
-        for (i, &hand) in hands[k].iter().enumerate() {
+        for (i, &hand) in hands.iter().enumerate() {
             let rest = Cards(all.0 - hand.0);
             let deal = fill(&deals, k, hand, rest);
             for &n in &numbers {
@@ -38,11 +38,11 @@ pub fn exact(seat: Seat<'_>, likelihood: &mut dyn Likelihood, most: usize) -> Re
         let mut answers = Vec::new();
         likelihood.answer(&mut answers)?;
         let mut next = answers.iter();
-        let mut sums = vec![0.0; hands[k].len()];
+        let mut sums = vec![0.0; hands.len()];
         for (i, (cards, is_asked)) in asked {
             sums[i] += cards + if is_asked { next.next().expect("one answer a question") } else { &0.0 };
         }
-        fits[k] = hands[k].iter().copied().zip(sums).collect();
+        fits[k] = hands.iter().copied().zip(sums).collect();
     }
     let mut weights = Vec::new();
     for (&a, fit_a) in &fits[0] {
