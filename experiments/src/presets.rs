@@ -10,6 +10,7 @@ const PRESETS: &[(&str, &str, &str, &str, &str)] = &[
         include_str!("../presets/red10-idrl.toml"),
     ),
     ("red10-dmc", "red10", "dmc", "the same without a guess", include_str!("../presets/red10-dmc.toml")),
+    ("red10-mfrl", "red10", "mfrl", "mean-field Q-learning, a baseline", include_str!("../presets/red10-mfrl.toml")),
     ("cartpole-ppo", "cartpole", "ppo", "solves it within 100k steps", include_str!("../presets/cartpole-ppo.toml")),
     ("pendulum-ppo", "pendulum", "ppo", "swings up within 200k steps", include_str!("../presets/pendulum-ppo.toml")),
     (
