@@ -57,6 +57,19 @@ fn self_play_equals_the_uninterrupted_run() {
     }
 }
 
+/// Acting, learning and the halves of a batch are spread over threads; what comes of it is the same on one.
+#[test]
+fn self_play_is_the_same_on_one_thread_and_on_two() {
+    let dir = TempDir::new();
+    for (name, threads) in [("one", "threads=1"), ("two", "threads=2")] {
+        let mut args = train("idrl", name);
+        args.extend(["--set", threads]);
+        ok(&dir.0, &args);
+    }
+    let run = |name: &str| dir.0.join(format!("runs/red10-idrl-{name}-s5"));
+    same_end(&run("one"), &run("two"));
+}
+
 /// A minute of the claim: it beats random play clearly, on decks that training never saw.
 #[test]
 fn idrl_learns_to_beat_random_play() {

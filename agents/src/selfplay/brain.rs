@@ -530,3 +530,31 @@ impl Brain {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rlx::{Encoding, Field};
+
+    #[test]
+    fn a_row_by_its_sides() {
+        let mut spec = Spec::solo("w", Space::uniform(4, 0.0, 255.0), Space::Discrete(0));
+        spec.fields = vec![
+            Field::new("top_seat", 0..1, "").encoded(Encoding::OneHot(5)),
+            Field::new("left", 1..4, "").encoded(Encoding::OneHot(3)),
+        ];
+        let sides = Sides::of(&spec);
+        assert_eq!(sides.width(), CONTEXT + 1 + 6);
+        let guess = [0.25, 1.0, 0.5, 0.0, 1.0, 1.0, 0.5];
+        let told = |row: &[u8]| {
+            let mut out = Vec::new();
+            sides.extend(row, &guess, &mut out);
+            assert_eq!(out[..CONTEXT], guess);
+            out[CONTEXT..].to_vec()
+        };
+        // The top is of the second of the others; they have 0, 2 and more cards than there is a place for.
+        assert_eq!(told(&[2, 0, 2, 9]), [1.0, 0.25, 0.0, 1.5, 0.75, 0.0, 0.5]);
+        // Nobody's.
+        assert_eq!(told(&[4, 1, 1, 1])[0], 0.0);
+    }
+}

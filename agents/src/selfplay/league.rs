@@ -83,3 +83,42 @@ impl League {
         Seating { opponent: Some(opponent), mine }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_of_the_games_is_against_others_and_both_sides_are_played() {
+        let league = League { share: 0.3, bots: vec![1], past: 2, period: 10 };
+        let (mut pool, mut rng) = (Pool::default(), Rng::stream(3, 0));
+        for steps in 0..35 {
+            pool.offer(&league, steps, &[steps as f32]);
+        }
+        // Taken at 0, 10, 20 and 30: the two newest are left, the oldest was replaced first.
+        assert_eq!(pool.past, [vec![20.0], vec![30.0]]);
+        let (mut others, mut sides) = (std::collections::BTreeMap::new(), std::collections::BTreeSet::new());
+        for _ in 0..10_000 {
+            let seating = league.seat(&pool, None, &mut rng);
+            match seating.opponent {
+                Some(o) => {
+                    *others.entry(o).or_insert(0) += 1;
+                    sides.insert(seating.mine & 15);
+                }
+                None => assert_eq!(seating, Seating::ALL),
+            }
+        }
+        assert_eq!(others.len(), 3, "the bot and two earlier policies: {others:?}");
+        assert!(others.values().all(|n| (800..1200).contains(n)), "{others:?}");
+        assert_eq!(sides.into_iter().collect::<Vec<_>>(), [0b0101, 0b1010]);
+    }
+
+    #[test]
+    fn without_a_share_nothing_is_kept_and_nobody_else_plays() {
+        let league = League { share: 0.0, bots: vec![0], past: 2, period: 1 };
+        let mut pool = Pool::default();
+        pool.offer(&league, 5, &[1.0]);
+        assert!(pool.past.is_empty());
+        assert_eq!(league.seat(&pool, None, &mut Rng::stream(1, 1)), Seating::ALL);
+    }
+}
