@@ -40,7 +40,7 @@ impl Preset {
 pub struct Config {
     /// The rules: paper (training and reproduction), folk4 (people), or both, drawn anew for each game.
     pub rules: Preset,
-    /// Where the rows' prior of who is with whom comes from: counts, or belief: the exact posterior of the bot `belief`, some thousand
+    /// Where the rows' prior of who is with whom comes from: counts, or belief: the exact posterior of the bot `belief`, some hundred
     /// times as slow (for ablations: with idrl's relation = prior it stands in the network's place).
     pub prior: Prior,
 }

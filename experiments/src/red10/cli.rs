@@ -26,7 +26,7 @@ use std::{
 };
 
 /// Who plays where nobody is named.
-pub const DEFAULT_AGENT: &str = "greedy";
+pub const DEFAULT_AGENT: &str = super::pretrained::NAME;
 
 /// `rlx play`.
 #[derive(Debug, Args)]
