@@ -18,7 +18,7 @@ use serde::Serialize;
 pub const TEMPERATURE: f64 = 0.05;
 /// Share of moves that are drawn evenly, as in training.
 pub const FLOOR: f64 = 0.01;
-/// Particles: a guess is off by about .03.
+/// A share of 1/2 is off by .03 where the particles are independent.
 const SAMPLER: Sampler = Sampler { particles: 256, steps: 4 };
 /// Hands whose enumeration costs about as much as the particles do.
 const ENUMERATED: usize = 1500;
