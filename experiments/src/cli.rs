@@ -4,7 +4,7 @@ use crate::{
     experiment::{Experiment, Request},
     export,
     interrupt::Stop,
-    list,
+    lab, list,
     progress::{Progress, thousands},
     red10,
     run_dir::RUNS,
@@ -51,6 +51,9 @@ enum Command {
     Play(red10::cli::Play),
     /// Write games between agents as JSON lines.
     Record(red10::cli::RecordArgs),
+    /// Grids of runs with many seeds: run them here or on a cluster, and report honest statistics.
+    #[command(subcommand)]
+    Experiment(lab::cli::Experiment),
     /// List what there is: envs, algos, presets, bots; with a name all its keys, and `run` for the keys of every run.
     List(List),
     /// Measure throughput, with median and spread.
@@ -259,6 +262,7 @@ fn run(registry: &Registry, cli: Cli) -> Ended {
         Command::Record(args) => {
             red10::cli::run_record(registry, &cli.runs, &args).map(|()| ExitCode::SUCCESS).map_err(failed)
         }
+        Command::Experiment(command) => lab::cli::run(registry, &cli.runs, &command),
         Command::CheckEnv(args) => run_check(registry, &args),
         Command::Export(args) => {
             let loaded =

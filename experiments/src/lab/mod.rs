@@ -1,0 +1,12 @@
+//! Experiments: many runs from one spec, on this machine or others, and what can be said of them.
+//!
+//! A [`spec`] has [`cells`]; a cell is a run, made by the [`unit`] of work into the experiment's [`results`] folder; the local
+//! [`pool`] keeps [`worker`]s busy with it.
+pub mod cells;
+pub mod cli;
+pub mod plan;
+pub mod pool;
+pub mod results;
+pub mod spec;
+pub mod unit;
+pub mod worker;
