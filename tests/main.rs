@@ -2,6 +2,7 @@
 mod cli;
 mod common;
 mod damage;
+mod experiment;
 mod laws;
 mod learning;
 mod red10;

@@ -1,7 +1,7 @@
 //! The cells of a spec, each one run: worked out from their number, never kept in a list, so that a grid may be of any size.
 use super::spec::{Spec, Table};
 use crate::experiment::{Experiment, Request};
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
 use rlx::Registry;
 use serde_json::Value;
@@ -201,12 +201,15 @@ impl<'a> Cells<'a> {
     }
 
     /// Checks every config before the first run starts, with the first seed; also that metrics and baseline name tasks and methods that
-    /// there are.
+    /// there are. At most `most` configs, evenly spread, beside every value of every axis: so that a plan of any grid takes no time.
     ///
     /// # Errors
     /// Naming the first cell whose config is not sound.
-    pub fn validate(&self) -> Result<()> {
-        let wrong = (0..self.configs).into_par_iter().find_map_first(|config| {
+    pub fn validate(&self, most: Option<u64>) -> Result<Checked> {
+        let step = most.map_or(1, |most| self.configs.div_ceil(most.max(1)));
+        let mut chosen: Vec<u64> = if step > 1 { self.one_by_one() } else { Vec::new() };
+        chosen.extend((0..self.configs).step_by(step as usize));
+        let wrong = chosen.par_iter().find_map_first(|&config| {
             let made = self.get(config).and_then(|cell| self.experiment(&cell));
             made.err()
         });
@@ -224,11 +227,32 @@ impl<'a> Cells<'a> {
                 );
             }
         }
-        match self.spec.baseline.as_ref().filter(|b| !methods.contains(b)) {
-            Some(b) => Err(anyhow!("baseline = \"{b}\" is no method: there are {}", all(&methods))),
-            None => Ok(()),
+        if let Some(b) = self.spec.baseline.as_ref().filter(|b| !methods.contains(b)) {
+            bail!("baseline = \"{b}\" is no method: there are {}", all(&methods));
         }
+        Ok(Checked { tasks, methods, configs: chosen.len().min(self.configs as usize) as u64 })
     }
+
+    /// Configs in which one axis has each of its values and the others their first.
+    fn one_by_one(&self) -> Vec<u64> {
+        let (mut out, mut weight) = (Vec::new(), 1);
+        for n in self.spec.grid.iter().rev().map(|(_, v)| v.len()).chain([self.spec.variants.len().max(1)]) {
+            out.extend((0..n as u64).map(|i| i * weight));
+            weight *= n as u64;
+        }
+        out
+    }
+}
+
+/// What [`Cells::validate`] found sound.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// The tasks.
+    pub tasks: Vec<String>,
+    /// The methods.
+    pub methods: Vec<String>,
+    /// Configs that were checked.
+    pub configs: u64,
 }
 
 #[cfg(test)]
@@ -252,7 +276,8 @@ mod tests {
         assert_eq!((last.task.as_str(), last.method.as_str(), last.seed), ("acrobot", "wide gamma=0.999", 7));
         assert_eq!(cells.experiment(last).unwrap().hyper["hidden"], serde_json::json!([8, 8]));
         assert!(cells.get(24).unwrap_err().to_string().contains("cells 0 to 23"));
-        cells.validate().unwrap();
+        cells.validate(None).unwrap();
+        assert_eq!(cells.one_by_one(), [0, 1, 2, 0, 3, 0, 6]);
     }
 
     #[test]
@@ -280,13 +305,13 @@ mod tests {
         for (name, _) in super::super::spec::builtin() {
             for quick in [false, true] {
                 let spec = Spec::open(name, quick).unwrap();
-                Cells::new(&registry, &spec).unwrap().validate().unwrap();
+                Cells::new(&registry, &spec).unwrap().validate(None).unwrap();
             }
         }
         let wrong = |text: &str| {
             let spec = Spec::parse("x", text, false).unwrap();
             let cells = Cells::new(&registry, &spec).unwrap();
-            format!("{:#}", cells.validate().unwrap_err())
+            format!("{:#}", cells.validate(None).unwrap_err())
         };
         let base = "format = 1\nseeds = 2\n[base]\nenv = \"cartpole\"\nalgo = \"ppo\"\n";
         let error = wrong(&format!("{base}[grid]\ngama = [0.9]"));

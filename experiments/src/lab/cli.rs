@@ -21,6 +21,9 @@ use std::{
     process::ExitCode,
 };
 
+/// Configs that a plan checks; a run checks all.
+const PLANNED: u64 = 10_000;
+
 /// An exit code, or an error with its exit code.
 pub type Answer = std::result::Result<ExitCode, (anyhow::Error, u8)>;
 
@@ -77,7 +80,7 @@ pub struct Plan {
     /// Runs side by side; by itself as many as there are cores for.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=4096))]
     jobs: Option<u64>,
-    /// Print JSON: {experiment, quick, folder, cells, configs, seeds, tasks, methods, finished, failed, begun, left, jobs, estimate_s,
+    /// Print JSON: {experiment, quick, folder, cells, configs, checked, seeds, tasks, methods, finished, failed, begun, left, jobs, estimate_s,
     /// estimate_from}.
     #[arg(long)]
     json: bool,
@@ -176,8 +179,7 @@ fn list(registry: &Registry, json: bool) -> Answer {
 fn show(registry: &Registry, runs: &Path, which: &Which) -> Answer {
     let (spec, folder) = which.open(runs).map_err(usage)?;
     let cells = Cells::new(registry, &spec).map_err(usage)?;
-    cells.validate().map_err(usage)?;
-    let (tasks, methods) = cells.tasks_and_methods().map_err(usage)?;
+    let checked = cells.validate(None).map_err(usage)?;
     let some = |names: &[String]| {
         let more = if names.len() > 12 { format!(", and {} more", names.len() - 12) } else { String::new() };
         format!("{}{more}", names.iter().take(12).cloned().collect::<Vec<_>>().join(", "))
@@ -189,8 +191,8 @@ fn show(registry: &Registry, runs: &Path, which: &Which) -> Answer {
         thousands(cells.configs()),
         spec.seeds.len(),
         if spec.quick { " (quick variant)" } else { "" },
-        some(&tasks),
-        some(&methods),
+        some(&checked.tasks),
+        some(&checked.methods),
         folder.display()
     ))?;
     Ok(ExitCode::SUCCESS)
@@ -222,9 +224,9 @@ fn duration(seconds: f64) -> String {
 fn show_plan(registry: &Registry, runs: &Path, args: &Plan) -> Answer {
     let (spec, folder) = args.which.open(runs).map_err(usage)?;
     let cells = Cells::new(registry, &spec).map_err(usage)?;
-    cells.validate().map_err(usage)?;
+    let checked = cells.validate(Some(PLANNED)).map_err(usage)?;
     let (jobs, _) = jobs(&cells, args.jobs).map_err(usage)?;
-    let plan = plan::plan(&cells, &Results::at(&folder), jobs, args.measure).map_err(failed)?;
+    let plan = plan::plan(&cells, checked, &Results::at(&folder), jobs, args.measure).map_err(failed)?;
     if args.json {
         print(&format!("{:#}\n", json!(plan)))?;
         return Ok(ExitCode::SUCCESS);
@@ -234,7 +236,7 @@ fn show_plan(registry: &Registry, runs: &Path, args: &Plan) -> Answer {
         None => format!("not known: {}", plan.estimate_from),
     };
     print(&format!(
-        "{}{}: {} runs = {} configs x {} seeds; {} tasks, {} methods\n{} finished, {} failed, {} begun, {} left\ntime: {time}\nresults: {}\n",
+        "{}{}: {} runs = {} configs x {} seeds; {} tasks, {} methods\n{} finished, {} failed, {} begun, {} left\ntime: {time}\n{}results: {}\n",
         plan.experiment,
         if plan.quick { " (quick)" } else { "" },
         thousands(plan.cells),
@@ -246,6 +248,11 @@ fn show_plan(registry: &Registry, runs: &Path, args: &Plan) -> Answer {
         thousands(plan.failed),
         thousands(plan.begun),
         thousands(plan.left),
+        match plan.checked {
+            n if n < plan.configs =>
+                format!("checked: every value, {} of the combinations; a run checks all\n", thousands(n)),
+            _ => String::new(),
+        },
         plan.folder
     ))?;
     Ok(ExitCode::SUCCESS)
@@ -263,7 +270,7 @@ fn run_cells(registry: &Registry, runs: &Path, args: &Run) -> Answer {
         Some(index) => drop(cells.get(index).and_then(|c| cells.experiment(&c)).map_err(usage)?),
         // The pool has checked what its workers run.
         None if args.worker => {}
-        None => cells.validate().map_err(usage)?,
+        None => drop(cells.validate(None).map_err(usage)?),
     }
     let results = Results::open(&folder, &spec, args.accept_changes).map_err(usage)?;
     let stop = Stop::install().map_err(failed)?;

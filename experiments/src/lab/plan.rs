@@ -1,6 +1,6 @@
 //! What an experiment would run, what is done of it, and how long the rest takes.
 use super::{
-    cells::Cells,
+    cells::{Cells, Checked},
     results::{Results, Status},
 };
 use crate::train;
@@ -25,6 +25,8 @@ pub struct Plan {
     pub cells: u64,
     /// Different configs.
     pub configs: u64,
+    /// Configs of them that were checked; running it checks all.
+    pub checked: u64,
     /// The seeds.
     pub seeds: Vec<u64>,
     /// The tasks.
@@ -63,9 +65,9 @@ const MEASURED: usize = 64;
 ///
 /// # Errors
 /// When results can not be read, or a config is not sound.
-pub fn plan(cells: &Cells<'_>, results: &Results, jobs: usize, measure: bool) -> Result<Plan> {
+pub fn plan(cells: &Cells<'_>, checked: Checked, results: &Results, jobs: usize, measure: bool) -> Result<Plan> {
     let records = results.records()?;
-    let (tasks, methods) = cells.tasks_and_methods()?;
+    let Checked { tasks, methods, configs: checked } = checked;
     let seeds = cells.spec.seeds.len() as u64;
     let mut pairs: HashMap<(String, String), Pair> = HashMap::new();
     let keep = tasks.len() * methods.len() <= 10_000;
@@ -97,6 +99,7 @@ pub fn plan(cells: &Cells<'_>, results: &Results, jobs: usize, measure: bool) ->
         folder: results.path().display().to_string(),
         cells: cells.len(),
         configs: cells.configs(),
+        checked,
         seeds: cells.spec.seeds.clone(),
         tasks,
         methods,
