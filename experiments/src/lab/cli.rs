@@ -1,7 +1,7 @@
 //! `rlx experiment`.
 use super::{
     cells::Cells,
-    plan, pool,
+    pages, plan, pool, report,
     results::{Results, Status},
     spec::{self, Spec},
     unit::{Ended, Unit},
@@ -45,6 +45,8 @@ pub enum Experiment {
         after_help = "Examples:\n  rlx experiment run classic --quick\n  rlx experiment run mine.toml --jobs 8 --retry-failed\n  rlx experiment run classic --index 3"
     )]
     Run(Box<Run>),
+    /// Tables and pictures of its results: one page of HTML, Markdown, SVG and PNG.
+    Report(Report),
     /// Where each cell stands.
     Status {
         /// See `rlx experiment run`.
@@ -54,6 +56,23 @@ pub enum Experiment {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// `rlx experiment report`.
+#[derive(Debug, Args)]
+pub struct Report {
+    #[command(flatten)]
+    which: Which,
+    /// Where the report goes; by itself `report` in the folder of the results. Files of an earlier report there are replaced.
+    #[arg(long, value_name = "FOLDER")]
+    to: Option<PathBuf>,
+    /// Give figures of what there is although runs are missing.
+    #[arg(long)]
+    partial: bool,
+    /// Print all figures as JSON: {experiment, quick, about, folder, seeds, tasks, methods, cells, finished, partial, missing, made_by,
+    /// metrics}; no files are written.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Which experiment.
@@ -149,6 +168,7 @@ pub fn run(registry: &Registry, runs: &Path, command: &Experiment) -> Answer {
         Experiment::Show(which) => show(registry, runs, which),
         Experiment::Plan(args) => show_plan(registry, runs, args),
         Experiment::Run(args) => run_cells(registry, runs, args),
+        Experiment::Report(args) => show_report(registry, runs, args),
         Experiment::Status { which, json } => status(registry, runs, which, *json),
     }
 }
@@ -370,6 +390,32 @@ fn pool_of_workers(cells: &Cells<'_>, results: &Results, runs: &Path, args: &Run
             tally.failed.len()
         )));
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show_report(registry: &Registry, runs: &Path, args: &Report) -> Answer {
+    let (spec, folder) = args.which.open(runs).map_err(usage)?;
+    let cells = Cells::new(registry, &spec).map_err(usage)?;
+    let report = report::report(&cells, &Results::at(&folder), args.partial).map_err(failed)?;
+    if args.json {
+        print(&format!("{:#}\n", json!(report)))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if report.finished == 0 {
+        let what = if spec.quick { format!("{} --quick", args.which.spec) } else { args.which.spec.clone() };
+        return Err(failed(anyhow!("{} has no finished run: rlx experiment run {what}", folder.display())));
+    }
+    let to = args.to.clone().unwrap_or_else(|| folder.join("report"));
+    pages::document(&report).write(&to).map_err(failed)?;
+    let lack = report.cells - report.finished;
+    let missing = if lack > 0 { format!(", {} missing", thousands(lack)) } else { String::new() };
+    print(&format!(
+        "{} of {} runs{missing}\n{}\n{}\n",
+        thousands(report.finished),
+        thousands(report.cells),
+        to.join("report.html").display(),
+        to.join("report.md").display()
+    ))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -3,10 +3,19 @@
 //! A [`spec`] has [`cells`]; a cell is a run, made by the [`unit`] of work into the experiment's [`results`] folder; the local
 //! [`pool`] keeps [`worker`]s busy with it.
 pub mod cells;
+pub mod charts;
 pub mod cli;
+pub mod compare;
+pub mod data;
+pub mod document;
+pub mod pages;
 pub mod plan;
 pub mod pool;
+pub mod report;
 pub mod results;
+pub mod scores;
 pub mod spec;
+pub mod svg;
+pub mod threshold;
 pub mod unit;
 pub mod worker;
