@@ -54,6 +54,8 @@ enum Command {
     /// Grids of runs with many seeds: run them here or on a cluster, and report honest statistics.
     #[command(subcommand)]
     Experiment(lab::cli::Experiment),
+    /// Draw a metric of runs as SVG or PNG; runs that differ in their seed alone are one line with its band.
+    Plot(lab::plot::Plot),
     /// List what there is: envs, algos, presets, bots; with a name all its keys, and `run` for the keys of every run.
     List(List),
     /// Measure throughput, with median and spread.
@@ -263,6 +265,10 @@ fn run(registry: &Registry, cli: Cli) -> Ended {
             red10::cli::run_record(registry, &cli.runs, &args).map(|()| ExitCode::SUCCESS).map_err(failed)
         }
         Command::Experiment(command) => lab::cli::run(registry, &cli.runs, &command),
+        Command::Plot(args) => {
+            let path = lab::plot::run(&cli.runs, &args).map_err(failed)?;
+            print(&format!("{}\n", path.display())).map(|()| ExitCode::SUCCESS)
+        }
         Command::CheckEnv(args) => run_check(registry, &args),
         Command::Export(args) => {
             let loaded =

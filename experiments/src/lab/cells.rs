@@ -210,7 +210,7 @@ impl<'a> Cells<'a> {
         let mut chosen: Vec<u64> = if step > 1 { self.one_by_one() } else { Vec::new() };
         chosen.extend((0..self.configs).step_by(step as usize));
         let wrong = chosen.par_iter().find_map_first(|&config| {
-            let made = self.get(config).and_then(|cell| self.experiment(&cell));
+            let made = self.get(config).and_then(|cell| self.sound(&cell));
             made.err()
         });
         if let Some(error) = wrong {
@@ -231,6 +231,15 @@ impl<'a> Cells<'a> {
             bail!("baseline = \"{b}\" is no method: there are {}", all(&methods));
         }
         Ok(Checked { tasks, methods, configs: chosen.len().min(self.configs as usize) as u64 })
+    }
+
+    /// The config is sound, and what the report is about will be there.
+    fn sound(&self, cell: &Cell) -> Result<()> {
+        let experiment = self.experiment(cell)?;
+        match self.spec.metrics.iter().find(|m| m.name.starts_with("eval/") && experiment.run.eval_every == 0) {
+            Some(m) => bail!("cell {}: the metric '{}' needs evaluations, and eval_every is 0", cell.index, m.name),
+            None => Ok(()),
+        }
     }
 
     /// Configs in which one axis has each of its values and the others their first.

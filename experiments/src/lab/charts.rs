@@ -23,6 +23,8 @@ impl Axis {
 /// A line with its band.
 #[derive(Clone, Debug)]
 pub struct Series {
+    /// The number of its method, for its colour.
+    pub number: usize,
     /// Its name, with the number of seeds.
     pub label: String,
     /// x, and the estimate with its interval.
@@ -78,7 +80,7 @@ impl Lines {
         let labels: Vec<&str> = self.series.iter().map(|s| s.label.as_str()).collect();
         let (places, legend_height) = legend(&labels, WIDTH - 40.0);
         let note_lines = super::svg::wrapped(&self.note, (WIDTH - 32.0) / 6.2).len() as f64;
-        let (left, right, top, plot) = (78.0, 24.0, 38.0 + legend_height, 260.0);
+        let (left, right, top, plot) = (78.0, 24.0, 46.0 + legend_height, 260.0);
         let bottom = top + plot;
         let height = bottom + 52.0 + 14.0 * note_lines;
         let mut c = Canvas::new(WIDTH, height, &self.title, &self.note);
@@ -106,17 +108,17 @@ impl Lines {
             c.line((left, y(*value)), (WIDTH - right, y(*value)), "mark");
             c.text((WIDTH - right - 4.0, y(*value) - 5.0), "end", "soft\" font-size=\"11", name);
         }
-        for (i, series) in self.series.iter().enumerate() {
+        for series in &self.series {
             let points: Vec<_> = series.points.iter().filter(|p| p.1.value.is_finite()).collect();
             let upper = points.iter().map(|p| (x(p.0), y(p.1.high)));
             let lower = points.iter().rev().map(|p| (x(p.0), y(p.1.low)));
-            c.through(upper.chain(lower), true, &band_class(i));
+            c.through(upper.chain(lower), true, &band_class(series.number));
         }
         for (i, series) in self.series.iter().enumerate() {
             let points = series.points.iter().filter(|p| p.1.value.is_finite());
-            c.through(points.map(|p| (x(p.0), y(p.1.value))), false, &line_class(i));
+            c.through(points.map(|p| (x(p.0), y(p.1.value))), false, &line_class(series.number));
             let (px, py) = (20.0 + places[i].0, 44.0 + places[i].1);
-            c.line((px, py), (px + 24.0, py), &line_class(i));
+            c.line((px, py), (px + 24.0, py), &line_class(series.number));
             c.text((px + 30.0, py + 4.0), "start", "ink", &series.label);
         }
         if self.series.is_empty() {
@@ -137,9 +139,9 @@ pub struct Column {
     pub level: Option<f64>,
 }
 
-/// Dots with their intervals, side by side for several statistics.
-pub fn intervals(title: &str, note: &str, rows: &[String], columns: &[Column]) -> Picture {
-    let left = 24.0 + 7.0 * rows.iter().map(|r| r.chars().count()).max().unwrap_or(0).min(44) as f64;
+/// Dots with their intervals, side by side for several statistics. A row has the number of its method, for its colour, and its name.
+pub fn intervals(title: &str, note: &str, rows: &[(usize, String)], columns: &[Column]) -> Picture {
+    let left = 24.0 + 7.0 * rows.iter().map(|r| r.1.chars().count()).max().unwrap_or(0).min(44) as f64;
     let each = ((WIDTH - left - 16.0) / columns.len().max(1) as f64).max(130.0);
     let width = left + 16.0 + each * columns.len() as f64;
     let note_lines = super::svg::wrapped(note, (width - 32.0) / 6.2).len() as f64;
@@ -147,7 +149,7 @@ pub fn intervals(title: &str, note: &str, rows: &[String], columns: &[Column]) -
     let bottom = top + row * rows.len() as f64;
     let height = bottom + 36.0 + 14.0 * note_lines;
     let mut c = Canvas::new(width, height, title, note);
-    for (i, name) in rows.iter().enumerate() {
+    for (i, (_, name)) in rows.iter().enumerate() {
         let short: String = name.chars().take(44).collect();
         c.text((left - 10.0, top + row * (i as f64 + 0.5) + 4.0), "end", "ink", &short);
     }
@@ -157,7 +159,7 @@ pub fn intervals(title: &str, note: &str, rows: &[String], columns: &[Column]) -
         let (a, b) = (a - 0.06 * (b - a), b + 0.06 * (b - a));
         let x = |v: f64| from + (to - from) * (v - a) / (b - a);
         c.text(((from + to) / 2.0, 50.0), "middle", "ink", &column.label);
-        for t in ticks(a, b, 3) {
+        for t in ticks(a, b, 4) {
             c.line((x(t), top), (x(t), bottom), "grid");
             c.text((x(t), bottom + 16.0), "middle", "soft\" font-size=\"11", &short(t));
         }
@@ -168,8 +170,8 @@ pub fn intervals(title: &str, note: &str, rows: &[String], columns: &[Column]) -
             let y = top + row * (i as f64 + 0.5);
             match value {
                 Some(v) => {
-                    c.line((x(v.low), y), (x(v.high), y), &format!("l{}", i % 7));
-                    c.dot((x(v.value), y), 4.5, &dot_class(i));
+                    c.line((x(v.low), y), (x(v.high), y), &line_class(rows[i].0));
+                    c.dot((x(v.value), y), 4.5, &dot_class(rows[i].0));
                 }
                 None => c.text(((from + to) / 2.0, y + 4.0), "middle", "soft", "missing"),
             }
@@ -230,7 +232,11 @@ mod tests {
             note: "n".into(),
             x: Axis::of("environment steps"),
             y: Axis::of("return"),
-            series: vec![Series { label: "ppo (3 seeds)".into(), points: vec![(0.0, i(0.0)), (10.0, i(1.0))] }],
+            series: vec![Series {
+                number: 0,
+                label: "ppo (3 seeds)".into(),
+                points: vec![(0.0, i(0.0)), (10.0, i(1.0))],
+            }],
             level: Some((0.9, "threshold 0.9".into())),
         };
         let text = lines.draw().file();
@@ -243,7 +249,10 @@ mod tests {
         let map = heat_map("t", "n", &names, &names, &[vec![Some(1.0), None], vec![Some(2.0), Some(3.0)]]).file();
         assert_eq!(map.matches(">missing<").count(), 1);
         let column = Column { label: "IQM".into(), values: vec![Some(i(0.5)), None], level: None };
-        assert_eq!(intervals("t", "n", &names, &[column]).file().matches(">missing<").count(), 1);
+        assert_eq!(
+            intervals("t", "n", &[(0, "a".into()), (1, "b".into())], &[column]).file().matches(">missing<").count(),
+            1
+        );
         assert!(!lines_are_nan(&map));
     }
 

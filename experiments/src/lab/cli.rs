@@ -1,6 +1,7 @@
 //! `rlx experiment`.
 use super::{
     cells::Cells,
+    engines::{self, Engine},
     pages, plan, pool, report,
     results::{Results, Status},
     spec::{self, Spec},
@@ -116,6 +117,15 @@ pub struct Run {
     /// Runs side by side; by itself as many as there are cores for.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=4096))]
     jobs: Option<u64>,
+    /// What runs the cells; all but local are programs of others. What follows `--` goes to the engine: `-- --partition=cpu --time=4:00:00`.
+    #[arg(long, value_enum, default_value = "local")]
+    engine: Engine,
+    /// Only say what would be submitted to the engine.
+    #[arg(long)]
+    dry_run: bool,
+    /// Arguments for the engine.
+    #[arg(last = true)]
+    extra: Vec<String>,
     /// Do not pin workers to cores.
     #[arg(long)]
     no_pin: bool,
@@ -292,6 +302,12 @@ fn run_cells(registry: &Registry, runs: &Path, args: &Run) -> Answer {
         None if args.worker => {}
         None => drop(cells.validate(None).map_err(usage)?),
     }
+    if args.engine == Engine::Local && (args.dry_run || !args.extra.is_empty()) {
+        return Err(usage(anyhow!("--dry-run and arguments after -- are for an --engine other than local")));
+    }
+    if args.dry_run {
+        return submit(&cells, &Results::at(&folder), runs, args);
+    }
     let results = Results::open(&folder, &spec, args.accept_changes).map_err(usage)?;
     let stop = Stop::install().map_err(failed)?;
     let unit = Unit {
@@ -309,7 +325,40 @@ fn run_cells(registry: &Registry, runs: &Path, args: &Run) -> Answer {
         let mut progress = Progress::new(0, args.quiet);
         return told(index, unit.run(index, &mut progress, &stop).map_err(usage)?, args.quiet);
     }
+    if args.engine != Engine::Local {
+        return submit(&cells, &results, runs, args);
+    }
     pool_of_workers(&cells, &results, runs, args, &stop)
+}
+
+/// Hands what is left to an engine. Every path is absolute: its nodes work elsewhere.
+fn submit(cells: &Cells<'_>, results: &Results, runs: &Path, args: &Run) -> Answer {
+    let whole = |p: &Path| std::path::absolute(p).with_context(|| p.display().to_string()).map_err(failed);
+    let (_, threads) = jobs(cells, None).map_err(usage)?;
+    let program = std::env::current_exe().context("finding this program").map_err(failed)?;
+    let results = Results::at(&whole(results.path())?);
+    let spec = Path::new(&args.which.spec);
+    let spec = if spec.exists() { whole(spec)?.display().to_string() } else { args.which.spec.clone() };
+    let mut unit = vec![program.display().to_string(), "--runs".into(), whole(runs)?.display().to_string()];
+    unit.extend(["experiment".into(), "run".into(), spec, "--quiet".into()]);
+    let flags = [
+        (args.which.quick, "--quick"),
+        (args.retry_failed, "--retry-failed"),
+        (args.accept_changes, "--accept-changes"),
+    ];
+    unit.extend(flags.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag.to_owned()));
+    unit.extend(["--out".into(), results.path().display().to_string(), "--index".into()]);
+    let order = engines::Order {
+        cells,
+        results: &results,
+        unit,
+        threads,
+        jobs: args.jobs,
+        retry_failed: args.retry_failed,
+        extra: args.extra.clone(),
+    };
+    let said = engines::submit(&order, args.engine, args.dry_run).map_err(failed)?;
+    print(&said).map(|()| ExitCode::SUCCESS)
 }
 
 /// Says what came of one cell.

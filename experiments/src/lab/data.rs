@@ -159,11 +159,14 @@ impl Curve {
         }
     }
 
-    /// The last value known at `x` steps (or seconds); None before the first.
+    /// The value at `x` steps (or seconds), linear between points; None outside of them.
     pub fn at(&self, x: f64, by_time: bool) -> Option<f64> {
         let key = |p: &Point| if by_time { p.time } else { p.step };
         let after = self.points.partition_point(|p| key(p) <= x);
-        (after > 0).then(|| self.points[after - 1].value)
+        let before = self.points.get(after.checked_sub(1)?)?;
+        let Some(next) = self.points.get(after) else { return (key(before) >= x).then_some(before.value) };
+        let part = (x - key(before)) / (key(next) - key(before));
+        Some(before.value + part * (next.value - before.value))
     }
 
     /// The end of the curve, in steps or seconds.
@@ -221,7 +224,10 @@ mod tests {
         assert_eq!((curve.points[0].step, curve.points.last().unwrap().step), (1.0, 5000.0));
         assert_eq!(curve.crossed.map(|p| p.step), Some(6.0));
         assert_eq!(curve.at(0.5, false), None);
-        assert_eq!(curve.at(1.0, false), Some(1.5));
+        assert_eq!(
+            (curve.at(1.0, false), curve.at(5000.0, false), curve.at(5001.0, false)),
+            (Some(1.5), Some(2.5), None)
+        );
         assert_eq!(curve.end(true), Some(2500.0));
         // Against the reader that parses everything.
         let slow: Vec<f64> =

@@ -29,7 +29,7 @@ pub struct Document {
 const PAGE: &str = "
 :root{color-scheme:light dark;--paper:#fff;--ink:#1c1e21;--soft:#5a6068;--edge:#dfe2e6;--stripe:#f6f7f9;--bad:#a4330b}
 @media (prefers-color-scheme: dark){:root{--paper:#16181d;--ink:#e6e6e6;--soft:#a3a8b0;--edge:#343941;--stripe:#1d2027;--bad:#f08339}}
-body{background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,'DejaVu Sans',sans-serif;max-width:1080px;margin:0 auto;padding:24px}
+body{background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,'DejaVu Sans',sans-serif;max-width:1400px;margin:0 auto;padding:24px}
 h1{font-size:24px;margin:0 0 4px}h2{font-size:19px;margin:36px 0 8px;border-bottom:1px solid var(--edge);padding-bottom:4px}h3{font-size:16px;margin:24px 0 6px}
 p{max-width:76ch}.scroll{overflow-x:auto}table{border-collapse:collapse;margin:8px 0 16px;font-size:13.5px;font-variant-numeric:tabular-nums}
 caption{caption-side:top;text-align:left;color:var(--soft);padding:4px 0}th,td{padding:4px 10px;border-bottom:1px solid var(--edge);text-align:right;white-space:nowrap}

@@ -12,7 +12,7 @@ use crate::progress::thousands;
 /// Lines in one picture.
 const MOST_LINES: usize = 10;
 /// Missing cells that are listed one by one.
-const MOST_MISSING: usize = 60;
+const MOST_MISSING: usize = 24;
 
 /// A number with about four digits.
 fn number(x: f64) -> String {
@@ -47,22 +47,32 @@ fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect()
 }
 
+/// `1 seed`, `3 seeds`.
+fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+/// Seeds by their numbers: `0 to 9`, or each of them.
+fn named(seeds: &[u64]) -> String {
+    match (seeds.first(), seeds.last()) {
+        (Some(a), Some(b)) if seeds.len() > 2 && seeds.windows(2).all(|w| w[1] == w[0] + 1) => format!("{a} to {b}"),
+        _ => seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", "),
+    }
+}
+
 /// The document.
 pub fn document(r: &Report) -> Document {
     let title = format!("{}{}", r.experiment, if r.quick { " (quick variant)" } else { "" });
     let mut blocks = vec![Block::Text(r.about.clone())];
-    let seeds = match r.seeds[..] {
-        [one] => format!("seed {one}"),
-        _ => format!("seeds {}", r.seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")),
-    };
     let made: Vec<String> = r.made_by.iter().map(|(by, n)| format!("{n} by {by}")).collect();
     blocks.push(Block::Text(format!(
-        "{} of {} runs finished ({} tasks x {} methods x {} seeds: {seeds}){}{}.",
+        "{} of {} runs finished: {} x {} x {} ({}){}{}.",
         thousands(r.finished),
         thousands(r.cells),
-        r.tasks.len(),
-        r.methods.len(),
-        r.seeds.len(),
+        count(r.tasks.len(), "task"),
+        count(r.methods.len(), "method"),
+        count(r.seeds.len(), "seed"),
+        named(&r.seeds),
         if made.is_empty() { "" } else { "; " },
         made.join(", ")
     )));
@@ -97,7 +107,7 @@ pub fn document(r: &Report) -> Document {
     blocks.push(Block::Text(format!(
         "Intervals are 95 % percentile intervals of the bootstrap, stratified by task, {} resamples of the runs of each task (bands of curves \
          and profiles: {}, pointwise). IQM is the mean of the middle half of the runs; the optimality gap is how far runs fall short of score 1 \
-         (arXiv 2108.13264). Curves hold a run's last value until its next one and end where its first seed ends. Times to a threshold are of the \
+         (arXiv 2108.13264). Curves are linear between a run's values and end where the first of its seeds ends. Times to a threshold are of the \
          first evaluation that reaches it; runs that never do are censored (Kaplan-Meier). p is of the paired randomisation test over task and seed, \
          two-sided, then corrected for all comparisons of a metric (Holm).",
         thousands(RESAMPLES as u64),
@@ -119,7 +129,7 @@ fn metric_blocks(r: &Report, m: &MetricReport, blocks: &mut Vec<Block>) {
         ));
     }
     if !m.comparisons.is_empty() {
-        comparisons(m, &file, blocks);
+        comparisons(r, m, &file, blocks);
     }
     by_task(r, m, &unit, blocks);
     let tasks_lines = |bands: &[Band], by_time: bool, out: &mut Vec<Block>| {
@@ -138,6 +148,11 @@ fn metric_blocks(r: &Report, m: &MetricReport, blocks: &mut Vec<Block>) {
     }
 }
 
+/// A method's number, which is its colour in every picture.
+fn place(r: &Report, method: &str) -> usize {
+    r.methods.iter().position(|m| m == method).unwrap_or(0)
+}
+
 fn over_tasks(r: &Report, m: &MetricReport, file: &str, blocks: &mut Vec<Block>) {
     let heads = ["method", "runs", "IQM", "median", "mean", "optimality gap"].map(String::from).to_vec();
     let rows = m.methods.iter().map(|row| {
@@ -154,7 +169,7 @@ fn over_tasks(r: &Report, m: &MetricReport, file: &str, blocks: &mut Vec<Block>)
     });
     let about = "Scores over all tasks [95 %]; 0 and 1 are the spec's low and high of each task";
     blocks.push(Block::Table(about.into(), heads, rows.collect()));
-    let names: Vec<String> = m.methods.iter().map(|row| row.method.clone()).collect();
+    let names: Vec<(usize, String)> = m.methods.iter().map(|row| row.method.clone()).enumerate().collect();
     let column = |label: &str, get: fn(&super::scores::Aggregates) -> Interval| Column {
         label: label.into(),
         values: m.methods.iter().map(|row| row.scores.as_ref().map(get)).collect(),
@@ -178,6 +193,7 @@ fn over_tasks(r: &Report, m: &MetricReport, file: &str, blocks: &mut Vec<Block>)
     if !m.profiles.is_empty() {
         let chosen = m.profiles.iter().take(MOST_LINES);
         let series = chosen.map(|p| Series {
+            number: place(r, &p.method),
             label: p.method.clone(),
             points: p.tau.iter().copied().zip(p.share.iter().copied()).collect(),
         });
@@ -242,7 +258,7 @@ fn heat(r: &Report, m: &MetricReport, file: &str, blocks: &mut Vec<Block>) {
     }
 }
 
-fn comparisons(m: &MetricReport, file: &str, blocks: &mut Vec<Block>) {
+fn comparisons(r: &Report, m: &MetricReport, file: &str, blocks: &mut Vec<Block>) {
     let baseline = m.comparisons.first().map_or("", |c| c.baseline.as_str());
     let what = if m.scored { "score" } else { m.metric.unit.as_str() };
     let heads = vec![
@@ -265,7 +281,7 @@ fn comparisons(m: &MetricReport, file: &str, blocks: &mut Vec<Block>) {
     });
     let about = format!("Against {baseline} [95 %]; pairs are runs of the same task and seed");
     blocks.push(Block::Table(about, heads, rows.collect()));
-    let names: Vec<String> = m.comparisons.iter().map(|c| c.method.clone()).collect();
+    let names: Vec<(usize, String)> = m.comparisons.iter().map(|c| (place(r, &c.method), c.method.clone())).collect();
     let improvement = Column {
         label: "P(method better)".into(),
         values: m.comparisons.iter().map(|c| c.probability_of_improvement).collect(),
@@ -284,28 +300,12 @@ fn comparisons(m: &MetricReport, file: &str, blocks: &mut Vec<Block>) {
     ));
 }
 
-fn to_threshold(t: Option<ToThreshold>, row: &TaskRow) -> String {
-    match t {
-        _ if row.runs == 0 => lack(0, row.of),
-        None => String::new(),
-        Some(t) => {
-            let median = t.median.map_or_else(|| "median not reached".into(), |m| format!("median {}", number(m)));
-            format!("{median}, mean {} ({} of {})", number(t.mean_within.value), t.reached, t.of)
-        }
-    }
-}
-
 fn by_task(r: &Report, m: &MetricReport, unit: &str, blocks: &mut Vec<Block>) {
-    let any = m.tasks.iter().any(|row| m.metric.scale(&row.task).threshold.is_some());
-    let mut heads = ["task", "method", "seeds", "mean", "IQM", "worst", "best"].map(String::from).to_vec();
-    if any {
-        heads.extend(["steps to threshold".into(), "seconds to threshold".into()]);
-    }
-    heads.push("seconds a run".into());
+    let heads = ["task", "method", "seeds", "mean", "IQM", "worst", "best", "seconds a run"].map(String::from).to_vec();
     let rows = m.tasks.iter().map(|row| {
         let missing = lack(row.runs, row.of);
         let value = |x: Option<f64>| x.map_or_else(|| missing.clone(), number);
-        let mut cells = vec![
+        vec![
             row.task.clone(),
             row.method.clone(),
             format!("{} of {}", row.runs, row.of),
@@ -313,20 +313,42 @@ fn by_task(r: &Report, m: &MetricReport, unit: &str, blocks: &mut Vec<Block>) {
             interval(row.iqm, &missing),
             value(row.worst),
             value(row.best),
-        ];
-        if any {
-            cells.extend([to_threshold(row.steps_to_threshold, row), to_threshold(row.seconds_to_threshold, row)]);
-        }
-        cells.push(row.seconds.map_or_else(|| missing.clone(), number));
-        cells
+            value(row.seconds),
+        ]
     });
     let how = match m.metric.reduce {
         super::spec::Reduce::Last => "last value of a run",
         super::spec::Reduce::Best => "best value of a run, chosen by itself and so optimistic",
         super::spec::Reduce::Mean => "mean of a run's values",
     };
-    let about = format!("{unit} by task, {how}, over {} seeds [95 %]", r.seeds.len());
+    let about = format!("{unit} by task, {how}, over {} [95 %]", count(r.seeds.len(), "seed"));
     blocks.push(Block::Table(about, heads, rows.collect()));
+    let timed: Vec<&TaskRow> = m.tasks.iter().filter(|row| m.metric.scale(&row.task).threshold.is_some()).collect();
+    if timed.is_empty() {
+        return;
+    }
+    let heads =
+        ["task", "method", "threshold", "reached", "steps, median", "steps, mean", "seconds, median", "seconds, mean"];
+    let rows = timed.into_iter().map(|row| {
+        let missing = lack(row.runs, row.of);
+        let median = |t: Option<ToThreshold>| match t {
+            None => missing.clone(),
+            Some(t) => t.median.map_or_else(|| "not reached".into(), number),
+        };
+        let within = |t: Option<ToThreshold>| interval(t.map(|t| t.mean_within), &missing);
+        vec![
+            row.task.clone(),
+            row.method.clone(),
+            m.metric.scale(&row.task).threshold.map_or(String::new(), number),
+            row.steps_to_threshold.map_or_else(|| missing.clone(), |t| format!("{} of {}", t.reached, t.of)),
+            median(row.steps_to_threshold),
+            within(row.steps_to_threshold),
+            median(row.seconds_to_threshold),
+            within(row.seconds_to_threshold),
+        ]
+    });
+    let about = "Time to the threshold; runs that never reach it are censored, and count in the mean as long as they were watched";
+    blocks.push(Block::Table(about.into(), heads.map(String::from).to_vec(), rows.collect()));
 }
 
 fn curves(r: &Report, m: &MetricReport, bands: &[Band], task: &str, unit: &str, by_time: bool) -> Option<Picture> {
@@ -352,14 +374,14 @@ fn curves(r: &Report, m: &MetricReport, bands: &[Band], task: &str, unit: &str, 
         };
         format!("{} ({seeds})", b.method)
     };
-    let series =
-        own.iter().map(|b| Series { label: label(b), points: b.x.iter().copied().zip(b.y.iter().copied()).collect() });
+    let series = own.iter().map(|b| Series {
+        number: place(r, &b.method),
+        label: label(b),
+        points: b.x.iter().copied().zip(b.y.iter().copied()).collect(),
+    });
     let lines = Lines {
         title: format!("{}: {task}", m.metric.name),
-        note: format!(
-            "line: IQM over the seeds named ({}), band: its 95 % bootstrap interval, pointwise{few}",
-            r.seeds.iter().take(12).map(u64::to_string).collect::<Vec<_>>().join(", ")
-        ),
+        note: format!("line: IQM over seeds {}; band: its 95 % bootstrap interval, pointwise{few}", named(&r.seeds)),
         x: Axis::of(if by_time { "wall-clock time (s)" } else { "environment steps" }),
         y: Axis::of(unit),
         series: series.collect(),
