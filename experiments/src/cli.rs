@@ -56,6 +56,19 @@ enum Command {
     Experiment(lab::cli::Experiment),
     /// Draw a metric of runs as SVG or PNG; runs that differ in their seed alone are one line with its band.
     Plot(lab::plot::Plot),
+    /// Search hyperparameters by random, Sobol or TPE trials.
+    Sweep(lab::sweep::Sweep),
+    /// List, compare and prune run folders.
+    #[command(subcommand)]
+    Runs(lab::runs::Runs),
+    /// Start TensorBoard on the folder of runs, or on some of them.
+    Tensorboard {
+        /// Runs; all of them when none is named.
+        runs: Vec<String>,
+        /// Arguments for TensorBoard: `-- --port 6007`.
+        #[arg(last = true)]
+        extra: Vec<String>,
+    },
     /// List what there is: envs, algos, presets, bots; with a name all its keys, and `run` for the keys of every run.
     List(List),
     /// Measure throughput, with median and spread.
@@ -269,6 +282,12 @@ fn run(registry: &Registry, cli: Cli) -> Ended {
             let path = lab::plot::run(&cli.runs, &args).map_err(failed)?;
             print(&format!("{}\n", path.display())).map(|()| ExitCode::SUCCESS)
         }
+        Command::Sweep(args) => lab::sweep::run(registry, &cli.runs, &args),
+        Command::Runs(command) => lab::runs::run(registry, &cli.runs, &command),
+        Command::Tensorboard { runs, extra } => match lab::runs::tensorboard(&cli.runs, &runs, &extra) {
+            Ok(never) => match never {},
+            Err(e) => Err(failed(e)),
+        },
         Command::CheckEnv(args) => run_check(registry, &args),
         Command::Export(args) => {
             let loaded =

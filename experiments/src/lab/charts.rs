@@ -220,6 +220,33 @@ pub fn heat_map(title: &str, note: &str, rows: &[String], columns: &[String], va
     c.done(width, height, title)
 }
 
+/// Dots over two axes: x, y, and the number of their colour.
+pub fn dots(title: &str, note: &str, (x_label, y_label): (&str, &str), points: &[(f64, f64, usize)]) -> Picture {
+    let (width, left, right, top, plot) = (440.0, 78.0, 24.0, 40.0, 220.0);
+    let (bottom, height) = (top + plot, top + plot + 66.0);
+    let mut c = Canvas::new(width, height, title, note);
+    let wide = |(a, b): (f64, f64)| (a - 0.04 * (b - a), b + 0.04 * (b - a));
+    let (x0, x1) = wide(ends(points.iter().map(|p| p.0)));
+    let (y0, y1) = wide(ends(points.iter().map(|p| p.1)));
+    let x = |v: f64| left + (width - left - right) * (v - x0) / (x1 - x0);
+    let y = |v: f64| bottom - plot * (v - y0) / (y1 - y0);
+    for t in ticks(y0, y1, 5) {
+        c.line((left, y(t)), (width - right, y(t)), "grid");
+        c.text((left - 8.0, y(t) + 4.0), "end", "soft", &short(t));
+    }
+    for t in ticks(x0, x1, 5) {
+        c.line((x(t), bottom), (x(t), bottom + 5.0), "axis");
+        c.text((x(t), bottom + 19.0), "middle", "soft", &short(t));
+    }
+    c.line((left, bottom), (width - right, bottom), "axis");
+    c.text(((left + width - right) / 2.0, bottom + 38.0), "middle", "ink", x_label);
+    c.upwards((20.0, (top + bottom) / 2.0), y_label);
+    for (px, py, colour) in points.iter().filter(|p| p.0.is_finite() && p.1.is_finite()) {
+        c.dot((x(*px), y(*py)), 4.0, &dot_class(*colour));
+    }
+    c.done(width, height, title)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -25,7 +25,7 @@ pub enum Engine {
     Local,
     /// An array of Slurm (sbatch).
     Slurm,
-    /// A task array of HyperQueue (hq), whose server and workers run already.
+    /// A job of HyperQueue with a task for each cell; its server and workers run already. By hq, or by Python's package where hq is not there.
     Hyperqueue,
     /// GNU parallel, here or on machines given by its --sshlogin.
     Parallel,
@@ -105,7 +105,8 @@ impl Order<'_> {
         match engine {
             Engine::Local => bail!("the local pool needs no submission"),
             Engine::Slurm => self.slurm(list, count),
-            Engine::Hyperqueue => Ok(self.hyperqueue(list)),
+            Engine::Hyperqueue if on_path("hq") => Ok(self.hyperqueue(list)),
+            Engine::Hyperqueue => self.hyperqueue_by_python(list),
             Engine::Parallel => Ok(self.parallel(list)),
             Engine::Ray => self.ray(list, count),
         }
@@ -174,9 +175,37 @@ impl Order<'_> {
         Submission { script: None, commands: vec![command] }
     }
 
+    /// The same by HyperQueue's package on PyPI, which has no hq in it. HQ_SERVER_DIR says which server.
+    fn hyperqueue_by_python(&self, list: &Path) -> Result<Submission> {
+        if !self.extra.is_empty() {
+            bail!("arguments for hq need hq on the PATH: only Python's package was looked for instead");
+        }
+        let text = |s: &str| serde_json::to_string(s).context("a path as text"); // JSON's texts are Python's
+        let words: Vec<String> = self.unit.iter().map(|w| text(w)).collect::<Result<_>>()?;
+        let script = format!(
+            "import os\n\
+             from hyperqueue import Client, Job\n\
+             from hyperqueue.ffi.protocol import ResourceRequest\n\
+             # A failed cell has its record and stops no other.\n\
+             job = Job(max_fails=None, name={name})\n\
+             for cell in open({list}).read().split():\n\
+             \x20   job.program([{words}, cell], cwd={folder}, stdout=None, stderr=None, resources=ResourceRequest(cpus={threads}))\n\
+             print('HyperQueue job', Client(os.environ.get('HQ_SERVER_DIR')).submit(job).id)\n",
+            name = text(&self.name())?,
+            list = text(&list.display().to_string())?,
+            words = words.join(", "),
+            folder = text(&self.results.path().display().to_string())?,
+            threads = self.threads,
+        );
+        let path = list.with_extension("hq.py");
+        let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
+        let command = vec![python, path.display().to_string()];
+        Ok(Submission { script: Some((path, script)), commands: vec![command] })
+    }
+
     fn parallel(&self, list: &Path) -> Submission {
         let mut command: Vec<String> =
-            ["parallel", "--will-cite", "--line-buffer", "--joblog"].map(String::from).to_vec();
+            ["parallel", "--will-cite", "--quote", "--line-buffer", "--joblog"].map(String::from).to_vec();
         command.push(list.with_extension("joblog").display().to_string());
         // SIGTERM lets a run save; a minute later it is killed.
         command.extend(["--termseq".into(), "TERM,60000,KILL,25".into()]);
@@ -213,10 +242,16 @@ impl Order<'_> {
     }
 }
 
+fn on_path(program: &str) -> bool {
+    std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()))
+}
+
 fn missing(program: &str) -> &'static str {
     match program {
         "sbatch" => "Debian's package slurm-wlm has it",
-        "hq" => "pip install hyperqueue has it",
+        "hq" => "HyperQueue's releases have it",
+        p if p.contains("python") => "HyperQueue is submitted to by hq, or by Python with the package hyperqueue",
         "parallel" => "Debian's package parallel has it",
         _ => "pip install 'ray[default]' has it",
     }
