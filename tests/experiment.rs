@@ -200,13 +200,12 @@ fn workers_and_pools_that_are_killed_lose_nothing() {
     }
     // A gentle stop is 130.
     let mut pool = rlx(&dir.0, &["experiment", "run", "e.toml", "-q", "--jobs", "2"]).spawn().unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(700));
-    let alive = pool.try_wait().unwrap().is_none();
-    if alive {
-        signal(pool.id(), "-TERM");
+    let id = pool.id();
+    if wait_for(&mut pool, || !children(id).is_empty()) {
+        signal(id, "-TERM");
+        let ended = pool.wait().unwrap();
+        assert!(matches!(ended.code(), Some(130 | 0)), "{ended}");
     }
-    let ended = pool.wait().unwrap();
-    assert!(!alive || matches!(ended.code(), Some(130 | 0)), "{ended}");
     ok(&dir.0, &["experiment", "run", "e.toml", "-q", "--jobs", "2"]);
     let records = status(&dir.0);
     assert_eq!(words(&records), ["finished"; 4]);

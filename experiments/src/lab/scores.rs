@@ -213,7 +213,8 @@ mod tests {
         assert_eq!(iqm_of(&mut [9.0, 1.0, 2.0, 3.0, 100.0, 4.0, 5.0, -7.0]), 3.5, "the middle four of eight");
         assert_eq!(iqm_of(&mut [1.0, 2.0, 6.0]), 3.0, "three have no quarter");
         let ragged = [vec![0.0, 1.0], vec![2.0]];
-        assert_eq!((mean_of_tasks(&ragged), median(&ragged), optimality_gap(&ragged)), (1.25, 1.25, 1.0 / 3.0));
+        assert_eq!((mean_of_tasks(&ragged), median(&ragged)), (1.25, 1.25));
+        assert!((optimality_gap(&ragged) - 1.0 / 3.0).abs() < 1e-12, "0, 1 and a 2 that counts as 1");
         let one = aggregates(&[vec![0.5]], 100);
         assert_eq!((one.iqm.low, one.iqm.high), (0.5, 0.5));
         let flat = band(&[vec![1.0, 2.0], vec![1.0, 4.0]]);
