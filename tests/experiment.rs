@@ -230,3 +230,70 @@ fn two_processes_never_run_one_cell() {
     first.wait().unwrap();
     assert!(second.status.success() && said.contains("another process"), "{said}");
 }
+
+#[test]
+fn a_report_shows_what_is_missing_and_averages_nothing_away() {
+    let dir = TempDir::new();
+    let scaled = format!(
+        "{}\n[[metrics]]\nname = \"eval/return\"\nunit = \"return\"\ntasks.cartpole = {{ low = 0, high = 500, threshold = 400 }}\n",
+        SPEC.replace("20_000", "4000").replace("eval_every = 10_000", "eval_every = 1000")
+    );
+    spec(&dir, &scaled);
+    assert!(fails(&dir.0, &["experiment", "report", "e.toml"], 1).contains("rlx experiment run e.toml"));
+    ok(&dir.0, &["experiment", "run", "e.toml", "-q"]);
+    let report = |more: &[&str]| -> Value {
+        serde_json::from_str(&ok(&dir.0, &[&["experiment", "report", "e.toml", "--json"], more].concat())).unwrap()
+    };
+    let whole = report(&[]);
+    let keys = |v: &Value| v.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let expected = [
+        "experiment",
+        "quick",
+        "about",
+        "folder",
+        "seeds",
+        "tasks",
+        "methods",
+        "cells",
+        "finished",
+        "partial",
+        "missing",
+        "made_by",
+        "metrics",
+    ];
+    assert_eq!(keys(&whole), expected);
+    let metric = &whole["metrics"][0];
+    let expected = ["metric", "scored", "tasks", "methods", "comparisons", "profiles", "by_steps", "by_seconds"];
+    assert_eq!(keys(metric), expected);
+    assert_eq!(keys(&metric["methods"][0]["scores"]), ["iqm", "median", "mean", "optimality_gap"]);
+    assert_eq!(keys(&metric["methods"][0]["scores"]["iqm"]), ["value", "low", "high"]);
+    // The figures are those of the runs themselves.
+    let summaries = folders(&dir.0).into_iter().map(|f| fs::read_to_string(f.join("summary.json")).unwrap());
+    let all: Vec<Value> = summaries.map(|s| serde_json::from_str(&s).unwrap()).collect();
+    let last = |i: usize| all[i]["eval"]["return"]["mean"].as_f64().unwrap();
+    let mean = metric["tasks"][0]["mean"]["value"].as_f64().unwrap();
+    assert!((mean - (last(0) + last(2)) / 2.0).abs() < 1e-9, "{mean}");
+    assert_eq!(metric["comparisons"][0]["pairs"], 2);
+
+    ok(&dir.0, &["experiment", "report", "e.toml"]);
+    let folder = dir.0.join("runs/experiments/e/report");
+    let page = fs::read_to_string(folder.join("report.html")).unwrap();
+    assert!(page.contains("4 of 4 runs finished") && !page.contains(">missing") && !page.contains("NaN"));
+    for file in
+        ["report.md", "eval-return-steps-cartpole.svg", "eval-return-steps-cartpole.png", "eval-return-profile.svg"]
+    {
+        assert!(folder.join(file).exists(), "{file}");
+    }
+    // One cell is gone: whatever is over its method is missing, and named.
+    let gone = status(&dir.0)[1]["id"].as_str().unwrap().to_owned();
+    fs::remove_file(dir.0.join(format!("runs/experiments/e/cells/{gone}.json"))).unwrap();
+    let part = report(&[]);
+    assert_eq!((part["finished"].as_u64(), part["missing"][0]["why"].as_str()), (Some(3), Some("not run")));
+    let methods = &part["metrics"][0]["methods"];
+    assert!(methods[0]["scores"].is_object() && methods[1]["scores"].is_null());
+    assert!(part["metrics"][0]["comparisons"][0]["p"].is_null());
+    assert!(report(&["--partial"])["metrics"][0]["methods"][1]["scores"].is_object());
+    ok(&dir.0, &["experiment", "report", "e.toml", "--to", "there"]);
+    let page = fs::read_to_string(dir.0.join("there/report.html")).unwrap();
+    assert!(page.contains("missing 1 of 2 runs") && page.contains("missing: not run"));
+}

@@ -64,7 +64,8 @@ enum Command {
     /// Start TensorBoard on the folder of runs, or on some of them.
     Tensorboard {
         /// Runs; all of them when none is named.
-        runs: Vec<String>,
+        #[arg(value_name = "RUN")]
+        names: Vec<String>,
         /// Arguments for TensorBoard: `-- --port 6007`.
         #[arg(last = true)]
         extra: Vec<String>,
@@ -284,7 +285,7 @@ fn run(registry: &Registry, cli: Cli) -> Ended {
         }
         Command::Sweep(args) => lab::sweep::run(registry, &cli.runs, &args),
         Command::Runs(command) => lab::runs::run(registry, &cli.runs, &command),
-        Command::Tensorboard { runs, extra } => match lab::runs::tensorboard(&cli.runs, &runs, &extra) {
+        Command::Tensorboard { names, extra } => match lab::runs::tensorboard(&cli.runs, &names, &extra) {
             Ok(never) => match never {},
             Err(e) => Err(failed(e)),
         },

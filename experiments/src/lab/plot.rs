@@ -23,8 +23,8 @@ const POINTS: usize = 256;
 #[derive(Debug, Args)]
 pub struct Plot {
     /// Runs: their folders or names.
-    #[arg(required = true)]
-    runs: Vec<String>,
+    #[arg(required = true, value_name = "RUN")]
+    names: Vec<String>,
     /// The metric, as in metrics.jsonl.
     #[arg(long, default_value = "charts/episodic_return")]
     metric: String,
@@ -97,7 +97,7 @@ pub fn run(folder: &Path, args: &Plot) -> Result<PathBuf> {
         bail!("-o {}: it must end in .svg or .png", args.output.display());
     }
     let mut groups: Vec<(String, Vec<(Option<u64>, Curve)>)> = Vec::new();
-    for run in &args.runs {
+    for run in &args.names {
         let dir = RunDir::open(folder, run)?;
         let mut curve = data::read(dir.path(), &[(args.metric.as_str(), None, false)])?.remove(0);
         if curve.points.is_empty() {

@@ -28,7 +28,7 @@ pub enum Runs {
     /// What runs differ in, and how they ended.
     Compare {
         /// Runs: their folders or names.
-        #[arg(required = true, num_args = 2..)]
+        #[arg(required = true, num_args = 2.., value_name = "RUN")]
         names: Vec<String>,
         /// Print JSON: {differ: {key: [value of each run]}, runs: [as of list]}.
         #[arg(long)]
