@@ -213,7 +213,22 @@ fn every_registered_world_signs_the_contract() {
 #[test]
 fn help_completions_and_manual_are_there() {
     let dir = TempDir::new();
-    for command in ["train", "eval", "league", "play", "record", "list", "bench", "check-env", "export"] {
+    for command in [
+        "train",
+        "eval",
+        "league",
+        "play",
+        "record",
+        "experiment",
+        "sweep",
+        "plot",
+        "runs",
+        "tensorboard",
+        "list",
+        "bench",
+        "check-env",
+        "export",
+    ] {
         assert!(ok(&dir.0, &[command, "--help"]).contains("Usage:"));
     }
     assert!(ok(&dir.0, &["--help"]).contains("Exit codes"));

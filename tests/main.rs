@@ -2,9 +2,12 @@
 mod cli;
 mod common;
 mod damage;
+mod engines;
+mod experiment;
 mod laws;
 mod learning;
 mod red10;
 mod resume;
+mod sweep;
 mod table;
 mod tensorboard;

@@ -4,7 +4,7 @@ use crate::{
     experiment::{Experiment, Request},
     export,
     interrupt::Stop,
-    list,
+    lab, list,
     progress::{Counting, Progress, thousands},
     red10,
     run_dir::RUNS,
@@ -56,6 +56,25 @@ enum Command {
         after_help = "Examples:\n  rlx league random greedy belief --decks 200\n  rlx league RUN OTHER greedy --json"
     )]
     League(red10::cli::LeagueArgs),
+    /// Grids of runs with many seeds: run them here or on a cluster, and report honest statistics.
+    #[command(subcommand)]
+    Experiment(lab::cli::Experiment),
+    /// Draw a metric of runs as SVG or PNG; runs that differ in their seed alone are one line with its band.
+    Plot(lab::plot::Plot),
+    /// Search hyperparameters by random, Sobol or TPE trials.
+    Sweep(lab::sweep::Sweep),
+    /// List, compare and prune run folders.
+    #[command(subcommand)]
+    Runs(lab::runs::Runs),
+    /// Start TensorBoard on the folder of runs, or on some of them.
+    Tensorboard {
+        /// Runs; all of them when none is named.
+        #[arg(value_name = "RUN")]
+        names: Vec<String>,
+        /// Arguments for TensorBoard: `-- --port 6007`.
+        #[arg(last = true)]
+        extra: Vec<String>,
+    },
     /// List what there is: envs, algos, presets, bots; with a name all its keys, and `run` for the keys of every run.
     List(List),
     /// Measure throughput, with median and spread.
@@ -272,6 +291,17 @@ fn run(registry: &Registry, cli: Cli) -> Ended {
             red10::league::check(&args.agents).map_err(usage)?;
             red10::cli::run_league(registry, &cli.runs, &args).map(|()| ExitCode::SUCCESS).map_err(failed)
         }
+        Command::Experiment(command) => lab::cli::run(registry, &cli.runs, &command),
+        Command::Plot(args) => {
+            let path = lab::plot::run(&cli.runs, &args).map_err(failed)?;
+            print(&format!("{}\n", path.display())).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Sweep(args) => lab::sweep::run(registry, &cli.runs, &args),
+        Command::Runs(command) => lab::runs::run(registry, &cli.runs, &command),
+        Command::Tensorboard { names, extra } => match lab::runs::tensorboard(&cli.runs, &names, &extra) {
+            Ok(never) => match never {},
+            Err(e) => Err(failed(e)),
+        },
         Command::CheckEnv(args) => run_check(registry, &args),
         Command::Export(args) => {
             let loaded =

@@ -209,7 +209,9 @@ impl Experiment {
             anyhow!("--algo is missing: there are {algos}")
         })?;
         let (world, algo) = (registry.find_world(env)?.clone(), registry.find_algo(algo)?.clone());
-        let run_keys = Keys::of::<RunConfig>();
+        // A grid has thousands of configs: the schema is made once.
+        static RUN_KEYS: std::sync::LazyLock<Keys> = std::sync::LazyLock::new(Keys::of::<RunConfig>);
+        let run_keys = RUN_KEYS.clone();
         let mut tables = Tables { run: run_keys.defaults(), env: world.keys.defaults(), algo: algo.keys.defaults() };
         if let Some(p) = preset {
             let chosen = Tables::parse(&p.config, &format!("the preset '{}'", p.name))?;

@@ -28,6 +28,10 @@ impl Stop {
         flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
         Ok(stop)
     }
+    /// Asks it to, as a first Ctrl-C does.
+    pub fn ask(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
     /// Whether it was.
     pub fn asked(&self) -> bool {
         self.0.load(Ordering::Relaxed)

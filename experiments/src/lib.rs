@@ -16,6 +16,7 @@ pub mod evaluate;
 pub mod experiment;
 mod export;
 mod interrupt;
+pub mod lab;
 mod list;
 pub mod metrics;
 mod presets;

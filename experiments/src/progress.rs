@@ -8,7 +8,11 @@ pub struct Progress {
     bar: Option<ProgressBar>,
     total: u64,
     quiet: bool,
+    relay: Option<Relay>,
 }
+
+/// Where a pool's worker sends its ticks: step, steps in all, mean return.
+type Relay = Box<dyn FnMut(u64, u64, Option<f64>) + Send>;
 
 /// An evaluation in a line: `return 500.00 [500.00, 500.00] over 20 episodes`.
 pub fn shown(outcome: &Outcome) -> String {
@@ -49,7 +53,12 @@ impl Progress {
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar
         });
-        Self { bar, total, quiet }
+        Self { bar, total, quiet, relay: None }
+    }
+
+    /// For a pool's worker: nothing is shown, every tick goes to `relay`.
+    pub fn relayed(relay: impl FnMut(u64, u64, Option<f64>) + Send + 'static) -> Self {
+        Self { bar: None, total: 0, quiet: true, relay: Some(Box::new(relay)) }
     }
 
     /// Sets how many steps there are in all.
@@ -71,6 +80,9 @@ impl Progress {
 
     /// After an iteration.
     pub fn tick(&mut self, step: u64, mean: Option<f64>, rate: f64) {
+        if let Some(relay) = &mut self.relay {
+            relay(step, self.total, mean);
+        }
         if let Some(bar) = &self.bar {
             bar.set_position(step.min(self.total));
             bar.set_message(describe(mean, rate));

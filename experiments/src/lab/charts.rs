@@ -1,0 +1,289 @@
+//! The kinds of pictures that reports have.
+use super::{
+    scores::Interval,
+    svg::{Canvas, Picture, band_class, dot_class, heat, line_class, short, ticks},
+};
+
+/// An axis: what it is, with its unit.
+#[derive(Clone, Debug, Default)]
+pub struct Axis {
+    /// Its label.
+    pub label: String,
+    /// Its ends; by itself those of the data.
+    pub ends: Option<(f64, f64)>,
+}
+
+impl Axis {
+    /// An axis over the range of the data.
+    pub fn of(label: impl Into<String>) -> Self {
+        Self { label: label.into(), ends: None }
+    }
+}
+
+/// A line with its band.
+#[derive(Clone, Debug)]
+pub struct Series {
+    /// The number of its method, for its colour.
+    pub number: usize,
+    /// Its name, with the number of seeds.
+    pub label: String,
+    /// x, and the estimate with its interval.
+    pub points: Vec<(f64, Interval)>,
+}
+
+/// Lines with bands over two axes.
+#[derive(Clone, Debug)]
+pub struct Lines {
+    /// What it shows.
+    pub title: String,
+    /// What lines and bands are.
+    pub note: String,
+    /// The horizontal axis.
+    pub x: Axis,
+    /// The vertical axis.
+    pub y: Axis,
+    /// The lines.
+    pub series: Vec<Series>,
+    /// A level to compare with, and its name.
+    pub level: Option<(f64, String)>,
+}
+
+const WIDTH: f64 = 680.0;
+
+fn ends(values: impl Iterator<Item = f64>) -> (f64, f64) {
+    let (low, high) =
+        values.filter(|v| v.is_finite()).fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
+    match (low <= high, low == high) {
+        (false, _) => (0.0, 1.0),
+        (_, true) => (low - 0.5, high + 0.5),
+        _ => (low, high),
+    }
+}
+
+/// Where each label of a legend goes: rows that are as wide as the picture.
+fn legend(labels: &[&str], width: f64) -> (Vec<(f64, f64)>, f64) {
+    let (mut x, mut y, mut out) = (0.0, 0.0, Vec::new());
+    for label in labels {
+        let own = 34.0 + 7.2 * label.chars().count() as f64;
+        if x > 0.0 && x + own > width {
+            (x, y) = (0.0, y + 18.0);
+        }
+        out.push((x, y));
+        x += own + 12.0;
+    }
+    (out, y + 18.0)
+}
+
+impl Lines {
+    /// Draws it.
+    pub fn draw(&self) -> Picture {
+        let labels: Vec<&str> = self.series.iter().map(|s| s.label.as_str()).collect();
+        let (places, legend_height) = legend(&labels, WIDTH - 40.0);
+        let note_lines = super::svg::wrapped(&self.note, (WIDTH - 32.0) / 6.2).len() as f64;
+        let (left, right, top, plot) = (78.0, 24.0, 46.0 + legend_height, 260.0);
+        let bottom = top + plot;
+        let height = bottom + 52.0 + 14.0 * note_lines;
+        let mut c = Canvas::new(WIDTH, height, &self.title, &self.note);
+        let all = || self.series.iter().flat_map(|s| &s.points);
+        let (x0, x1) = self.x.ends.unwrap_or_else(|| ends(all().map(|p| p.0)));
+        let level = self.level.as_ref().map(|l| l.0);
+        let (y0, y1) = self.y.ends.unwrap_or_else(|| {
+            let (a, b) = ends(all().flat_map(|p| [p.1.value, p.1.low, p.1.high]).chain(level));
+            (a - 0.03 * (b - a), b + 0.03 * (b - a))
+        });
+        let x = |v: f64| left + (WIDTH - left - right) * (v - x0) / (x1 - x0);
+        let y = |v: f64| bottom - plot * (v - y0) / (y1 - y0);
+        for t in ticks(y0, y1, 5) {
+            c.line((left, y(t)), (WIDTH - right, y(t)), "grid");
+            c.text((left - 8.0, y(t) + 4.0), "end", "soft", &short(t));
+        }
+        for t in ticks(x0, x1, 6) {
+            c.line((x(t), bottom), (x(t), bottom + 5.0), "axis");
+            c.text((x(t), bottom + 19.0), "middle", "soft", &short(t));
+        }
+        c.line((left, bottom), (WIDTH - right, bottom), "axis");
+        c.text(((left + WIDTH - right) / 2.0, bottom + 38.0), "middle", "ink", &self.x.label);
+        c.upwards((20.0, (top + bottom) / 2.0), &self.y.label);
+        if let Some((value, name)) = &self.level {
+            c.line((left, y(*value)), (WIDTH - right, y(*value)), "mark");
+            c.text((WIDTH - right - 4.0, y(*value) - 5.0), "end", "soft\" font-size=\"11", name);
+        }
+        for series in &self.series {
+            let points: Vec<_> = series.points.iter().filter(|p| p.1.value.is_finite()).collect();
+            let upper = points.iter().map(|p| (x(p.0), y(p.1.high)));
+            let lower = points.iter().rev().map(|p| (x(p.0), y(p.1.low)));
+            c.through(upper.chain(lower), true, &band_class(series.number));
+        }
+        for (i, series) in self.series.iter().enumerate() {
+            let points = series.points.iter().filter(|p| p.1.value.is_finite());
+            c.through(points.map(|p| (x(p.0), y(p.1.value))), false, &line_class(series.number));
+            let (px, py) = (20.0 + places[i].0, 44.0 + places[i].1);
+            c.line((px, py), (px + 24.0, py), &line_class(series.number));
+            c.text((px + 30.0, py + 4.0), "start", "ink", &series.label);
+        }
+        if self.series.is_empty() {
+            c.text(((left + WIDTH - right) / 2.0, (top + bottom) / 2.0), "middle", "soft", "no finished run has it");
+        }
+        c.done(WIDTH, height, &self.title)
+    }
+}
+
+/// A column of intervals, one a row.
+#[derive(Clone, Debug)]
+pub struct Column {
+    /// What it is, with its unit.
+    pub label: String,
+    /// An interval a row; None is shown as missing.
+    pub values: Vec<Option<Interval>>,
+    /// A value to compare with.
+    pub level: Option<f64>,
+}
+
+/// Dots with their intervals, side by side for several statistics. A row has the number of its method, for its colour, and its name.
+pub fn intervals(title: &str, note: &str, rows: &[(usize, String)], columns: &[Column]) -> Picture {
+    let left = 24.0 + 7.0 * rows.iter().map(|r| r.1.chars().count()).max().unwrap_or(0).min(44) as f64;
+    let each = ((WIDTH - left - 16.0) / columns.len().max(1) as f64).max(130.0);
+    let width = left + 16.0 + each * columns.len() as f64;
+    let note_lines = super::svg::wrapped(note, (width - 32.0) / 6.2).len() as f64;
+    let (top, row) = (62.0, 26.0);
+    let bottom = top + row * rows.len() as f64;
+    let height = bottom + 36.0 + 14.0 * note_lines;
+    let mut c = Canvas::new(width, height, title, note);
+    for (i, (_, name)) in rows.iter().enumerate() {
+        let short: String = name.chars().take(44).collect();
+        c.text((left - 10.0, top + row * (i as f64 + 0.5) + 4.0), "end", "ink", &short);
+    }
+    for (k, column) in columns.iter().enumerate() {
+        let (from, to) = (left + each * k as f64 + 8.0, left + each * (k + 1) as f64 - 14.0);
+        let (a, b) = ends(column.values.iter().flatten().flat_map(|v| [v.low, v.high, v.value]).chain(column.level));
+        let (a, b) = (a - 0.06 * (b - a), b + 0.06 * (b - a));
+        let x = |v: f64| from + (to - from) * (v - a) / (b - a);
+        c.text(((from + to) / 2.0, 50.0), "middle", "ink", &column.label);
+        for t in ticks(a, b, 4) {
+            c.line((x(t), top), (x(t), bottom), "grid");
+            c.text((x(t), bottom + 16.0), "middle", "soft\" font-size=\"11", &short(t));
+        }
+        if let Some(level) = column.level {
+            c.line((x(level), top), (x(level), bottom), "mark");
+        }
+        for (i, value) in column.values.iter().enumerate() {
+            let y = top + row * (i as f64 + 0.5);
+            match value {
+                Some(v) => {
+                    c.line((x(v.low), y), (x(v.high), y), &line_class(rows[i].0));
+                    c.dot((x(v.value), y), 4.5, &dot_class(rows[i].0));
+                }
+                None => c.text(((from + to) / 2.0, y + 4.0), "middle", "soft", "missing"),
+            }
+        }
+    }
+    c.done(width, height, title)
+}
+
+/// A heat map: rows x columns of values, missing ones shown as missing.
+pub fn heat_map(title: &str, note: &str, rows: &[String], columns: &[String], values: &[Vec<Option<f64>>]) -> Picture {
+    let left = 24.0 + 7.0 * rows.iter().map(|r| r.chars().count()).max().unwrap_or(0).min(44) as f64;
+    let longest = columns.iter().map(|r| r.chars().count()).max().unwrap_or(0) as f64;
+    let each =
+        ((WIDTH - left - 20.0) / columns.len().max(1) as f64).clamp(64.0, 150.0).max((7.0 * longest + 8.0).min(170.0));
+    let width = (left + 20.0 + each * columns.len() as f64).max(420.0);
+    let note_lines = super::svg::wrapped(note, (width - 32.0) / 6.2).len() as f64;
+    let (top, row) = (62.0, 28.0);
+    let bottom = top + row * rows.len() as f64;
+    let height = bottom + 22.0 + 14.0 * note_lines;
+    let mut c = Canvas::new(width, height, title, note);
+    let (low, high) = ends(values.iter().flatten().flatten().copied());
+    for (k, name) in columns.iter().enumerate() {
+        c.text((left + each * (k as f64 + 0.5), top - 8.0), "middle", "ink", name);
+    }
+    for (i, name) in rows.iter().enumerate() {
+        let short_name: String = name.chars().take(44).collect();
+        let y = top + row * i as f64;
+        c.text((left - 10.0, y + row / 2.0 + 4.0), "end", "ink", &short_name);
+        for (k, value) in values[i].iter().enumerate() {
+            let (at, size) = ((left + each * k as f64 + 1.0, y + 1.0), (each - 2.0, row - 2.0));
+            let middle = (at.0 + size.0 / 2.0, y + row / 2.0 + 4.0);
+            match value {
+                Some(v) => {
+                    let (colour, light_ink) = heat((v - low) / (high - low));
+                    c.rect(at, size, &format!("fill=\"{colour}\""));
+                    let ink = if light_ink { "#ffffff" } else { "#000000" };
+                    c.text(middle, "middle", &format!("\" fill=\"{ink}"), &short((v * 1000.0).round() / 1000.0));
+                }
+                None => {
+                    c.rect(at, size, "class=\"none\"");
+                    c.text(middle, "middle", "soft", "missing");
+                }
+            }
+        }
+    }
+    c.done(width, height, title)
+}
+
+/// Dots over two axes: x, y, and the number of their colour.
+pub fn dots(title: &str, note: &str, (x_label, y_label): (&str, &str), points: &[(f64, f64, usize)]) -> Picture {
+    let (width, left, right, top, plot) = (440.0, 78.0, 24.0, 40.0, 220.0);
+    let (bottom, height) = (top + plot, top + plot + 66.0);
+    let mut c = Canvas::new(width, height, title, note);
+    let wide = |(a, b): (f64, f64)| (a - 0.04 * (b - a), b + 0.04 * (b - a));
+    let (x0, x1) = wide(ends(points.iter().map(|p| p.0)));
+    let (y0, y1) = wide(ends(points.iter().map(|p| p.1)));
+    let x = |v: f64| left + (width - left - right) * (v - x0) / (x1 - x0);
+    let y = |v: f64| bottom - plot * (v - y0) / (y1 - y0);
+    for t in ticks(y0, y1, 5) {
+        c.line((left, y(t)), (width - right, y(t)), "grid");
+        c.text((left - 8.0, y(t) + 4.0), "end", "soft", &short(t));
+    }
+    for t in ticks(x0, x1, 5) {
+        c.line((x(t), bottom), (x(t), bottom + 5.0), "axis");
+        c.text((x(t), bottom + 19.0), "middle", "soft", &short(t));
+    }
+    c.line((left, bottom), (width - right, bottom), "axis");
+    c.text(((left + width - right) / 2.0, bottom + 38.0), "middle", "ink", x_label);
+    c.upwards((20.0, (top + bottom) / 2.0), y_label);
+    for (px, py, colour) in points.iter().filter(|p| p.0.is_finite() && p.1.is_finite()) {
+        c.dot((x(*px), y(*py)), 4.0, &dot_class(*colour));
+    }
+    c.done(width, height, title)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pictures_say_what_is_missing_and_what_the_axes_are() {
+        let i = |v: f64| Interval { value: v, low: v - 0.1, high: v + 0.1 };
+        let lines = Lines {
+            title: "t".into(),
+            note: "n".into(),
+            x: Axis::of("environment steps"),
+            y: Axis::of("return"),
+            series: vec![Series {
+                number: 0,
+                label: "ppo (3 seeds)".into(),
+                points: vec![(0.0, i(0.0)), (10.0, i(1.0))],
+            }],
+            level: Some((0.9, "threshold 0.9".into())),
+        };
+        let text = lines.draw().file();
+        for word in ["environment steps", "return", "ppo (3 seeds)", "threshold 0.9", "polygon", "polyline"] {
+            assert!(text.contains(word), "{word}");
+        }
+        let empty = Lines { series: Vec::new(), ..lines };
+        assert!(empty.draw().file().contains("no finished run has it"));
+        let names = ["a".to_owned(), "b".to_owned()];
+        let map = heat_map("t", "n", &names, &names, &[vec![Some(1.0), None], vec![Some(2.0), Some(3.0)]]).file();
+        assert_eq!(map.matches(">missing<").count(), 1);
+        let column = Column { label: "IQM".into(), values: vec![Some(i(0.5)), None], level: None };
+        assert_eq!(
+            intervals("t", "n", &[(0, "a".into()), (1, "b".into())], &[column]).file().matches(">missing<").count(),
+            1
+        );
+        assert!(!lines_are_nan(&map));
+    }
+
+    fn lines_are_nan(text: &str) -> bool {
+        text.contains("NaN") || text.contains("inf\"")
+    }
+}

@@ -1,0 +1,516 @@
+//! `rlx experiment`.
+use super::{
+    cells::Cells,
+    engines::{self, Engine},
+    pages, plan, pool, report,
+    results::{Results, Status},
+    spec::{self, Spec},
+    unit::{Ended, Unit},
+    worker,
+};
+use crate::{
+    interrupt::Stop,
+    progress::{Progress, thousands},
+};
+use anyhow::{Context, Result, anyhow};
+use clap::{Args, Subcommand};
+use rlx::Registry;
+use serde_json::json;
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+/// Configs that a plan checks; a run checks all.
+const PLANNED: u64 = 10_000;
+
+/// An exit code, or an error with its exit code.
+pub type Answer = std::result::Result<ExitCode, (anyhow::Error, u8)>;
+
+/// What `rlx experiment` does.
+#[derive(Debug, Subcommand)]
+pub enum Experiment {
+    /// The experiments of this repository, each with one line of what it shows.
+    List {
+        /// Print JSON: [{name, about, cells, quick_cells}].
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show a spec: its file, checked, and its tasks and methods.
+    Show(Which),
+    /// How many runs it is, what is done of it, and how long the rest takes.
+    Plan(Plan),
+    /// Run what is left of it, here or by an engine; or one cell with --index.
+    #[command(
+        after_help = "Examples:\n  rlx experiment run classic --quick\n  rlx experiment run mine.toml --jobs 8 --retry-failed\n  rlx experiment run classic --index 3"
+    )]
+    Run(Box<Run>),
+    /// Tables and pictures of its results: one page of HTML, Markdown, SVG and PNG.
+    Report(Report),
+    /// Where each cell stands.
+    Status {
+        /// See `rlx experiment run`.
+        #[command(flatten)]
+        which: Which,
+        /// Print JSON: a list of records {id, index, task, method, seed, status, run, error, starts, steps, elapsed_s, host, rlx, revision}.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// `rlx experiment report`.
+#[derive(Debug, Args)]
+pub struct Report {
+    #[command(flatten)]
+    which: Which,
+    /// Where the report goes; by itself `report` in the folder of the results. Files of an earlier report there are replaced.
+    #[arg(long, value_name = "FOLDER")]
+    to: Option<PathBuf>,
+    /// Give figures of what there is although runs are missing.
+    #[arg(long)]
+    partial: bool,
+    /// Print all figures as JSON: {experiment, quick, about, folder, seeds, tasks, methods, cells, finished, partial, missing, made_by,
+    /// metrics}; no files are written.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which experiment.
+#[derive(Debug, Args)]
+pub struct Which {
+    /// The name of one of this repository's (`rlx experiment list`), or the path of a spec (TOML).
+    pub spec: String,
+    /// Its quick variant.
+    #[arg(long)]
+    pub quick: bool,
+    /// The folder of its results; by itself `<runs>/experiments/<name>`.
+    #[arg(long, value_name = "FOLDER")]
+    pub out: Option<PathBuf>,
+}
+
+/// `rlx experiment plan`.
+#[derive(Debug, Args)]
+pub struct Plan {
+    #[command(flatten)]
+    which: Which,
+    /// Try a second of each kind of run for the estimate.
+    #[arg(long)]
+    measure: bool,
+    /// Runs side by side; by itself as many as there are cores for.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=4096))]
+    jobs: Option<u64>,
+    /// Print JSON: {experiment, quick, folder, cells, configs, checked, seeds, tasks, methods, finished, failed, begun, left, jobs, estimate_s,
+    /// estimate_from}.
+    #[arg(long)]
+    json: bool,
+}
+
+/// `rlx experiment run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    #[command(flatten)]
+    which: Which,
+    /// One cell, by its number; finished ones are skipped, broken ones go on from their checkpoint.
+    #[arg(long, value_name = "N")]
+    index: Option<u64>,
+    /// Runs side by side; by itself as many as there are cores for.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=4096))]
+    jobs: Option<u64>,
+    /// What runs the cells; all but local are programs of others. What follows `--` goes to the engine: `-- --partition=cpu --time=4:00:00`.
+    #[arg(long, value_enum, default_value = "local")]
+    engine: Engine,
+    /// Only say what would be submitted to the engine.
+    #[arg(long)]
+    dry_run: bool,
+    /// Arguments for the engine.
+    #[arg(last = true)]
+    extra: Vec<String>,
+    /// Do not pin workers to cores.
+    #[arg(long)]
+    no_pin: bool,
+    /// Try cells again that failed.
+    #[arg(long)]
+    retry_failed: bool,
+    /// Go on although the spec, a preset or a default changed since results were made; they are kept.
+    #[arg(long)]
+    accept_changes: bool,
+    /// Show nothing but warnings and errors.
+    #[arg(long, short)]
+    quiet: bool,
+    /// As a worker of the pool: cells come on standard input.
+    #[arg(long, hide = true)]
+    worker: bool,
+    /// As a worker: FROM,COUNT of the cores it may use.
+    #[arg(long, hide = true)]
+    pin: Option<String>,
+}
+
+fn failed(error: impl Into<anyhow::Error>) -> (anyhow::Error, u8) {
+    (error.into(), 1)
+}
+fn usage(error: impl Into<anyhow::Error>) -> (anyhow::Error, u8) {
+    (error.into(), 2)
+}
+
+/// To standard output; a pipe that was closed is for the caller to judge.
+pub(super) fn print(text: &str) -> std::result::Result<(), (anyhow::Error, u8)> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(failed)
+}
+
+impl Which {
+    /// The spec, and the folder of its results.
+    fn open(&self, runs: &Path) -> Result<(Spec, PathBuf)> {
+        let spec = Spec::open(&self.spec, self.quick)?;
+        let folder = self.out.clone().unwrap_or_else(|| spec.folder(runs));
+        Ok((spec, folder))
+    }
+}
+
+/// Does it.
+///
+/// # Errors
+/// With the exit code that the error is to have.
+pub fn run(registry: &Registry, runs: &Path, command: &Experiment) -> Answer {
+    match command {
+        Experiment::List { json } => list(registry, *json),
+        Experiment::Show(which) => show(registry, runs, which),
+        Experiment::Plan(args) => show_plan(registry, runs, args),
+        Experiment::Run(args) => run_cells(registry, runs, args),
+        Experiment::Report(args) => show_report(registry, runs, args),
+        Experiment::Status { which, json } => status(registry, runs, which, *json),
+    }
+}
+
+fn list(registry: &Registry, json: bool) -> Answer {
+    let mut out = Vec::new();
+    for (name, _) in spec::builtin() {
+        let spec = Spec::open(name, false).map_err(usage)?;
+        let quick = Spec::open(name, true).map_err(usage)?;
+        let count = |s: &Spec| Cells::new(registry, s).map(|c| c.len());
+        let (cells, quick_cells) = (count(&spec).map_err(usage)?, count(&quick).map_err(usage)?);
+        out.push((spec, cells, quick_cells));
+    }
+    if json {
+        let list: Vec<_> = out
+            .iter()
+            .map(|(s, n, q)| json!({"name": s.name, "about": s.about, "cells": n, "quick_cells": q}))
+            .collect();
+        print(&format!("{:#}\n", json!(list)))?;
+    } else {
+        let text: String =
+            out.iter().map(|(s, n, q)| format!("{:12} {} ({n} runs, quick {q})\n", s.name, s.about)).collect();
+        print(&text)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(registry: &Registry, runs: &Path, which: &Which) -> Answer {
+    let (spec, folder) = which.open(runs).map_err(usage)?;
+    let cells = Cells::new(registry, &spec).map_err(usage)?;
+    let checked = cells.validate(None).map_err(usage)?;
+    let some = |names: &[String]| {
+        let more = if names.len() > 12 { format!(", and {} more", names.len() - 12) } else { String::new() };
+        format!("{}{more}", names.iter().take(12).cloned().collect::<Vec<_>>().join(", "))
+    };
+    print(&format!(
+        "{}\n# {} cells = {} configs x {} seeds{}\n# tasks: {}\n# methods: {}\n# results: {}\n",
+        spec.text.trim_end(),
+        thousands(cells.len()),
+        thousands(cells.configs()),
+        spec.seeds.len(),
+        if spec.quick { " (quick variant)" } else { "" },
+        some(&checked.tasks),
+        some(&checked.methods),
+        folder.display()
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Workers, and threads of a run: as many workers as there are cores for the threads of the first config of each variant.
+fn jobs(cells: &Cells<'_>, asked: Option<u64>) -> Result<(usize, usize)> {
+    let mut threads = 1;
+    let step = (cells.configs() / cells.spec.variants.len().max(1) as u64).max(1);
+    for config in (0..cells.configs()).step_by(step as usize) {
+        threads = threads.max(cells.experiment(&cells.get(config)?)?.run.threads);
+    }
+    let of_grid = cells.spec.grid.iter().find(|(k, _)| k == "threads" || k == "run.threads");
+    threads = of_grid.iter().flat_map(|(_, v)| v).filter_map(|v| v.as_u64()).fold(threads, |a, b| a.max(b as usize));
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    Ok((asked.map_or((cores / threads).max(1), |n| n as usize), threads))
+}
+
+/// `1 h 20 min`.
+fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 90.0 => format!("{s:.0} s"),
+        s if s < 5400.0 => format!("{:.0} min", s / 60.0),
+        s if s < 172_800.0 => format!("{:.1} h", s / 3600.0),
+        s => format!("{:.1} days", s / 86400.0),
+    }
+}
+
+fn show_plan(registry: &Registry, runs: &Path, args: &Plan) -> Answer {
+    let (spec, folder) = args.which.open(runs).map_err(usage)?;
+    let cells = Cells::new(registry, &spec).map_err(usage)?;
+    let checked = cells.validate(Some(PLANNED)).map_err(usage)?;
+    let (jobs, _) = jobs(&cells, args.jobs).map_err(usage)?;
+    let plan = plan::plan(&cells, checked, &Results::at(&folder), jobs, args.measure).map_err(failed)?;
+    if args.json {
+        print(&format!("{:#}\n", json!(plan)))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let time = match plan.estimate_s {
+        Some(s) => format!("about {} with {} side by side, from {}", duration(s), plan.jobs, plan.estimate_from),
+        None => format!("not known: {}", plan.estimate_from),
+    };
+    print(&format!(
+        "{}{}: {} runs = {} configs x {} seeds; {} tasks, {} methods\n{} finished, {} failed, {} begun, {} left\ntime: {time}\n{}results: {}\n",
+        plan.experiment,
+        if plan.quick { " (quick)" } else { "" },
+        thousands(plan.cells),
+        thousands(plan.configs),
+        plan.seeds.len(),
+        thousands(plan.tasks.len() as u64),
+        thousands(plan.methods.len() as u64),
+        thousands(plan.finished),
+        thousands(plan.failed),
+        thousands(plan.begun),
+        thousands(plan.left),
+        match plan.checked {
+            n if n < plan.configs =>
+                format!("checked: every value, {} of the combinations; a run checks all\n", thousands(n)),
+            _ => String::new(),
+        },
+        plan.folder
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_cells(registry: &Registry, runs: &Path, args: &Run) -> Answer {
+    if let Some(cores) = &args.pin {
+        let parts: Vec<usize> = cores.split(',').filter_map(|p| p.parse().ok()).collect();
+        let [from, count] = parts[..] else { return Err(usage(anyhow!("--pin {cores}: it must be FROM,COUNT"))) };
+        worker::pin(from, count).map_err(failed)?;
+    }
+    let (spec, folder) = args.which.open(runs).map_err(usage)?;
+    let cells = Cells::new(registry, &spec).map_err(usage)?;
+    match args.index {
+        Some(index) => drop(cells.get(index).and_then(|c| cells.experiment(&c)).map_err(usage)?),
+        // The pool has checked what its workers run.
+        None if args.worker => {}
+        None => drop(cells.validate(None).map_err(usage)?),
+    }
+    if args.engine == Engine::Local && (args.dry_run || !args.extra.is_empty()) {
+        return Err(usage(anyhow!("--dry-run and arguments after -- are for an --engine other than local")));
+    }
+    if args.dry_run {
+        return submit(&cells, &Results::at(&folder), runs, args);
+    }
+    let results = Results::open(&folder, &spec, args.accept_changes).map_err(usage)?;
+    let stop = Stop::install().map_err(failed)?;
+    let unit = Unit {
+        registry,
+        cells: &cells,
+        results: &results,
+        retry_failed: args.retry_failed,
+        accept: args.accept_changes,
+    };
+    if args.worker {
+        worker::work(&unit, &stop).map_err(failed)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(index) = args.index {
+        let mut progress = Progress::new(0, args.quiet);
+        return told(index, unit.run(index, &mut progress, &stop).map_err(usage)?, args.quiet);
+    }
+    if args.engine != Engine::Local {
+        return submit(&cells, &results, runs, args);
+    }
+    pool_of_workers(&cells, &results, runs, args, &stop)
+}
+
+/// Hands what is left to an engine. Every path is absolute: its nodes work elsewhere.
+fn submit(cells: &Cells<'_>, results: &Results, runs: &Path, args: &Run) -> Answer {
+    let whole = |p: &Path| std::path::absolute(p).with_context(|| p.display().to_string()).map_err(failed);
+    let (_, threads) = jobs(cells, None).map_err(usage)?;
+    let program = std::env::current_exe().context("finding this program").map_err(failed)?;
+    let results = Results::at(&whole(results.path())?);
+    let spec = Path::new(&args.which.spec);
+    let spec = if spec.exists() { whole(spec)?.display().to_string() } else { args.which.spec.clone() };
+    let mut unit = vec![program.display().to_string(), "--runs".into(), whole(runs)?.display().to_string()];
+    unit.extend(["experiment".into(), "run".into(), spec, "--quiet".into()]);
+    let flags = [
+        (args.which.quick, "--quick"),
+        (args.retry_failed, "--retry-failed"),
+        (args.accept_changes, "--accept-changes"),
+    ];
+    unit.extend(flags.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag.to_owned()));
+    unit.extend(["--out".into(), results.path().display().to_string(), "--index".into()]);
+    let order = engines::Order {
+        cells,
+        results: &results,
+        unit,
+        threads,
+        jobs: args.jobs,
+        retry_failed: args.retry_failed,
+        extra: args.extra.clone(),
+    };
+    let said = engines::submit(&order, args.engine, args.dry_run).map_err(failed)?;
+    print(&said).map(|()| ExitCode::SUCCESS)
+}
+
+/// Says what came of one cell.
+fn told(index: u64, ended: Ended, quiet: bool) -> Answer {
+    let again = "--retry-failed tries it again from its last checkpoint";
+    let line = match ended {
+        Ended::Finished(r) => {
+            format!("cell {index} finished: {} {} seed {}, {:.1} s", r.task, r.method, r.seed, r.elapsed_s)
+        }
+        Ended::Already(r) => format!("cell {index} was finished already: {}", r.run),
+        Ended::Interrupted(r) => {
+            eprintln!("cell {index} was stopped at step {}: the same command goes on", thousands(r.steps));
+            return Ok(ExitCode::from(130));
+        }
+        Ended::Failed(r) => {
+            return Err(failed(anyhow!("cell {index} failed: {}; {again}", r.error.unwrap_or_default())));
+        }
+        Ended::FailedBefore(r) => {
+            return Err(failed(anyhow!("cell {index} failed before: {}; {again}", r.error.unwrap_or_default())));
+        }
+        Ended::Elsewhere => format!("cell {index} is being run by another process: nothing to do"),
+    };
+    if !quiet {
+        eprintln!("{line}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn pool_of_workers(cells: &Cells<'_>, results: &Results, runs: &Path, args: &Run, stop: &Stop) -> Answer {
+    let (jobs, threads) = jobs(cells, args.jobs).map_err(usage)?;
+    let path = |p: &Path| p.display().to_string();
+    let mut arguments = vec!["--runs".into(), path(runs), "experiment".into(), "run".into(), args.which.spec.clone()];
+    arguments.extend(["--worker".into(), "--out".into(), path(results.path())]);
+    let flags = [
+        (args.which.quick, "--quick"),
+        (args.retry_failed, "--retry-failed"),
+        (args.accept_changes, "--accept-changes"),
+    ];
+    arguments.extend(flags.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag.to_owned()));
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let options = pool::Options {
+        // No more workers than cells.
+        jobs: jobs.min(usize::try_from(cells.len()).unwrap_or(usize::MAX)),
+        threads,
+        // More workers than cores would be pinned on top of each other.
+        pin: !args.no_pin && jobs * threads <= cores,
+        retry_failed: args.retry_failed,
+        program: std::env::current_exe().context("finding this program").map_err(failed)?,
+        arguments,
+        quiet: args.quiet,
+    };
+    if !args.quiet {
+        eprintln!(
+            "{}: {} runs, {} side by side, into {}\nCtrl-C stops and saves; the same command goes on.",
+            cells.spec.name,
+            thousands(cells.len()),
+            options.jobs,
+            results.path().display()
+        );
+    }
+    let tally = pool::run(cells, results, &options, stop).map_err(failed)?;
+    if !args.quiet {
+        eprintln!(
+            "{} finished now, {} before, {} failed, {} stopped, {} elsewhere",
+            tally.finished,
+            tally.already,
+            tally.failed.len(),
+            tally.interrupted,
+            tally.elsewhere
+        );
+    }
+    if stop.asked() {
+        return Ok(ExitCode::from(130));
+    }
+    if let Some((index, error)) = tally.failed.first() {
+        return Err(failed(anyhow!(
+            "{} cells failed, first cell {index}: {error}; --retry-failed tries them again from their checkpoints",
+            tally.failed.len()
+        )));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show_report(registry: &Registry, runs: &Path, args: &Report) -> Answer {
+    let (spec, folder) = args.which.open(runs).map_err(usage)?;
+    let cells = Cells::new(registry, &spec).map_err(usage)?;
+    let report = report::report(&cells, &Results::at(&folder), args.partial).map_err(failed)?;
+    if args.json {
+        print(&format!("{:#}\n", json!(report)))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if report.finished == 0 {
+        let what = if spec.quick { format!("{} --quick", args.which.spec) } else { args.which.spec.clone() };
+        return Err(failed(anyhow!("{} has no finished run: rlx experiment run {what}", folder.display())));
+    }
+    let to = args.to.clone().unwrap_or_else(|| folder.join("report"));
+    pages::document(&report).write(&to).map_err(failed)?;
+    let lack = report.cells - report.finished;
+    let missing = if lack > 0 { format!(", {} missing", thousands(lack)) } else { String::new() };
+    print(&format!(
+        "{} of {} runs{missing}\n{}\n{}\n",
+        thousands(report.finished),
+        thousands(report.cells),
+        to.join("report.html").display(),
+        to.join("report.md").display()
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn status(registry: &Registry, runs: &Path, which: &Which, json: bool) -> Answer {
+    let (spec, folder) = which.open(runs).map_err(usage)?;
+    let cells = Cells::new(registry, &spec).map_err(usage)?;
+    let results = Results::at(&folder);
+    let records = results.records().map_err(failed)?;
+    let mut found = Vec::new();
+    for cell in cells.iter() {
+        let cell = cell.map_err(failed)?;
+        if let Some(record) = records.get(&cell.id()) {
+            let busy = record.status == Status::Started && results.lock(&cell).map_err(failed)?.is_none();
+            found.push((cell, record, busy));
+        }
+    }
+    if json {
+        let list: Vec<_> = found.iter().map(|(_, r, _)| r).collect();
+        print(&format!("{:#}\n", json!(list)))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut text = String::new();
+    for (cell, r, busy) in &found {
+        let word = match (r.status, busy) {
+            (Status::Started, true) => "running".into(),
+            (Status::Started, false) => "broken off".into(),
+            (status, _) => format!("{status:?}").to_lowercase(),
+        };
+        let why = r.error.as_ref().map_or(String::new(), |e| format!("  {e}"));
+        text += &format!(
+            "{:>6}  {word:11} {} {} seed {}  {} steps, {:.0} s on {}{why}\n",
+            cell.index,
+            cell.task,
+            cell.method,
+            cell.seed,
+            thousands(r.steps),
+            r.elapsed_s,
+            r.host
+        );
+    }
+    text += &format!(
+        "{} of {} cells begun, results in {}\n",
+        thousands(found.len() as u64),
+        thousands(cells.len()),
+        folder.display()
+    );
+    print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}

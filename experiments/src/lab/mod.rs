@@ -1,0 +1,26 @@
+//! Experiments: many runs from one spec, on this machine or others, and what can be said of them.
+//!
+//! A [`spec`] has [`cells`]; a cell is a run, made by the [`unit`] of work into the experiment's [`results`] folder; the local
+//! [`pool`] keeps [`worker`]s busy with it.
+pub mod cells;
+pub mod charts;
+pub mod cli;
+pub mod compare;
+pub mod data;
+pub mod document;
+pub mod engines;
+pub mod pages;
+pub mod plan;
+pub mod plot;
+pub mod pool;
+pub mod report;
+pub mod results;
+pub mod runs;
+pub mod scores;
+pub mod search;
+pub mod spec;
+pub mod svg;
+pub mod sweep;
+pub mod threshold;
+pub mod unit;
+pub mod worker;

@@ -1,0 +1,361 @@
+//! What a sweep searches and how: typed ranges, and the samplers. Trial n depends on the spec, its number and the trials before it alone.
+use super::spec::{Metric, Table};
+use anyhow::{Context, Result, anyhow, bail};
+use rlx::{Rng, config::nearest};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::convert::Infallible;
+
+/// How values are chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// Independent draws.
+    Random,
+    /// An Owen-scrambled Sobol sequence (Burley 2020): evenly spread whatever the number of trials.
+    Sobol,
+    /// The tree-structured Parzen estimator (Bergstra et al. 2011), each key by itself.
+    #[default]
+    Tpe,
+}
+
+/// The range of a key.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Range {
+    /// Numbers; whole ones when `low` and `high` are written as such.
+    Numbers {
+        /// The least.
+        low: f64,
+        /// The largest.
+        high: f64,
+        /// Whether each factor is as likely as another.
+        log: bool,
+        /// Whether only whole numbers.
+        whole: bool,
+    },
+    /// One of these.
+    Choices(Vec<Value>),
+}
+
+/// When a trial is given up: when it is worse than the median of the others at the same step (the rule of Vizier, Golovin et al. 2017).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Prune {
+    /// Whether at all.
+    pub median: bool,
+    /// No trial is given up before this step.
+    pub warmup_steps: u64,
+    /// Nor before so many trials have finished.
+    pub startup_trials: usize,
+}
+
+impl Default for Prune {
+    fn default() -> Self {
+        Self { median: true, warmup_steps: 0, startup_trials: 5 }
+    }
+}
+
+/// A checked sweep.
+#[derive(Clone, Debug)]
+pub struct Space {
+    /// One line of what it is for.
+    pub about: String,
+    /// Keys that all trials have.
+    pub base: Table,
+    /// Keys that are searched.
+    pub ranges: Vec<(String, Range)>,
+    /// How.
+    pub method: Method,
+    /// Trials.
+    pub trials: u64,
+    /// Seed of the search, and of every trial's run.
+    pub seed: u64,
+    /// TPE's first trials, which are random.
+    pub startup: u64,
+    /// What is made best.
+    pub metric: Metric,
+    /// When trials are given up; None for never.
+    pub prune: Option<Prune>,
+}
+
+const TOP: [&str; 7] = ["format", "about", "base", "space", "search", "metric", "prune"];
+
+fn known(table: &Table, keys: &[&str], place: &str) -> Result<()> {
+    match table.keys().find(|k| !keys.contains(&k.as_str())) {
+        Some(key) => bail!("{place} has no key '{key}'{}", nearest(key, keys.iter().copied())),
+        None => Ok(()),
+    }
+}
+
+fn range(key: &str, value: &Value) -> Result<Range> {
+    let wrong = || {
+        anyhow!(
+            "space.{key} = {value}: it must be {{ low = .., high = .. }}, with log = true for factors, or {{ choices = [..] }}"
+        )
+    };
+    let table = value.as_object().ok_or_else(wrong)?;
+    known(table, &["low", "high", "log", "choices"], &format!("space.{key}"))?;
+    if let Some(choices) = table.get("choices") {
+        let choices = choices.as_array().filter(|c| !c.is_empty() && table.len() == 1).ok_or_else(wrong)?;
+        return Ok(Range::Choices(choices.clone()));
+    }
+    let get = |name: &str| table.get(name).and_then(Value::as_f64).ok_or_else(wrong);
+    let (low, high) = (get("low")?, get("high")?);
+    let log = match table.get("log") {
+        None => false,
+        Some(v) => v.as_bool().ok_or_else(wrong)?,
+    };
+    let whole = ["low", "high"].iter().all(|n| table.get(*n).is_some_and(|v| v.is_i64() || v.is_u64()));
+    if low >= high {
+        bail!("space.{key}: low = {low} must be below high = {high}");
+    }
+    if log && low <= 0.0 {
+        bail!("space.{key}: with log = true low must be above 0");
+    }
+    Ok(Range::Numbers { low, high, log, whole })
+}
+
+impl Space {
+    /// Reads the text of a sweep and checks its form.
+    ///
+    /// # Errors
+    /// Naming the key that is wrong, and the nearest right one.
+    pub fn parse(text: &str) -> Result<Self> {
+        #[derive(Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        struct Search {
+            method: Method,
+            trials: u64,
+            seed: u64,
+            startup: u64,
+        }
+        impl Default for Search {
+            fn default() -> Self {
+                Self { method: Method::Tpe, trials: 50, seed: 0, startup: 10 }
+            }
+        }
+        let file: toml::Table = toml::from_str(text).map_err(|e| anyhow!("{e}"))?;
+        let Value::Object(mut top) = serde_json::to_value(file)? else { bail!("it is no table") };
+        known(&top, &TOP, "a sweep")?;
+        if top.get("format").and_then(Value::as_u64) != Some(1) {
+            bail!("its first line must be format = 1");
+        }
+        let table = |v: Option<Value>, place: &str| match v {
+            None => Ok(Table::new()),
+            Some(Value::Object(t)) => Ok(t),
+            Some(_) => Err(anyhow!("{place} must be a table")),
+        };
+        let base = table(top.remove("base"), "base")?;
+        let ranges: Vec<(String, Range)> = table(top.remove("space"), "space")?
+            .iter()
+            .map(|(k, v)| Ok((k.clone(), range(k, v)?)))
+            .collect::<Result<_>>()?;
+        if ranges.is_empty() {
+            bail!("space is empty: there would be nothing to search");
+        }
+        if let Some((key, _)) = ranges.iter().find(|(k, _)| base.contains_key(k) || k == "seed") {
+            bail!("'{key}' can not be searched: it is in base, or the seed of the search");
+        }
+        let search: Search = match top.remove("search") {
+            Some(v) => serde_json::from_value(v).context("search: method, trials, seed, startup")?,
+            None => Search::default(),
+        };
+        if search.trials == 0 || search.trials > 65_536 {
+            bail!("search.trials = {}: it must be from 1 to 65536", search.trials);
+        }
+        let metric = top.remove("metric").unwrap_or_else(|| serde_json::json!({"name": "eval/return"}));
+        let metric: Metric = serde_json::from_value(metric).map_err(|e| anyhow!("metric: {e}"))?;
+        let prune = match top.remove("prune") {
+            Some(v) => serde_json::from_value(v).context("prune: median, warmup_steps, startup_trials")?,
+            None => Prune::default(),
+        };
+        Ok(Self {
+            about: top.remove("about").and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default(),
+            base,
+            ranges,
+            method: search.method,
+            trials: search.trials,
+            seed: search.seed,
+            startup: search.startup,
+            metric,
+            prune: Some(prune).filter(|p: &Prune| p.median),
+        })
+    }
+
+    /// The values of trial `number`, given the keys and values (smaller is better) of those that ended before it.
+    ///
+    /// # Errors
+    /// When the estimator refuses, which it does for no range that was checked.
+    pub fn ask(&self, number: u64, before: &[(Table, f64)]) -> Result<Table> {
+        let mut rng = Rng::named(self.seed, "trial", number);
+        let mut out = Table::new();
+        for (i, (key, range)) in self.ranges.iter().enumerate() {
+            let value = match self.method {
+                Method::Sobol => {
+                    // 256 dimensions and 2^16 points is what the sequence has.
+                    let at = u32::try_from(number).unwrap_or(u32::MAX);
+                    let seed = Rng::named(self.seed, "sobol", 0).bits() as u32;
+                    range.at(f64::from(sobol_burley::sample(at, i as u32 % 256, seed)))
+                }
+                Method::Tpe if number >= self.startup && before.len() > 1 => range.guess(key, before, &mut rng)?,
+                Method::Random | Method::Tpe => range.at(rng.unit()),
+            };
+            out.insert(key.clone(), value);
+        }
+        Ok(out)
+    }
+}
+
+/// The project's random streams by the traits that tpe knows.
+struct Bridge<'a>(&'a mut Rng);
+
+impl rand_core::TryRng for Bridge<'_> {
+    type Error = Infallible;
+    fn try_next_u32(&mut self) -> std::result::Result<u32, Infallible> {
+        Ok((self.0.bits() >> 32) as u32)
+    }
+    fn try_next_u64(&mut self) -> std::result::Result<u64, Infallible> {
+        Ok(self.0.bits())
+    }
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> std::result::Result<(), Infallible> {
+        for part in out.chunks_mut(8) {
+            part.copy_from_slice(&self.0.bits().to_le_bytes()[..part.len()]);
+        }
+        Ok(())
+    }
+}
+
+impl Range {
+    /// The value at a share of the range.
+    pub fn at(&self, share: f64) -> Value {
+        match self {
+            Self::Choices(all) => all[((share * all.len() as f64) as usize).min(all.len() - 1)].clone(),
+            Self::Numbers { low, high, log, whole } => {
+                // A whole number owns the half on either side of it, so that the ends are as likely as the others.
+                let (low, high) = if *whole { (low - 0.5, high + 0.5) } else { (*low, *high) };
+                let x = if *log {
+                    let low = low.max(f64::MIN_POSITIVE);
+                    (low.ln() + share * (high.ln() - low.ln())).exp()
+                } else {
+                    low + share * (high - low)
+                };
+                if *whole { Value::from(x.round().clamp(low + 0.5, high - 0.5) as i64) } else { Value::from(x) }
+            }
+        }
+    }
+
+    /// The share of the range that a value is at.
+    pub fn share(&self, value: &Value) -> Option<f64> {
+        match self {
+            Self::Choices(all) => Some(all.iter().position(|c| c == value)? as f64),
+            Self::Numbers { low, high, log, whole } => {
+                let x = value.as_f64()?;
+                let (low, high) = if *whole { (low - 0.5, high + 0.5) } else { (*low, *high) };
+                let share = if *log {
+                    let low = low.max(f64::MIN_POSITIVE);
+                    (x.ln() - low.ln()) / (high.ln() - low.ln())
+                } else {
+                    (x - low) / (high - low)
+                };
+                Some(share.clamp(0.0, 1.0 - 1e-12))
+            }
+        }
+    }
+
+    fn guess(&self, key: &str, before: &[(Table, f64)], rng: &mut Rng) -> Result<Value> {
+        let (estimator, range) = match self {
+            Self::Choices(all) => (tpe::histogram_estimator(), tpe::categorical_range(all.len())),
+            Self::Numbers { .. } => (tpe::parzen_estimator(), tpe::range(0.0, 1.0)),
+        };
+        let mut optimizer = tpe::TpeOptimizer::new(estimator, range.map_err(|e| anyhow!("space.{key}: {e}"))?);
+        for (keys, value) in before {
+            if let Some(share) = keys.get(key).and_then(|v| self.share(v)) {
+                optimizer.tell(share, *value).map_err(|e| anyhow!("space.{key}: {e}"))?;
+            }
+        }
+        let share = optimizer.ask(&mut Bridge(rng)).map_err(|e| anyhow!("space.{key}: {e}"))?;
+        Ok(match self {
+            Self::Choices(all) => all[(share as usize).min(all.len() - 1)].clone(),
+            Self::Numbers { .. } => self.at(share),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "format = 1\n[base]\nenv = \"cartpole\"\n[space]\nx = { low = -4.0, high = 4.0 }\nrate = { low = 1e-5, high = 1e-1, log = true }\n\
+                        n = { low = 1, high = 8 }\nkind = { choices = [\"a\", \"b\", \"c\"] }\n";
+
+    fn space(method: &str) -> Space {
+        Space::parse(&format!("{TEXT}[search]\nmethod = \"{method}\"\ntrials = 60\nseed = 3\n")).unwrap()
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let wrong = |a: &str, b: &str| format!("{:#}", Space::parse(&TEXT.replace(a, b)).unwrap_err());
+        assert!(wrong("[space]", "[spce]").contains("did you mean 'space'?"));
+        assert!(wrong("high = 4.0", "hig = 4.0").contains("did you mean 'high'?"));
+        assert!(wrong("high = 4.0", "high = -5.0").contains("must be below"));
+        assert!(wrong("low = 1e-5", "low = 0.0").contains("above 0"));
+        assert!(wrong("[\"a\", \"b\", \"c\"]", "[]").contains("choices"));
+        assert!(wrong("env =", "x = 1\nenv =").contains("'x' can not be searched"));
+        assert!(wrong("format = 1", "format = 2").contains("format = 1"));
+    }
+
+    #[test]
+    fn values_are_in_their_ranges_of_their_types_and_the_same_each_time() {
+        for method in ["random", "sobol", "tpe"] {
+            let s = space(method);
+            let mut before = Vec::new();
+            let mut seen = [0usize; 9];
+            for n in 0..60 {
+                let keys = s.ask(n, &before).unwrap();
+                assert_eq!(keys, s.ask(n, &before).unwrap());
+                let x = keys["x"].as_f64().unwrap();
+                let rate = keys["rate"].as_f64().unwrap();
+                let n = keys["n"].as_i64().unwrap();
+                assert!((-4.0..=4.0).contains(&x) && (1e-5..=1e-1).contains(&rate) && (1..=8).contains(&n), "{keys:?}");
+                assert!(["a", "b", "c"].contains(&keys["kind"].as_str().unwrap()));
+                seen[n as usize] += 1;
+                before.push((keys, x * x));
+            }
+            assert!(method == "tpe" || seen[1..].iter().all(|c| *c > 0), "{method}: {seen:?}");
+        }
+    }
+
+    #[test]
+    fn tpe_finds_a_minimum_that_random_search_does_not() {
+        let goal = |keys: &Table| {
+            let rate: f64 = keys["rate"].as_f64().unwrap();
+            (keys["x"].as_f64().unwrap() - 1.5).powi(2)
+                + (rate.log10() + 3.0).powi(2)
+                + f64::from(u8::from(keys["kind"] != "b"))
+        };
+        let best = |method: &str| -> f64 {
+            let s = space(method);
+            let mut before = Vec::new();
+            for n in 0..60 {
+                let keys = s.ask(n, &before).unwrap();
+                let value = goal(&keys);
+                before.push((keys, value));
+            }
+            // The mean of the second half: that it goes where it is good.
+            before[30..].iter().map(|b| b.1).sum::<f64>() / 30.0
+        };
+        assert!(best("tpe") < 0.5 * best("random"), "{} and {}", best("tpe"), best("random"));
+    }
+
+    #[test]
+    fn shares_and_values_are_each_others_inverse() {
+        let s = space("random");
+        for (_, range) in &s.ranges[..2] {
+            for share in [0.0, 0.3, 0.99] {
+                assert!((range.share(&range.at(share)).unwrap() - share).abs() < 1e-9);
+            }
+        }
+        let whole = Range::Numbers { low: 1.0, high: 8.0, log: true, whole: true };
+        assert_eq!((whole.at(0.0), whole.at(1.0)), (Value::from(1), Value::from(8)));
+    }
+}

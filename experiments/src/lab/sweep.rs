@@ -1,0 +1,491 @@
+//! `rlx sweep`: searches a space by trials, each a run in a process of its own; resumable, with median pruning and its report.
+//!
+//! `<runs>/sweeps/<name>/` has `sweep.toml`, `trials/NNNNN.json` (see [`Trial`]), `runs/`, and `report/`.
+use super::{
+    charts::{Axis, Lines, Series},
+    cli::{Answer, print},
+    data,
+    document::{Block, Document},
+    scores::Interval,
+    search::{Range, Space},
+    spec::Table,
+    unit::summary,
+};
+use crate::{
+    experiment::{Experiment, Request},
+    interrupt::Stop,
+    progress::{Progress, thousands},
+    run_dir::write_synced,
+    train::Trainer,
+};
+use anyhow::{Context, Result, anyhow, bail};
+use clap::Args;
+use rlx::Registry;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::{
+    fs::{self, File},
+    io::Read,
+    path::{Path, PathBuf},
+    process::{Child, ExitCode, Stdio},
+    time::Duration,
+};
+
+/// `rlx sweep`.
+#[derive(Debug, Args)]
+pub struct Sweep {
+    /// The sweep (TOML): base, space, search, metric, prune.
+    file: PathBuf,
+    /// Trials side by side; by itself as many as there are cores for.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=4096))]
+    jobs: Option<u64>,
+    /// The folder of its results; by itself `<runs>/sweeps/<name>`.
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+    /// Print JSON at the end: {best, trials}; a trial: {number, keys, status, value, steps, elapsed_s, run, error}.
+    #[arg(long)]
+    json: bool,
+    /// Show nothing but warnings and errors.
+    #[arg(long, short)]
+    quiet: bool,
+    /// As a process of the sweep: run this trial.
+    #[arg(long, hide = true)]
+    trial: Option<u64>,
+}
+
+/// Where a trial stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Status {
+    /// Begun; it goes on when the sweep does.
+    Started,
+    /// Done.
+    Finished,
+    /// Given up by the median rule.
+    Pruned,
+    /// Ended by an error.
+    Failed,
+}
+
+/// The record of a trial.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Trial {
+    number: u64,
+    keys: Table,
+    status: Status,
+    /// The metric; of a pruned trial where it was given up.
+    value: Option<f64>,
+    steps: u64,
+    elapsed_s: f64,
+    run: String,
+    error: Option<String>,
+}
+
+struct Folder<'a> {
+    path: PathBuf,
+    space: &'a Space,
+}
+
+impl Folder<'_> {
+    fn runs(&self) -> PathBuf {
+        self.path.join("runs")
+    }
+    fn file(&self, number: u64) -> PathBuf {
+        self.path.join(format!("trials/{number:05}.json"))
+    }
+    fn write(&self, trial: &Trial) -> Result<()> {
+        write_synced(&self.file(trial.number), &serde_json::to_vec_pretty(trial).context("a trial serialises")?)
+    }
+    fn read(&self, number: u64) -> Result<Option<Trial>> {
+        let path = self.file(number);
+        match fs::read(&path) {
+            Ok(bytes) => {
+                Ok(Some(serde_json::from_slice(&bytes).with_context(|| format!("reading {}", path.display()))?))
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e).with_context(|| format!("reading {}", path.display())),
+        }
+    }
+    fn trials(&self) -> Result<Vec<Trial>> {
+        let all: Vec<Option<Trial>> = (0..self.space.trials).map(|n| self.read(n)).collect::<Result<_>>()?;
+        Ok(all.into_iter().flatten().collect())
+    }
+    fn curve(&self, trial: &Trial) -> Result<data::Curve> {
+        let m = &self.space.metric;
+        let mut read = data::read(&self.runs().join(&trial.run), &[(m.name.as_str(), None, m.lower_is_better)])?;
+        Ok(read.remove(0))
+    }
+    /// Smaller is better from here on.
+    fn cost(&self, value: f64) -> f64 {
+        if self.space.metric.lower_is_better { value } else { -value }
+    }
+
+    /// The folder is made, or is of the same sweep: more trials may be asked for, nothing else may change.
+    fn claim(&self, text: &str) -> Result<File> {
+        for part in ["trials", "runs"] {
+            let path = self.path.join(part);
+            fs::create_dir_all(&path).with_context(|| format!("making {}", path.display()))?;
+        }
+        let path = self.path.join(".lock");
+        let lock = File::options().create(true).truncate(false).write(true).open(&path);
+        let lock = lock.with_context(|| format!("opening {}", path.display()))?;
+        if lock.try_lock().is_err() {
+            bail!("another process is running the sweep in {}", self.path.display());
+        }
+        let path = self.path.join("sweep.toml");
+        if let Ok(old) = fs::read_to_string(&path) {
+            let flat = |text: &str| -> Result<Vec<String>> {
+                let mut table: toml::Table = toml::from_str(text).map_err(|e| anyhow!("{}: {e}", path.display()))?;
+                table.remove("about");
+                if let Some(search) = table.get_mut("search").and_then(toml::Value::as_table_mut) {
+                    search.remove("trials");
+                }
+                Ok(toml::to_string(&table).context("a sweep as text")?.lines().map(str::to_owned).collect())
+            };
+            let (old, new) = (flat(&old)?, flat(text)?);
+            let gone = old.iter().filter(|l| !new.contains(l)).map(|l| format!("- {l}"));
+            let come = new.iter().filter(|l| !old.contains(l)).map(|l| format!("+ {l}"));
+            let lines: Vec<String> = gone.chain(come).collect();
+            if !lines.is_empty() {
+                bail!(
+                    "{} has trials of another sweep:\n{}\ngive it another name or --out another folder",
+                    self.path.display(),
+                    lines.join("\n")
+                );
+            }
+        }
+        write_synced(&path, text.as_bytes())?;
+        Ok(lock)
+    }
+}
+
+fn experiment(registry: &Registry, space: &Space, keys: &Table) -> Result<Experiment> {
+    let mut request = Request { flags: vec![("seed", space.seed.to_string())], ..Request::default() };
+    for (key, value) in space.base.iter().chain(keys) {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        match key.as_str() {
+            "env" => request.env = Some(text),
+            "algo" => request.algo = Some(text),
+            "preset" => request.preset = Some(text),
+            _ => request.set.push(format!("{key}={text}")),
+        }
+    }
+    Experiment::new(registry, &request)
+}
+
+/// Does it.
+///
+/// # Errors
+/// With the exit code that the error is to have.
+pub fn run(registry: &Registry, runs: &Path, args: &Sweep) -> Answer {
+    let (failed, usage) = (|e: anyhow::Error| (e, 1), |e: anyhow::Error| (e, 2));
+    let shown = args.file.display();
+    let text = fs::read_to_string(&args.file).with_context(|| format!("reading {shown}")).map_err(usage)?;
+    let space = Space::parse(&text).with_context(|| shown.to_string()).map_err(usage)?;
+    let name = args.file.file_stem().and_then(|n| n.to_str()).unwrap_or("sweep").to_owned();
+    let path = args.out.clone().unwrap_or_else(|| runs.join("sweeps").join(&name));
+    let folder = Folder { path, space: &space };
+    let stop = Stop::install().context("catching Ctrl-C").map_err(failed)?;
+    if let Some(number) = args.trial {
+        let done = one(registry, &folder, number, &stop).map_err(failed)?;
+        return Ok(if done { ExitCode::SUCCESS } else { ExitCode::from(130) });
+    }
+    // The ends and the middle of every range are sound, or nothing is made.
+    let mut threads = 1;
+    for share in [0.0, 0.5, 1.0 - 1e-9] {
+        let keys = space.ranges.iter().map(|(k, r)| (k.clone(), r.at(share))).collect();
+        let e = experiment(registry, &space, &keys)
+            .with_context(|| format!("{shown}: with {}", json!(keys)))
+            .map_err(usage)?;
+        if space.metric.name.starts_with("eval/") && e.run.eval_every == 0 {
+            return Err(usage(anyhow!(
+                "{shown}: the metric '{}' needs evaluations, and eval_every is 0",
+                space.metric.name
+            )));
+        }
+        threads = threads.max(e.run.threads);
+    }
+    let _lock = folder.claim(&text).map_err(usage)?;
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let jobs = args.jobs.map_or((cores / threads).max(1), |n| n as usize);
+    if !args.quiet {
+        eprintln!(
+            "{name}: {} trials, {jobs} side by side, into {}\nCtrl-C stops and saves; the same command goes on.",
+            space.trials,
+            folder.path.display()
+        );
+    }
+    let done = search(registry, &folder, args, runs, jobs, &stop).map_err(failed)?;
+    let trials = folder.trials().map_err(failed)?;
+    let best = best(&folder, &trials);
+    if args.json {
+        print(&format!("{:#}\n", json!({"best": best, "trials": trials})))?;
+    }
+    if trials.iter().any(|t| t.value.is_some()) {
+        let to = folder.path.join("report");
+        document(&folder, &name, &trials).write(&to).map_err(failed)?;
+        if !args.quiet {
+            if let Some(b) = best {
+                eprintln!(
+                    "best: trial {} with {} {}: {}",
+                    b.number,
+                    space.metric.name,
+                    b.value.unwrap_or(f64::NAN),
+                    json!(b.keys)
+                );
+            }
+            eprintln!("{}", to.join("report.html").display());
+        }
+    }
+    Ok(if done { ExitCode::SUCCESS } else { ExitCode::from(130) })
+}
+
+/// As a process of the sweep: runs a trial; false when it was stopped. The end of standard input says to stop.
+fn one(registry: &Registry, folder: &Folder<'_>, number: u64, stop: &Stop) -> Result<bool> {
+    let heard = stop.clone();
+    std::thread::spawn(move || {
+        let _ = std::io::stdin().lock().read_to_end(&mut Vec::new());
+        heard.ask();
+    });
+    let trial = folder.read(number)?.with_context(|| format!("there is no trial {number}"))?;
+    let experiment = experiment(registry, folder.space, &trial.keys)?;
+    rayon::ThreadPoolBuilder::new().num_threads(experiment.run.threads).build_global().context("starting threads")?;
+    let mut progress = Progress::new(0, true);
+    let trainer = if folder.runs().join(&trial.run).join("config.toml").exists() {
+        Trainer::resume(registry, &folder.runs(), &trial.run, Vec::new(), &mut progress, stop)?
+    } else {
+        Trainer::start(registry, &folder.runs(), experiment, Some(&name(number)), &mut progress, stop)?
+    };
+    Ok(trainer.run()?.status == "finished")
+}
+
+fn name(number: u64) -> String {
+    format!("t{number:05}")
+}
+
+struct Running {
+    trial: Trial,
+    child: Child,
+    pruned: bool,
+}
+
+/// True when all trials ended, false when it was asked to stop.
+fn search(
+    registry: &Registry,
+    folder: &Folder<'_>,
+    args: &Sweep,
+    runs: &Path,
+    jobs: usize,
+    stop: &Stop,
+) -> Result<bool> {
+    let program = std::env::current_exe().context("finding this program")?;
+    let mut next = 0;
+    let mut running: Vec<Running> = Vec::new();
+    loop {
+        while running.len() < jobs && !stop.asked() && next < folder.space.trials {
+            let Some(trial) = begin(registry, folder, next)? else {
+                next += 1;
+                continue;
+            };
+            next += 1;
+            let mut command = std::process::Command::new(&program);
+            command.arg("--runs").arg(runs).arg("sweep").arg(&args.file).arg("--out").arg(&folder.path);
+            command
+                .args(["--trial", &trial.number.to_string()])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped());
+            let child = command.spawn().with_context(|| format!("starting {}", program.display()))?;
+            running.push(Running { trial, child, pruned: false });
+        }
+        if running.is_empty() {
+            return Ok(next >= folder.space.trials && !stop.asked());
+        }
+        std::thread::sleep(Duration::from_millis(100));
+        if stop.asked() {
+            running.iter_mut().for_each(|r| drop(r.child.stdin.take()));
+        }
+        let mut still = Vec::new();
+        for mut r in running {
+            match r.child.try_wait().context("waiting for a trial")? {
+                Some(_) => end(folder, r, args.quiet)?,
+                None => {
+                    if !r.pruned && folder.space.prune.is_some() && hopeless(folder, &r.trial)? {
+                        r.pruned = true;
+                        drop(r.child.stdin.take());
+                    }
+                    still.push(r);
+                }
+            }
+        }
+        running = still;
+    }
+}
+
+/// The trial of that number, to be begun or gone on with; None when it has ended.
+fn begin(registry: &Registry, folder: &Folder<'_>, number: u64) -> Result<Option<Trial>> {
+    match folder.read(number)? {
+        Some(t) if t.status == Status::Started => Ok(Some(t)),
+        Some(_) => Ok(None),
+        None => {
+            let ended = folder.trials()?;
+            let before: Vec<(Table, f64)> =
+                ended.iter().filter_map(|t| Some((t.keys.clone(), folder.cost(t.value?)))).collect();
+            let keys = folder.space.ask(number, &before)?;
+            let made = experiment(registry, folder.space, &keys).with_context(|| format!("trial {number}"))?;
+            let (env, algo) = (made.run.env, made.run.algo);
+            let run = format!("{env}-{algo}-{}-s{}", name(number), folder.space.seed);
+            let trial = Trial {
+                number,
+                keys,
+                status: Status::Started,
+                value: None,
+                steps: 0,
+                elapsed_s: 0.0,
+                run,
+                error: None,
+            };
+            folder.write(&trial)?;
+            Ok(Some(trial))
+        }
+    }
+}
+
+/// Whether a trial is worse than the median of the finished ones at its own step.
+fn hopeless(folder: &Folder<'_>, trial: &Trial) -> Result<bool> {
+    let Some(prune) = folder.space.prune else { return Ok(false) };
+    let own = folder.curve(trial)?;
+    let (Some(last), Some(step)) = (own.last, own.end(false)) else { return Ok(false) };
+    if step < prune.warmup_steps as f64 {
+        return Ok(false);
+    }
+    let mut others = Vec::new();
+    for other in folder.trials()?.iter().filter(|t| t.status == Status::Finished) {
+        others.extend(folder.curve(other)?.at(step, false).map(|v| folder.cost(v)));
+    }
+    if others.len() < prune.startup_trials.max(1) {
+        return Ok(false);
+    }
+    others.sort_by(f64::total_cmp);
+    Ok(folder.cost(last) > crate::stats::quantile(&others, 0.5))
+}
+
+fn end(folder: &Folder<'_>, mut r: Running, quiet: bool) -> Result<()> {
+    let status = r.child.wait().context("waiting for a trial")?;
+    let mut said = String::new();
+    if let Some(mut err) = r.child.stderr.take() {
+        let _ = err.read_to_string(&mut said);
+    }
+    let mut trial = r.trial;
+    if let Some(s) = summary(&folder.runs().join(&trial.run)) {
+        trial.steps = s["steps"].as_u64().unwrap_or(0);
+        trial.elapsed_s = s["elapsed_s"].as_f64().unwrap_or(0.0);
+    }
+    trial.value = folder.curve(&trial)?.reduced(&folder.space.metric);
+    match status.code() {
+        Some(0) => trial.status = Status::Finished,
+        Some(130) if r.pruned => trial.status = Status::Pruned,
+        // Stopped with the sweep: it goes on with it.
+        Some(130) => trial.value = None,
+        // A kill is no failure of the trial's: it goes on from its checkpoint when the sweep is started again.
+        None => trial.value = None,
+        _ => {
+            trial.status = Status::Failed;
+            trial.error =
+                Some(said.lines().last().unwrap_or("it ended without a word").trim_start_matches("error: ").to_owned());
+        }
+    }
+    folder.write(&trial)?;
+    let word = match (trial.status, status.code()) {
+        (Status::Started, None) => "was killed; the same command goes on with it".into(),
+        (Status::Started, _) => "stopped".into(),
+        (status, _) => format!("{status:?}").to_lowercase(),
+    };
+    if !quiet || trial.status == Status::Failed {
+        let value = trial.value.map_or(String::new(), |v| format!(" {}: {v:.4}", folder.space.metric.name));
+        let why = trial.error.as_ref().map_or(String::new(), |e| format!(" ({e})"));
+        eprintln!("trial {} {word}{why}{value}, {} steps  {}", trial.number, thousands(trial.steps), json!(trial.keys));
+    }
+    Ok(())
+}
+
+fn best<'a>(folder: &Folder<'_>, trials: &'a [Trial]) -> Option<&'a Trial> {
+    let finished = trials.iter().filter(|t| t.status == Status::Finished && t.value.is_some_and(f64::is_finite));
+    let cost = |t: &Trial| folder.cost(t.value.unwrap_or(f64::NAN));
+    finished.min_by(|a, b| cost(a).total_cmp(&cost(b)))
+}
+
+fn document(folder: &Folder<'_>, title: &str, trials: &[Trial]) -> Document {
+    let space = folder.space;
+    let count = |s: Status| trials.iter().filter(|t| t.status == s).count();
+    let mut blocks = vec![Block::Text(format!(
+        "{} {} of {} trials finished, {} pruned by the median rule, {} failed; {:?} search, seed {}.",
+        space.about,
+        count(Status::Finished),
+        space.trials,
+        count(Status::Pruned),
+        count(Status::Failed),
+        space.method,
+        space.seed
+    ))];
+    let mut sorted: Vec<&Trial> = trials.iter().filter(|t| t.value.is_some()).collect();
+    sorted.sort_by(|a, b| {
+        let key = |t: &Trial| (t.status != Status::Finished, folder.cost(t.value.unwrap_or(f64::NAN)));
+        let (a, b) = (key(a), key(b));
+        a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
+    });
+    let mut heads =
+        vec!["trial".to_owned(), "status".into(), space.metric.name.clone(), "steps".into(), "seconds".into()];
+    heads.extend(space.ranges.iter().map(|(k, _)| k.clone()));
+    let row = |t: &&Trial| {
+        let mut cells = vec![
+            t.number.to_string(),
+            format!("{:?}", t.status).to_lowercase(),
+            t.value.map_or_else(|| "missing".into(), |v| format!("{v:.4}")),
+            thousands(t.steps),
+            format!("{:.1}", t.elapsed_s),
+        ];
+        cells.extend(space.ranges.iter().map(|(k, _)| match t.keys.get(k) {
+            Some(Value::Number(n)) if n.is_f64() => format!("{:.4e}", n.as_f64().unwrap_or(f64::NAN)),
+            Some(v) => v.to_string(),
+            None => "missing".into(),
+        }));
+        cells
+    };
+    let about =
+        "Trials, best first; one seed each: what is chosen by it needs fresh seeds (rlx experiment) to be believed";
+    blocks.push(Block::Table(about.into(), heads, sorted.iter().take(40).map(row).collect()));
+    let exact = |x: f64, v: f64| (x, Interval { value: v, low: v, high: v });
+    let mut so_far: Option<f64> = None;
+    let mut line = Vec::new();
+    for t in trials.iter().filter(|t| t.status == Status::Finished) {
+        let Some(value) = t.value else { continue };
+        so_far = Some(so_far.map_or(value, |b| if folder.cost(value) < folder.cost(b) { value } else { b }));
+        line.push(exact(t.number as f64, so_far.unwrap_or(value)));
+    }
+    let unit = if space.metric.unit.is_empty() { space.metric.name.clone() } else { space.metric.unit.clone() };
+    let lines = Lines {
+        title: "best so far".into(),
+        note: format!("finished trials, one seed ({}) each", space.seed),
+        x: Axis::of("trial"),
+        y: Axis::of(unit.clone()),
+        series: vec![Series { number: 0, label: format!("{:?}", space.method), points: line }],
+        level: None,
+    };
+    blocks.push(Block::Picture("best".into(), lines.draw()));
+    for (key, range) in &space.ranges {
+        let Range::Numbers { log, .. } = range else { continue };
+        let x = |v: f64| if *log { v.log10() } else { v };
+        let dots: Vec<(f64, f64, usize)> = trials
+            .iter()
+            .filter_map(|t| Some((x(t.keys.get(key)?.as_f64()?), t.value?, usize::from(t.status != Status::Finished))))
+            .collect();
+        let label = if *log { format!("log10 of {key}") } else { key.clone() };
+        let title = format!("{} by {key}", space.metric.name);
+        blocks.push(Block::Picture(
+            format!("key-{}", key.replace(|c: char| !c.is_ascii_alphanumeric(), "-")),
+            super::charts::dots(&title, "blue: finished, orange: pruned", (&label, &unit), &dots),
+        ));
+    }
+    Document { title: format!("sweep {title}"), blocks }
+}
