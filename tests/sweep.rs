@@ -119,7 +119,7 @@ fn runs_are_plotted_listed_compared_and_pruned() {
     );
     let count =
         |args: &[&str]| json(&ok(&dir.0, &[&["runs", "list", "--json"], args].concat())).as_array().unwrap().len();
-    assert_eq!((count(&[]), count(&["--env", "cartpole"]), count(&["-b-"]), count(&["--older", "1h"])), (3, 2, 0, 0));
+    assert_eq!((count(&[]), count(&["--env", "cartpole"]), count(&["ppo-b"]), count(&["--older", "1h"])), (3, 2, 1, 0));
     let compared = json(&ok(&dir.0, &["runs", "compare", names[0], names[1], "--json"]));
     assert_eq!(compared["differ"], serde_json::json!({"run.seed": [0, 1]}));
     assert!(ok(&dir.0, &["runs", "compare", names[0], "pendulum-ppo-b-s0"]).contains("algo.gamma"));

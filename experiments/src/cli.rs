@@ -58,7 +58,7 @@ enum Command {
     League(red10::cli::LeagueArgs),
     /// Grids of runs with many seeds: run them here or on a cluster, and report honest statistics.
     #[command(subcommand)]
-    Experiment(lab::cli::Experiment),
+    Experiment(lab::args::Experiment),
     /// Draw a metric of runs as SVG or PNG; runs that differ in their seed alone are one line with its band.
     Plot(lab::plot::Plot),
     /// Search hyperparameters by random, Sobol or TPE trials.

@@ -29,7 +29,7 @@ const KEPT: usize = 512;
 /// What one metric of one run says.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Curve {
-    /// At most [`KEPT`] points, the first and last among them.
+    /// At most 513 points, the first and last among them.
     pub points: Vec<Point>,
     /// Rows that have the metric.
     pub rows: u64,

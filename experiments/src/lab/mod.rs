@@ -2,6 +2,7 @@
 //!
 //! A [`spec`] has [`cells`]; a cell is a run, made by the [`unit`] of work into the experiment's [`results`] folder; the local
 //! [`pool`] keeps [`worker`]s busy with it.
+pub mod args;
 pub mod cells;
 pub mod charts;
 pub mod cli;
@@ -22,5 +23,6 @@ pub mod spec;
 pub mod svg;
 pub mod sweep;
 pub mod threshold;
+mod trials;
 pub mod unit;
 pub mod worker;

@@ -39,6 +39,9 @@ pub struct Plot {
     output: PathBuf,
 }
 
+/// Runs that differ in their seed alone: their common name, and each seed with its curve.
+type Group = (String, Vec<(Option<u64>, Curve)>);
+
 /// The name without its seed, and the seed.
 fn apart(name: &str) -> (String, Option<u64>) {
     match name.rsplit_once("-s").map(|(stem, seed)| (stem, seed.parse())) {
@@ -96,7 +99,7 @@ pub fn run(folder: &Path, args: &Plot) -> Result<PathBuf> {
     if !["svg", "png"].contains(&kind.as_str()) {
         bail!("-o {}: it must end in .svg or .png", args.output.display());
     }
-    let mut groups: Vec<(String, Vec<(Option<u64>, Curve)>)> = Vec::new();
+    let mut groups: Vec<Group> = Vec::new();
     for run in &args.names {
         let dir = RunDir::open(folder, run)?;
         let mut curve = data::read(dir.path(), &[(args.metric.as_str(), None, false)])?.remove(0);
