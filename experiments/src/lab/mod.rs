@@ -1,7 +1,7 @@
 //! Experiments: many runs from one spec, on this machine or others, and what can be said of them.
 //!
-//! A [`spec`] has [`cells`]; a cell is a run, made by the [`unit`] of work into the experiment's [`results`] folder; the local
-//! [`pool`] keeps [`worker`]s busy with it.
+//! A `spec` has `cells`; a cell is a run, made by the `unit` of work into the experiment's `results` folder; the local
+//! `pool` keeps `worker`s busy with it.
 pub mod args;
 pub mod cells;
 pub mod charts;

@@ -249,9 +249,9 @@ fn seat(rules: &Rules, seed: u64, deck: u64, tables: &mut Vec<Table>) -> Result<
 }
 
 /// Plays all tables to their ends. `each` is told how many are over.
-fn play<'p>(
+fn play(
     tables: &mut [Table],
-    sides: [&mut Agent<'p>; 2],
+    mut sides: [&mut Agent<'_>; 2],
     identity: &mut [Identity],
     stop: &dyn Fn() -> bool,
     each: &mut dyn FnMut(usize),
@@ -263,7 +263,7 @@ fn play<'p>(
             return Err(rlx::Error::Interrupted.into());
         }
         let mut open = false;
-        for side in 0..2 {
+        for (side, agent) in sides.iter_mut().enumerate() {
             let mine: Vec<usize> = (0..tables.len())
                 .filter(|&i| {
                     let t = &tables[i];
@@ -278,7 +278,7 @@ fn play<'p>(
             let waiting: Vec<Waiting<'_>> =
                 mine.iter().map(|&i| Waiting { game: &tables[i].game, legal: &legal[i] }).collect();
             let mut rngs: Vec<Rng> = mine.iter().map(|&i| tables[i].rng.clone()).collect();
-            let chosen = sides[side].choose(&waiting, &mut rngs)?;
+            let chosen = agent.choose(&waiting, &mut rngs)?;
             for ((&i, (choice, insight)), rng) in mine.iter().zip(chosen).zip(rngs) {
                 if let (0, Some(insight)) = (side, &insight)
                     && insight.teammates.len() == SEATS - 1

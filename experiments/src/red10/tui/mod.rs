@@ -1,5 +1,5 @@
-//! The terminal table: a game with hints, beliefs and marks, its review, and replays. [`app`] is what it is about, without a terminal;
-//! [`draw`] is its picture; here is the loop between them and the terminal.
+//! The terminal table: a game with hints, beliefs and marks, its review, and replays. `app` is what it is about, without a terminal;
+//! `draw` is its picture; here is the loop between them and the terminal.
 mod app;
 mod cards;
 mod draw;
