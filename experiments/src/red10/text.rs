@@ -32,7 +32,7 @@ impl Lang {
 macro_rules! texts {
     ($($name:ident: $en:literal, $zh:literal;)*) => {
         /// The texts of a language; `{0}`, `{1}`, ... are filled in by [`fill`].
-        pub struct Text { $(#[doc = $en] pub $name: &'static str,)* }
+        pub struct Text { $(#[doc = concat!("```text\n", $en, "\n```")] pub $name: &'static str,)* }
         static EN: Text = Text { $($name: $en,)* };
         static ZH: Text = Text { $($name: $zh,)* };
         #[cfg(test)]
