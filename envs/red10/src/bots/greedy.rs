@@ -75,8 +75,8 @@ pub fn scores(seat: Seat<'_>, hand: Cards, legal: &[Move], teammates: &[f64; SEA
     legal.iter().map(&mut score).collect()
 }
 
-/// [`value`], remembered: hands recur from move to move, and in the posterior's deals all the time. Each hand has one place, where the
-/// newest that belongs there stands, so that memory is bounded and the values are those of [`value`] to the bit.
+/// `value`, remembered: hands recur from move to move, and in the posterior's deals all the time. Each hand has one place, where the
+/// newest that belongs there stands, so that memory is bounded and the values are those of `value` to the bit.
 #[derive(Clone, Debug, Default)]
 pub struct Values {
     places: Vec<(u64, f32)>,
