@@ -117,6 +117,7 @@ fn a_league_ranks_bots_and_stops_when_it_is_told_to() {
     let mut line = String::new();
     BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
     assert!(line.contains("of 3,000 decks"), "{line}");
+    // Nobody reads on: that is no reason to fail.
     let pid = child.id().to_string();
     assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(130));

@@ -236,7 +236,7 @@ pub fn main_with(registry: Registry) -> ExitCode {
             if closed {
                 return ExitCode::SUCCESS;
             }
-            eprintln!("error: {error:#}");
+            say!("error: {error:#}");
             ExitCode::from(code)
         }
     }
@@ -304,8 +304,7 @@ fn run(registry: &Registry, cli: Cli) -> Ended {
         },
         Command::CheckEnv(args) => run_check(registry, &args),
         Command::Export(args) => {
-            let loaded =
-                train::load(registry, &cli.runs, &args.run, &args.checkpoint, &mut |w| eprintln!("warning: {w}"));
+            let loaded = train::load(registry, &cli.runs, &args.run, &args.checkpoint, &mut |w| say!("warning: {w}"));
             let (dir, experiment, learner, checkpoint) = loaded.map_err(failed)?;
             let path = args.output.unwrap_or_else(|| PathBuf::from(format!("{}.safetensors", dir.name())));
             let mut policy = learner.export().map_err(failed)?;
@@ -413,7 +412,7 @@ fn greet(trainer: &Trainer<'_>, quiet: bool) {
     let e = trainer.experiment();
     let preset = if e.run.preset.is_empty() { String::new() } else { format!(", preset {}", e.run.preset) };
     let from = if trainer.step() > 0 { format!(" from step {}", thousands(trainer.step())) } else { String::new() };
-    eprintln!(
+    say!(
         "{} in {} (seed {}{preset}): {} steps{from}, into {}\nCtrl-C stops and saves; a second one stops at once.",
         e.algo.name,
         e.world.name,
@@ -425,14 +424,14 @@ fn greet(trainer: &Trainer<'_>, quiet: bool) {
 
 fn farewell(s: &Summary) {
     let value = s.episodic_return.map_or(String::new(), |r| format!(", return {r:.1} over the last 100 episodes"));
-    eprintln!("{} after {} steps in {:.1} s{value}", s.status, thousands(s.steps), s.elapsed_s);
+    say!("{} after {} steps in {:.1} s{value}", s.status, thousands(s.steps), s.elapsed_s);
     if let Some(eval) = &s.eval {
-        eprintln!("held-out {}", crate::progress::shown(eval));
+        say!("held-out {}", crate::progress::shown(eval));
     }
     let next = if s.status == "finished" { "--steps N goes on past its end" } else { "goes on" };
-    eprintln!("next:\n  rlx eval {0}\n  rlx train --resume {0}     # {next}\n  tensorboard --logdir {0}", s.run);
+    say!("next:\n  rlx eval {0}\n  rlx train --resume {0}     # {next}\n  tensorboard --logdir {0}", s.run);
     if s.env == "red10" {
-        eprintln!("  rlx eval {0} --vs greedy\n  rlx play red10 --rules paper --agent {0}", s.run);
+        say!("  rlx eval {0} --vs greedy\n  rlx play red10 --rules paper --agent {0}", s.run);
     }
 }
 
@@ -488,12 +487,12 @@ fn run_eval(registry: &Registry, runs: &std::path::Path, args: &Eval) -> Ended {
         return run_duplicate(registry, runs, args, vs);
     }
     let stop = Stop::install().map_err(failed)?;
-    let loaded = train::load(registry, runs, &args.run, &args.checkpoint, &mut |w| eprintln!("warning: {w}"));
+    let loaded = train::load(registry, runs, &args.run, &args.checkpoint, &mut |w| say!("warning: {w}"));
     let (dir, experiment, mut learner, checkpoint) = loaded.map_err(failed)?;
     let mode = if args.explore { Mode::Explore } else { Mode::Greedy };
     let plan = evaluate::Plan { episodes: args.episodes as usize, seed: args.seed, mode };
     if !args.json && std::io::stderr().is_terminal() {
-        eprintln!("playing {} episodes", args.episodes);
+        say!("playing {} episodes", args.episodes);
     }
     let outcome = evaluate::evaluate(&experiment, learner.policy(), plan, &stop).map_err(failed)?;
     if args.json {

@@ -10,6 +10,14 @@
 //!     rlx_experiments::main_with(registry)
 //! }
 //! ```
+/// A line on standard error. Nobody may be reading it any more, and nothing ends for that: training least of all.
+macro_rules! say {
+    ($($part:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($part)*);
+    }};
+}
+
 pub mod bench;
 mod cli;
 pub mod evaluate;

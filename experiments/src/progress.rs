@@ -73,8 +73,8 @@ impl Progress {
 
     fn print(&self, line: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
+            Some(bar) => bar.suspend(|| say!("{line}")),
+            None => say!("{line}"),
         }
     }
 
@@ -93,7 +93,7 @@ impl Progress {
     pub fn row(&mut self, step: u64, mean: Option<f64>, rate: f64) {
         if self.bar.is_none() && !self.quiet {
             let left = self.total.saturating_sub(step) as f64 / rate.max(1e-9);
-            eprintln!("{:>12} steps  {}  ETA {left:.0} s", thousands(step), describe(mean, rate));
+            say!("{:>12} steps  {}  ETA {left:.0} s", thousands(step), describe(mean, rate));
         }
     }
 
@@ -152,7 +152,7 @@ impl Counting {
         match &self.bar {
             Some(bar) => bar.set_position(done),
             None if !self.quiet && tenth > self.tenth && done < self.total => {
-                eprintln!("{} of {} {}", thousands(done), thousands(self.total), self.unit);
+                say!("{} of {} {}", thousands(done), thousands(self.total), self.unit);
             }
             None => {}
         }

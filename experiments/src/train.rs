@@ -272,6 +272,7 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// When the learner, a world or the disk fails. What was saved before stays.
     pub fn run(mut self) -> Result<Summary> {
+        self.progress.set_total(self.experiment.run.steps, self.state.step);
         let ended = self.train();
         let status = match &ended {
             Ok(true) => "finished",

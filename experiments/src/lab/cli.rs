@@ -239,7 +239,7 @@ fn told(index: u64, ended: Ended, quiet: bool) -> Answer {
         }
         Ended::Already(r) => format!("cell {index} was finished already: {}", r.run),
         Ended::Interrupted(r) => {
-            eprintln!("cell {index} was stopped at step {}: the same command goes on", thousands(r.steps));
+            say!("cell {index} was stopped at step {}: the same command goes on", thousands(r.steps));
             return Ok(ExitCode::from(130));
         }
         Ended::Failed(r) => {
@@ -251,7 +251,7 @@ fn told(index: u64, ended: Ended, quiet: bool) -> Answer {
         Ended::Elsewhere => format!("cell {index} is being run by another process: nothing to do"),
     };
     if !quiet {
-        eprintln!("{line}");
+        say!("{line}");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -280,7 +280,7 @@ fn pool_of_workers(cells: &Cells<'_>, results: &Results, runs: &Path, args: &Run
         quiet: args.quiet,
     };
     if !args.quiet {
-        eprintln!(
+        say!(
             "{}: {} runs, {} side by side, into {}\nCtrl-C stops and saves; the same command goes on.",
             cells.spec.name,
             thousands(cells.len()),
@@ -290,7 +290,7 @@ fn pool_of_workers(cells: &Cells<'_>, results: &Results, runs: &Path, args: &Run
     }
     let tally = pool::run(cells, results, &options, stop).map_err(failed)?;
     if !args.quiet {
-        eprintln!(
+        say!(
             "{} finished now, {} before, {} failed, {} stopped, {} elsewhere",
             tally.finished,
             tally.already,

@@ -323,7 +323,7 @@ impl View {
     fn note(&self, text: &str) {
         match &self.many {
             Some(many) => drop(many.println(text)),
-            None => eprintln!("{text}"),
+            None => say!("{text}"),
         }
     }
 
@@ -331,7 +331,7 @@ impl View {
         self.all.tick();
         if self.many.is_none() && !self.quiet && self.spoke.elapsed() > Duration::from_secs(60) {
             self.spoke = Instant::now();
-            eprintln!("{} of {} cells ended, {} failed", self.ended, self.total, self.failed);
+            say!("{} of {} cells ended, {} failed", self.ended, self.total, self.failed);
         }
     }
 

@@ -235,7 +235,7 @@ fn prune(folder: &Path, filter: &Filter, yes: bool) -> Result<()> {
     let mut doomed = filter.runs(folder)?;
     doomed.retain(|e| e.status != "running");
     if doomed.is_empty() {
-        eprintln!("no such run");
+        say!("no such run");
         return Ok(());
     }
     let bytes = mebi(doomed.iter().map(|e| e.bytes).sum());
@@ -249,7 +249,7 @@ fn prune(folder: &Path, filter: &Filter, yes: bool) -> Result<()> {
         let mut answer = String::new();
         std::io::stdin().lock().read_line(&mut answer)?;
         if !matches!(answer.trim(), "y" | "yes") {
-            eprintln!("nothing was removed");
+            say!("nothing was removed");
             return Ok(());
         }
     }
@@ -258,7 +258,7 @@ fn prune(folder: &Path, filter: &Filter, yes: bool) -> Result<()> {
         let run = RunDir::open_to_write(folder, &e.path.display().to_string())?;
         fs::remove_dir_all(run.path()).with_context(|| format!("removing {}", run.path().display()))?;
     }
-    eprintln!("{} runs removed, {bytes}", doomed.len());
+    say!("{} runs removed, {bytes}", doomed.len());
     Ok(())
 }
 

@@ -98,7 +98,7 @@ pub fn run(registry: &Registry, runs: &Path, args: &Sweep) -> Answer {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let jobs = args.jobs.map_or((cores / threads).max(1), |n| n as usize);
     if !args.quiet {
-        eprintln!(
+        say!(
             "{name}: {} trials, {jobs} side by side, into {}\nCtrl-C stops and saves; the same command goes on.",
             space.trials,
             folder.path.display()
@@ -115,7 +115,7 @@ pub fn run(registry: &Registry, runs: &Path, args: &Sweep) -> Answer {
         document(&folder, &name, &trials).write(&to).map_err(failed)?;
         if !args.quiet {
             if let Some(b) = best {
-                eprintln!(
+                say!(
                     "best: trial {} with {} {}: {}",
                     b.number,
                     space.metric.name,
@@ -123,7 +123,7 @@ pub fn run(registry: &Registry, runs: &Path, args: &Sweep) -> Answer {
                     json!(b.keys)
                 );
             }
-            eprintln!("{}", to.join("report.html").display());
+            say!("{}", to.join("report.html").display());
         }
     }
     Ok(if done { ExitCode::SUCCESS } else { ExitCode::from(130) })
@@ -293,7 +293,7 @@ fn end(folder: &Folder<'_>, mut r: Running, quiet: bool) -> Result<()> {
     if !quiet || trial.status == Status::Failed {
         let value = trial.value.map_or(String::new(), |v| format!(" {}: {v:.4}", folder.space.metric.name));
         let why = trial.error.as_ref().map_or(String::new(), |e| format!(" ({e})"));
-        eprintln!("trial {} {word}{why}{value}, {} steps  {}", trial.number, thousands(trial.steps), json!(trial.keys));
+        say!("trial {} {word}{why}{value}, {} steps  {}", trial.number, thousands(trial.steps), json!(trial.keys));
     }
     Ok(())
 }

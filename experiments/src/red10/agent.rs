@@ -52,7 +52,7 @@ impl Agent<'static> {
             bail!("there is no run and no bot '{name}': the bots are {}", names.join(", "));
         }
         let (dir, experiment, learner, _) =
-            train::load(registry, runs, name, checkpoint, &mut |w| eprintln!("warning: {w}"))?;
+            train::load(registry, runs, name, checkpoint, &mut |w| say!("warning: {w}"))?;
         let config: world::Config = match experiment.world.name.as_str() {
             "red10" => rlx::config::from_map(&experiment.env)?,
             other => bail!("{} is a run of {other}, not of red10", dir.name()),
