@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 /// A config with what both algorithms share, its defaults, and what is its own.
 macro_rules! config {
-    ($about:literal, $lambda:literal, {$($(#[$meta:meta])* $field:ident: $type:ty = $default:expr,)*}) => {
+    ($about:literal, $lambda:literal, $soft:literal, {$($(#[$meta:meta])* $field:ident: $type:ty = $default:expr,)*}) => {
         #[doc = $about]
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
         #[serde(default, deny_unknown_fields)]
@@ -57,6 +57,10 @@ macro_rules! config {
             /// is trained with all hands and teams in sight, and that no seat acts on.
             #[schemars(range(min = 0.0, max = 1.0))]
             pub td_lambda: f64,
+            /// Temperature of one-step targets: the values of the same seat's next decision, weighted by exp(value / soft), as in
+            /// mean-field Q-learning; 0 for returns over whole games.
+            #[schemars(range(min = 0.0, max = 100.0))]
+            pub soft: f64,
             /// Width of that critic's two layers; there is none when td_lambda is 1.
             #[schemars(range(min = 1, max = 8192))]
             pub critic_hidden: usize,
@@ -89,6 +93,7 @@ macro_rules! config {
                     head: 128,
                     head_layers: 2,
                     td_lambda: $lambda,
+                    soft: $soft,
                     critic_hidden: 128,
                     league: 0.0,
                     league_bots: vec!["greedy".into()],
@@ -108,12 +113,16 @@ macro_rules! config {
                     head_layers: self.head_layers,
                     guess,
                     critic: if self.td_lambda < 1.0 { self.critic_hidden } else { 0 },
-                    mean_field: None,
+                    soft: (self.soft > 0.0).then_some(self.soft),
+                    mean_field: false,
                 }
             }
             fn fits(&self, spec: &Spec, guess: bool) -> std::result::Result<(), String> {
                 if let Some(name) = self.league_bots.iter().find(|b| self.league > 0.0 && !spec.bots.contains(b)) {
                     return Err(format!("league_bots: there is no bot '{name}' among {}", spec.bots.join(", ")));
+                }
+                if self.soft > 0.0 && self.td_lambda < 1.0 {
+                    return Err("soft > 0 looks one step ahead, td_lambda < 1 further: one of the two must go".into());
                 }
                 Brain::fits(spec, guess, self.td_lambda < 1.0, false)
             }
@@ -193,7 +202,7 @@ macro_rules! pass_on {
 }
 pub(crate) use {config, pass_on};
 
-config!("Hyperparameters of Deep Monte-Carlo.", 1.0, {});
+config!("Hyperparameters of Deep Monte-Carlo.", 1.0, 0.0, {});
 
 /// Deep Monte-Carlo.
 pub struct Dmc(SelfPlay);

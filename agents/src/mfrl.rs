@@ -19,11 +19,7 @@ use rlx::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-config!("Hyperparameters of mean-field Q-learning.", 1.0, {
-    /// Temperature of the Boltzmann policy in the mean-field value.
-    #[schemars(range(min = 1e-3, max = 100.0))]
-    temperature: f64 = 0.1,
-});
+config!("Hyperparameters of mean-field Q-learning.", 1.0, 0.1, {});
 
 /// Mean-field Q-learning.
 pub struct Mfrl(SelfPlay);
@@ -36,8 +32,8 @@ impl Algorithm for Mfrl {
         "mean-field Q-learning in self-play: one step ahead, given the mean of the others' last moves";
 
     fn fits(config: &Config, spec: &Spec) -> std::result::Result<(), String> {
-        if config.td_lambda < 1.0 {
-            return Err("it looks one step ahead: td_lambda must stay 1".into());
+        if config.soft == 0.0 {
+            return Err("it looks one step ahead: soft, the temperature of the mean-field value, must be above 0".into());
         }
         config.fits(spec, false)?;
         Brain::fits(spec, false, false, true)
@@ -47,7 +43,7 @@ impl Algorithm for Mfrl {
     }
     fn new(config: Config, setup: Setup) -> Result<Self> {
         let plan = config.plan(&setup.spec, 0.0, 0.0, 0.0);
-        let settings = Settings { mean_field: Some(config.temperature), ..config.settings(None) };
+        let settings = Settings { mean_field: true, ..config.settings(None) };
         Ok(Self(SelfPlay::new(Self::NAME, plan, settings, setup)?))
     }
 }

@@ -30,8 +30,10 @@ pub struct Settings {
     pub guess: Option<Guess>,
     /// Width of the critic of complete information; 0: none.
     pub critic: usize,
-    /// Temperature of the mean-field value (see [`crate::mfrl`]); None: no mean action is seen.
-    pub mean_field: Option<f64>,
+    /// Temperature of one-step targets, see [`Brain::soft_value`]; None: targets are returns over whole games.
+    pub soft: Option<f64>,
+    /// Whether the mean of the others' last moves is seen (see [`crate::mfrl`]).
+    pub mean_field: bool,
 }
 
 /// Where P(teammate) comes from.
@@ -75,7 +77,7 @@ pub struct Decisions {
     /// Whether the acceptances in the context were drawn.
     pub(super) drawn: Vec<bool>,
     pub(super) value: Vec<f32>,
-    /// Mean-field value of the position, where there is one.
+    /// Soft value of the position, where targets are made of it.
     pub(super) soft: Vec<f32>,
     /// What the acting seat was paid at the end of the game.
     pub(super) target: Vec<f32>,
@@ -258,7 +260,7 @@ impl Brain {
         let mut layout = Layout::new();
         let guess = settings.guess.clone();
         let pattern = guess.as_ref().is_some_and(|g| g.pattern);
-        let last_moves = settings.mean_field.and_then(|_| last_moves(spec));
+        let last_moves = if settings.mean_field { last_moves(spec) } else { None };
         let state_features = features.count() + last_moves.as_ref().map_or(0, |(_, f)| f.count());
         let sides = Sides::of(spec);
         let sizes = Sizes {
@@ -489,10 +491,10 @@ impl Brain {
         Ok(())
     }
 
-    /// The mean-field value of state `i`: its candidates' values weighted by exp(value / temperature).
+    /// The soft value of state `i`: its candidates' values weighted by exp(value / temperature).
     pub(super) fn soft_value(&self, t: &Thoughts, i: usize) -> f32 {
         let values = &t.values[t.starts[i] as usize..t.starts[i + 1] as usize];
-        let temperature = self.settings.mean_field.unwrap_or(1.0) as f32;
+        let temperature = self.settings.soft.unwrap_or(1.0) as f32;
         let best = values.iter().copied().fold(f32::MIN, f32::max);
         let weight = |v: &f32| ((v - best) / temperature).exp();
         values.iter().map(|v| weight(v) * v).sum::<f32>() / values.iter().map(weight).sum::<f32>()

@@ -173,7 +173,7 @@ impl Player<'_> {
             d.context.extend_from_slice(&t.context[i * CONTEXT..][..CONTEXT]);
             d.drawn.push(t.drawn[i]);
             d.value.push(t.values[t.starts[i] as usize + a]);
-            if self.brain.settings.mean_field.is_some() {
+            if self.brain.settings.soft.is_some() {
                 d.soft.push(self.brain.soft_value(t, i));
             }
         }

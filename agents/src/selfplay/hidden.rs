@@ -117,7 +117,7 @@ pub fn bootstrap(target: &mut [f32], value: &[f32], same_as_next: impl Fn(usize)
     }
 }
 
-/// One-step targets, in place: the mean-field value of the same seat's next decision of the game; its payoff where there is none.
+/// One-step targets, in place: the soft value of the same seat's next decision of the game; its payoff where there is none.
 pub fn next_of_the_same_seat(target: &mut [f32], soft: &[f32], seat: &[u8], games: &[u32]) {
     let mut start = 0;
     for &n in games {

@@ -119,12 +119,12 @@ impl Task<'_> {
         Ok(sums)
     }
 
-    /// What each decision's value is to be: the payoff, or with a critic the TD(lambda) return over it (Sutton 1988; a critic of
+    /// What each decision's value is to be: the payoff; the soft value of the same seat's next decision; or with a critic the TD(lambda) return over it (Sutton 1988; a critic of
     /// complete information as in PerfectDou, arXiv 2203.16406). Its noise is less than the payoff's, which hangs on everything that
     /// comes later.
     fn targets(&self, d: &Decisions, encoded: &Encoded, params: &[f32]) -> Vec<f32> {
         let mut targets = d.target.clone();
-        if self.brain.settings.mean_field.is_some() {
+        if self.brain.settings.soft.is_some() {
             hidden::next_of_the_same_seat(&mut targets, &d.soft, &d.seat, &d.games);
             return targets;
         }

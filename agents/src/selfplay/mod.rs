@@ -284,7 +284,7 @@ impl SelfPlay {
                 && d.value.len() == n
                 && d.drawn.len() == n
                 && d.hidden.len() == n * hidden_width
-                && d.soft.len() == if self.brain.settings.mean_field.is_some() { n } else { 0 }
+                && d.soft.len() == if self.brain.settings.soft.is_some() { n } else { 0 }
                 && d.seat.iter().all(|s| usize::from(*s) < self.setup.spec.players)
                 && d.target.len() == if ended { n } else { 0 }
                 && d.games.iter().map(|&g| u64::from(g)).sum::<u64>() == if ended { n as u64 } else { 0 }
