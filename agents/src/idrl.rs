@@ -29,7 +29,7 @@ pub enum Pattern {
     Separate,
 }
 
-config!("Hyperparameters of IDRL.", 1.0, 0.1, {
+config!("Hyperparameters of IDRL.", 1.0, 0.0, {
     /// Where P(teammate) comes from: network; prior (ablation: the counts alone); truth (upper bound: the true identities).
     relation: Relation = Relation::Network,
     /// Whether a network says how dangerous it is to act on the guess; without it a player is accepted above 1/2 (ablation).

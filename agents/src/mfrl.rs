@@ -33,7 +33,9 @@ impl Algorithm for Mfrl {
 
     fn fits(config: &Config, spec: &Spec) -> std::result::Result<(), String> {
         if config.soft == 0.0 {
-            return Err("it looks one step ahead: soft, the temperature of the mean-field value, must be above 0".into());
+            return Err(
+                "it looks one step ahead: soft, the temperature of the mean-field value, must be above 0".into()
+            );
         }
         config.fits(spec, false)?;
         Brain::fits(spec, false, false, true)
