@@ -30,7 +30,7 @@ pub struct Settings {
     pub guess: Option<Guess>,
     /// Width of the critic of complete information; 0: none.
     pub critic: usize,
-    /// Temperature of one-step targets, see [`Brain::soft_value`]; None: targets are returns over whole games.
+    /// Temperature of one-step targets, see `Brain::soft_value`; None: targets are returns over whole games.
     pub soft: Option<f64>,
     /// Whether the mean of the others' last moves is seen (see [`crate::mfrl`]).
     pub mean_field: bool,
