@@ -49,6 +49,8 @@ pub fn read(bytes: &[u8]) -> Result<Export> {
         };
         policy.arrays.push(Array { name: name.into(), shape: view.shape().to_vec(), data });
     }
+    // The reader's own order is that of a hash.
+    policy.arrays.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(policy)
 }
 
