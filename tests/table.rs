@@ -98,6 +98,19 @@ impl Pty {
         }
     }
 
+    /// A screen that comes within a second.
+    fn soon(&self, good: impl Fn(&str) -> bool) -> Option<String> {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(1) {
+            let text = self.text();
+            if good(&text) {
+                return Some(text);
+            }
+            self.listen();
+        }
+        None
+    }
+
     /// Until something is written, but not for long.
     fn listen(&self) {
         drop(self.screen.1.wait_timeout(self.screen.0.lock().unwrap(), Duration::from_millis(20)).unwrap());
@@ -175,8 +188,12 @@ fn play(pty: &mut Pty, mut each: impl FnMut(&mut Pty, usize)) {
             pty.wait("answer", |t| !t.contains(TURNS[3]));
             continue;
         }
-        pty.send("h");
-        let text = pty.see("hint:");
+        // What was on the screen may have been of the turn before: then the key came too early, and is pressed again.
+        let text = (0..60).find_map(|_| {
+            pty.send("h");
+            pty.soon(|t| t.contains("hint:"))
+        });
+        let text = text.unwrap_or_else(|| panic!("no hint came:\n{}", pty.text()));
         pty.send(if text.contains("hint: pass") { "p" } else { "\r" });
     }
     panic!("the game does not end");
