@@ -29,6 +29,6 @@ pub use sampling::random_actions;
 pub use scalars::{Name, Scalars, Sink};
 pub use space::{
     ActionBuffer, Actions, ActionsMut, Column, ColumnMut, ColumnRef, Element, Encoding, Field, Goal, Judge, Judged,
-    Space, Spec,
+    Skill, Space, Spec,
 };
 pub use vector::{Episodes, VecEnv, Vector};

@@ -419,6 +419,15 @@ impl fmt::Debug for Goal {
     }
 }
 
+/// A skill of a chain of skills: an observation row serves all skills of the chain, only the part that is a skill's goal differs.
+#[derive(Clone, Debug)]
+pub struct Skill {
+    /// Its name.
+    pub name: String,
+    /// Where in a row its own goal is, and how it is judged. A success ends the skill.
+    pub goal: Goal,
+}
+
 /// Everything a learner may know about a world before the first step. Sizes derive from it, never restated.
 #[derive(Clone, Debug)]
 pub struct Spec {
@@ -436,6 +445,9 @@ pub struct Spec {
     pub time_limit: Option<u32>,
     /// Goals, for worlds that have them.
     pub goal: Option<Goal>,
+    /// The skills of a chain, in order, for worlds that are one. The field named `skill` says which one is at work: the number of
+    /// those that are done. The row that a skill's success leads to is the first of the next.
+    pub skills: Vec<Skill>,
     /// Width of a candidate's feature row, for worlds whose legal moves are ragged.
     pub candidates: Option<usize>,
     /// The named parts of an observation.
@@ -462,6 +474,7 @@ impl Spec {
             players: 1,
             time_limit: None,
             goal: None,
+            skills: Vec::new(),
             candidates: None,
             fields: Vec::new(),
             candidate_fields: Vec::new(),
