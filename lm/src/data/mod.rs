@@ -1,0 +1,1 @@
+//! Text and labelled data: reading, de-duplicating, splitting, batching.

@@ -1,0 +1,1 @@
+//! Decoder-only models of the LLaMA family: loading, running, surgery, recovery, judging, saving.
