@@ -16,5 +16,5 @@ pub mod upload;
 pub use adam::{Adam, AdamConfig, TensorAdam};
 pub use blocks::{Activation, Gru, Mlp, Params};
 pub use layout::{Init, Layout};
-pub use native::NativeMlp;
+pub use native::{NativeMlp, Norm};
 pub use normal::Normalizer;
