@@ -5,6 +5,7 @@ pub mod dmc;
 pub mod idrl;
 pub mod mfrl;
 pub mod ppo;
+pub mod sac;
 pub mod schedule;
 pub mod selfplay;
 
@@ -12,9 +13,10 @@ pub use dmc::Dmc;
 pub use idrl::Idrl;
 pub use mfrl::Mfrl;
 pub use ppo::Ppo;
+pub use sac::Sac;
 pub use schedule::Schedule;
 
 /// Adds every algorithm of this crate.
 pub fn register(registry: &mut rlx::Registry) {
-    registry.algorithm::<Ppo>().algorithm::<Dmc>().algorithm::<Idrl>().algorithm::<Mfrl>();
+    registry.algorithm::<Ppo>().algorithm::<Dmc>().algorithm::<Idrl>().algorithm::<Mfrl>().algorithm::<Sac>();
 }

@@ -218,6 +218,14 @@ impl Workspace {
     }
 }
 
+/// Moves `target` the fraction `tau` towards `params`: target averaging.
+pub fn lerp(target: &mut [f32], params: &[f32], tau: f32) {
+    Arch::new().dispatch(
+        #[inline(always)]
+        || target.iter_mut().zip(params).for_each(|(t, p)| *t += tau * (p - *t)),
+    );
+}
+
 /// Applies the activation in place and writes its derivative.
 fn activate(activation: Activation, y: &mut [f32], slope: &mut [f32]) {
     let pairs = y.iter_mut().zip(slope);
