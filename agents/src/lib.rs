@@ -1,6 +1,7 @@
 //! Learners: one file per algorithm, each owning its loop. They know worlds only through the core's contracts.
 mod actor_critic;
 pub mod advantage;
+pub mod distance;
 pub mod dmc;
 pub mod idrl;
 pub mod mfrl;
@@ -8,6 +9,7 @@ pub mod ppo;
 pub mod sac;
 pub mod schedule;
 pub mod selfplay;
+pub mod tdrp;
 
 pub use dmc::Dmc;
 pub use idrl::Idrl;
@@ -15,8 +17,15 @@ pub use mfrl::Mfrl;
 pub use ppo::Ppo;
 pub use sac::Sac;
 pub use schedule::Schedule;
+pub use tdrp::Tdrp;
 
 /// Adds every algorithm of this crate.
 pub fn register(registry: &mut rlx::Registry) {
-    registry.algorithm::<Ppo>().algorithm::<Dmc>().algorithm::<Idrl>().algorithm::<Mfrl>().algorithm::<Sac>();
+    registry
+        .algorithm::<Ppo>()
+        .algorithm::<Dmc>()
+        .algorithm::<Idrl>()
+        .algorithm::<Mfrl>()
+        .algorithm::<Sac>()
+        .algorithm::<Tdrp>();
 }

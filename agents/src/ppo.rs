@@ -7,6 +7,7 @@ use crate::{
     Schedule,
     actor_critic::{ActorCritic, OutputGrads, Shape},
     advantage::{self, Rewards},
+    distance::{self, Auxiliary},
 };
 use rlx::{
     ActionBuffer, ActionsMut, Algorithm, Array, Checkpoint, Error, Export, Frame, Learner, LoadDir, Mode, Policy,
@@ -21,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 /// Hyperparameters of PPO.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Config {
     /// Worlds stepped side by side.
     #[schemars(range(min = 1, max = 65536))]
@@ -80,6 +81,9 @@ pub struct Config {
     /// Log standard deviation of continuous actions at the start, in units of half the action range.
     #[schemars(range(min = -10.0, max = 3.0))]
     pub log_std_init: f64,
+    #[serde(flatten)]
+    #[allow(missing_docs)]
+    pub distance: distance::Config,
 }
 
 impl Default for Config {
@@ -106,6 +110,7 @@ impl Default for Config {
             hidden: vec![64, 64],
             activation: Activation::Tanh,
             log_std_init: 0.0,
+            distance: distance::Config::default(),
         }
     }
 }
@@ -174,6 +179,7 @@ pub struct Ppo {
     setup: Setup,
     head: Head,
     net: ActorCritic,
+    auxiliary: Option<Auxiliary>,
     state: State,
     slab: Option<Slab>,
     frame: Option<Vec<u8>>, // the current frame of a checkpoint, until the slab is there
@@ -205,7 +211,10 @@ impl Algorithm for Ppo {
                 config.minibatch_size
             ));
         }
-        Ok(())
+        if spec.rows != 1 && config.distance.auxiliary != distance::Method::None {
+            return Err("the auxiliary reward is for one player: --set auxiliary=none".into());
+        }
+        config.distance.check(spec)
     }
 
     fn worlds(config: &Config) -> usize {
@@ -245,6 +254,7 @@ impl Algorithm for Ppo {
             updates: 0,
         };
         Ok(Self {
+            auxiliary: Auxiliary::new(&config.distance, spec, setup.worlds, config.gamma, setup.seed)?,
             actions: ActionBuffer::new(&spec.act, streams),
             scratch: vec![0.0; outputs],
             head,
@@ -396,6 +406,7 @@ impl Ppo {
             let what = format!("reward of world {}", i % streams / rows);
             return Err(Error::NonFinite { what, step: self.state.steps });
         }
+        self.reward_distance(slab)?;
         if self.config.normalize_reward {
             self.scale_rewards();
         }
@@ -405,6 +416,35 @@ impl Ppo {
             self.state.obs_normal.update(&self.raw[streams * width..]);
         }
         Ok((ticks * self.setup.worlds) as u64)
+    }
+
+    /// Adds the auxiliary reward of every transition, and lets its distance learn once for each minibatch of a pass.
+    fn reward_distance(&mut self, slab: &Slab) -> Result<()> {
+        let Some(auxiliary) = &mut self.auxiliary else { return Ok(()) };
+        let (ticks, worlds, width) = (self.config.num_steps, self.setup.worlds, self.setup.spec.obs.width());
+        for t in 0..ticks {
+            let after = slab.frame(t + 1);
+            auxiliary.observe(after.obs.f32()?, after.last.f32()?, after.status);
+        }
+        for _ in 0..(ticks * worlds / self.config.minibatch_size) {
+            auxiliary.learn()?;
+        }
+        for t in 0..ticks {
+            let (now, after) = (slab.frame(t), slab.frame(t + 1));
+            self.raw.clear();
+            self.raw.extend_from_slice(after.obs.f32()?);
+            let mut discount = vec![self.config.gamma as f32; worlds];
+            for (world, status) in after.status.iter().enumerate().filter(|(_, s)| **s != Status::Running) {
+                let row = world * width..(world + 1) * width;
+                self.raw[row.clone()].copy_from_slice(after.last.slice(row).f32()?);
+                if *status == Status::Terminated {
+                    discount[world] = 0.0;
+                }
+            }
+            let reward = &mut self.rollout.rewards[t * worlds..(t + 1) * worlds];
+            auxiliary.shape(now.obs.f32()?, &self.raw, &discount, reward)?;
+        }
+        Ok(())
     }
 
     /// Draws an action for each stream from the policy at tick `t`.
@@ -582,7 +622,7 @@ impl Ppo {
         Ok(())
     }
 
-    fn report(&self, totals: &Totals, learning_rate: f64, log: &mut Scalars) {
+    fn report(&mut self, totals: &Totals, learning_rate: f64, log: &mut Scalars) {
         let n = totals.samples.max(1.0);
         log.put("losses/policy_loss", totals.policy / n);
         log.put("losses/value_loss", totals.value / n);
@@ -596,6 +636,9 @@ impl Ppo {
         if let Head::Normal(_) = self.head {
             let stds = self.net.log_std();
             log.put("charts/action_std", stds.iter().map(|s| f64::from(s.exp())).sum::<f64>() / stds.len() as f64);
+        }
+        if let Some(auxiliary) = &mut self.auxiliary {
+            auxiliary.report(log);
         }
         log.histogram("rollout/advantages", self.rollout.advantages.clone());
         log.histogram("rollout/values", self.rollout.values.clone());
@@ -810,6 +853,9 @@ impl Policy for Ppo {
 impl Checkpoint for Ppo {
     fn save(&self, to: &mut SaveDir) -> Result<()> {
         self.net.save(to)?;
+        if let Some(auxiliary) = &self.auxiliary {
+            auxiliary.save(to)?;
+        }
         let mut bytes = Vec::new();
         snapshot::put(&mut bytes, &self.state);
         let frame = self.slab.as_ref().map(|slab| {
@@ -823,6 +869,9 @@ impl Checkpoint for Ppo {
 
     fn load(&mut self, from: &LoadDir) -> Result<()> {
         self.net.load(from)?;
+        if let Some(auxiliary) = &mut self.auxiliary {
+            auxiliary.load(from)?;
+        }
         let bytes = from.get("ppo.bin")?;
         let mut rest = &bytes[..];
         let state: State = snapshot::take(&mut rest)?;

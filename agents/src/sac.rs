@@ -6,7 +6,10 @@
 //!
 //! The losses and their derivatives are written out below. What can run side by side is cut the same way whatever the number of
 //! threads (the two critics, the two halves of a batch), so results do not depend on it.
-use crate::Schedule;
+use crate::{
+    Schedule,
+    distance::{self, Auxiliary, Method},
+};
 use rlx::{
     ActionBuffer, ActionsMut, Algorithm, Checkpoint, Device, Error, Export, Frame, Learner, LoadDir, Mode, Policy,
     Result, Rng, SaveDir, Scalars, Setup, Slab, Space, Spec, Vector,
@@ -37,7 +40,7 @@ pub enum Relabel {
 
 /// Hyperparameters of SAC.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Config {
     /// Worlds stepped side by side.
     #[schemars(range(min = 1, max = 65536))]
@@ -100,6 +103,9 @@ pub struct Config {
     pub activation: Activation,
     /// Normalisation within the critics: none, layer, or batch, which is CrossQ.
     pub norm: Norm,
+    #[serde(flatten)]
+    #[allow(missing_docs)]
+    pub distance: distance::Config,
 }
 
 impl Default for Config {
@@ -128,6 +134,7 @@ impl Default for Config {
             hidden: vec![256, 256],
             activation: Activation::Relu,
             norm: Norm::None,
+            distance: distance::Config::default(),
         }
     }
 }
@@ -170,7 +177,13 @@ impl Config {
         if self.target_range[0] > self.target_range[1] {
             return Err("target_range: the lowest comes first".into());
         }
-        Ok(())
+        if self.target_range[0] < self.target_range[1] && self.distance.auxiliary != Method::None {
+            return Err(
+                "target_range is of the world's own returns, which an auxiliary reward changes: give one of the two"
+                    .into(),
+            );
+        }
+        self.distance.check(spec)
     }
 }
 
@@ -188,8 +201,9 @@ pub struct Sac {
     config: Config,
     setup: Setup,
     core: Core,
+    auxiliary: Option<Auxiliary>,
     state: State,
-    loop_: Option<Loop>,
+    running: Option<Loop>,
     saved: Option<Saved>, // of a checkpoint, until the worlds are there
     actions: ActionBuffer,
     obs: Vec<f32>,
@@ -233,13 +247,14 @@ impl Algorithm for Sac {
         let worlds = setup.worlds;
         Ok(Self {
             core: Core::new(config.clone(), &setup.spec, setup.seed),
+            auxiliary: Auxiliary::new(&config.distance, &setup.spec, worlds, config.gamma, setup.seed)?,
             state: State {
                 rngs: (0..worlds as u64).map(|i| Rng::named(setup.seed, "sac actions", i)).collect(),
                 sampling: Rng::named(setup.seed, "sac batches", 0),
                 steps: 0,
                 due: 0.0,
             },
-            loop_: None,
+            running: None,
             saved: None,
             actions: ActionBuffer::new(&setup.spec.act, worlds),
             obs: Vec::new(),
@@ -251,12 +266,12 @@ impl Algorithm for Sac {
 
 impl Learner for Sac {
     fn iterate(&mut self, envs: &mut dyn Vector, log: &mut Scalars) -> Result<u64> {
-        let mut l = match self.loop_.take() {
+        let mut l = match self.running.take() {
             Some(l) => l,
             None => self.first(envs)?,
         };
         let done = self.iterate_on(&mut l, envs, log);
-        self.loop_ = Some(l);
+        self.running = Some(l);
         done
     }
 
@@ -321,6 +336,9 @@ impl Sac {
             if let Some(world) = after.reward.iter().position(|r| !r.is_finite()) {
                 return Err(Error::NonFinite { what: format!("reward of world {world}"), step: self.state.steps });
             }
+            if let Some(auxiliary) = &mut self.auxiliary {
+                auxiliary.observe(after.obs.f32()?, after.last.f32()?, after.status);
+            }
             l.replay.push(l.slab.frame(l.now), self.actions.get(), after)?;
             l.now = 1 - l.now;
             self.state.steps += worlds;
@@ -333,12 +351,22 @@ impl Sac {
         while self.state.due >= 1.0 {
             self.state.due -= 1.0;
             l.replay.sample(&mut self.state.sampling, &mut l.batch)?;
+            if let Some(auxiliary) = &mut self.auxiliary {
+                if self.core.updates().is_multiple_of(auxiliary.every()) {
+                    auxiliary.learn()?;
+                }
+                let Batch { obs, next, discount, reward, .. } = &mut l.batch;
+                auxiliary.shape(obs.slice(0..obs.len()).f32()?, next.slice(0..next.len()).f32()?, discount, reward)?;
+            }
             self.core.learn(&l.batch, self.config.learning_rate * progress)?;
         }
         if let Some(name) = self.core.not_finite() {
             return Err(Error::NonFinite { what: format!("parameter {name}"), step: self.state.steps });
         }
         self.core.report("", log);
+        if let Some(auxiliary) = &mut self.auxiliary {
+            auxiliary.report(log);
+        }
         log.put("charts/learning_rate", self.config.learning_rate * progress);
         log.put("charts/updates", self.core.updates() as f64);
         let made = (self.core.updates() - before) as f64;
@@ -387,10 +415,13 @@ impl Policy for Sac {
 impl Checkpoint for Sac {
     fn save(&self, to: &mut SaveDir) -> Result<()> {
         self.core.save("", to)?;
+        if let Some(auxiliary) = &self.auxiliary {
+            auxiliary.save(to)?;
+        }
         let mut bytes = Vec::new();
         snapshot::put(&mut bytes, &self.state);
         let mut frame = None;
-        if let Some(l) = &self.loop_ {
+        if let Some(l) = &self.running {
             l.replay.save(to)?;
             let mut tick = Vec::new();
             l.slab.save_tick(l.now, &mut tick);
@@ -402,6 +433,9 @@ impl Checkpoint for Sac {
 
     fn load(&mut self, from: &LoadDir) -> Result<()> {
         self.core.load("", from)?;
+        if let Some(auxiliary) = &mut self.auxiliary {
+            auxiliary.load(from)?;
+        }
         let bytes = from.get("sac.bin")?;
         let mut rest = &bytes[..];
         let state: State = snapshot::take(&mut rest)?;
@@ -415,7 +449,7 @@ impl Checkpoint for Sac {
             None => None,
         };
         self.state = state;
-        self.loop_ = None;
+        self.running = None;
         Ok(())
     }
 }
