@@ -1,6 +1,6 @@
 //! Replay of past transitions for off-policy learners, with n-step returns and hindsight relabelling.
 use crate::{
-    ActionBuffer, Actions, Checkpoint, Column, ColumnRef, Error, Frame, LoadDir, Result, Rng, SaveDir, Slab, Spec,
+    ActionBuffer, Actions, Checkpoint, Column, ColumnRef, Error, Frame, Goal, LoadDir, Result, Rng, SaveDir, Slab, Spec,
     Status, snapshot,
 };
 use serde::{Deserialize, Serialize};
@@ -130,7 +130,7 @@ impl Replay {
             )));
         }
         if plan.hindsight.is_some() {
-            if spec.goal.is_none() {
+            if spec.goal.is_none() && spec.skills.is_empty() {
                 return Err(Error::invalid(format!("{} has no goals to relabel", spec.name)));
             }
             slab.all_obs().f32()?;
@@ -152,7 +152,7 @@ impl Replay {
             act: ActionBuffer::new(&spec.act, ticks * n),
             reward: vec![0.0; ticks * n],
             status: vec![Status::Running; ticks * n],
-            goal: Vec::with_capacity(spec.goal.as_ref().map_or(0, |g| g.desired.len())),
+            goal: Vec::new(),
             spec: spec.clone(),
         })
     }
@@ -231,15 +231,39 @@ impl Replay {
     /// # Errors
     /// When there are none yet, or the batch is another replay's.
     pub fn sample(&mut self, rng: &mut Rng, out: &mut Batch) -> Result<()> {
+        let goal = self.spec.goal.clone();
+        self.sample_of(goal.as_ref(), |_| true, rng, out)
+    }
+
+    /// The same from those whose observations `keep` takes, with goals as `goal` has them: a skill's share of a chain's.
+    ///
+    /// # Errors
+    /// As [`Replay::sample`]; and when a thousand draws in a row are of no use.
+    pub fn sample_of(
+        &mut self,
+        goal: Option<&Goal>,
+        keep: impl Fn(ColumnRef<'_>) -> bool,
+        rng: &mut Rng,
+        out: &mut Batch,
+    ) -> Result<()> {
         if self.is_empty() {
             return Err(Error::invalid("the replay is empty"));
         }
         let (width, wide) = (self.spec.obs.width(), self.spec.act.width());
         for k in 0..out.reward.len() {
-            let tick = self.pushed - self.filled() + rng.below(self.filled() as usize) as u64;
-            let world = rng.below(self.n);
-            let relabelled = self.draw_goal(tick, world, rng);
-            let at = self.cell(tick, world);
+            let mut draws = 0..1000;
+            let (tick, world, at) = loop {
+                if draws.next().is_none() {
+                    return Err(Error::invalid("the replay has hardly a transition of the kind that is asked for"));
+                }
+                let tick = self.pushed - self.filled() + rng.below(self.filled() as usize) as u64;
+                let world = rng.below(self.n);
+                let at = self.cell(tick, world);
+                if keep(self.obs.slice(at * width..(at + 1) * width)) {
+                    break (tick, world, at);
+                }
+            };
+            let relabelled = self.draw_goal(goal, tick, world, rng);
             copy(&mut out.obs, k * width..(k + 1) * width, self.obs.slice(at * width..(at + 1) * width))?;
             match (&mut out.act, &self.act) {
                 (ActionBuffer::Discrete(to), ActionBuffer::Discrete(from)) => {
@@ -250,10 +274,10 @@ impl Replay {
                 }
                 _ => return Err(Error::mismatch("batch", "one of this replay", "another")),
             }
-            let (reward, discount, last) = self.sum(tick, world, relabelled)?;
+            let (reward, discount, last) = self.sum(goal.filter(|_| relabelled), tick, world)?;
             copy(&mut out.next, k * width..(k + 1) * width, self.next.slice(last * width..(last + 1) * width))?;
             (out.reward[k], out.discount[k]) = (reward, discount);
-            if let (true, Some(goal)) = (relabelled, &self.spec.goal) {
+            if let (true, Some(goal)) = (relabelled, goal) {
                 for column in [&mut out.obs, &mut out.next] {
                     let desired = k * width + goal.desired.start..k * width + goal.desired.end;
                     copy(column, desired, ColumnRef::F32(&self.goal))?;
@@ -264,8 +288,8 @@ impl Replay {
     }
 
     /// Draws whether to relabel, and if so the goal, into the scratch.
-    fn draw_goal(&mut self, tick: u64, world: usize, rng: &mut Rng) -> bool {
-        let (Some(plan), Some(goal)) = (self.plan.hindsight, self.spec.goal.clone()) else { return false };
+    fn draw_goal(&mut self, goal: Option<&Goal>, tick: u64, world: usize, rng: &mut Rng) -> bool {
+        let (Some(plan), Some(goal)) = (self.plan.hindsight, goal) else { return false };
         if rng.unit() >= plan.k / (plan.k + 1.0) {
             return false;
         }
@@ -284,13 +308,14 @@ impl Replay {
         true
     }
 
-    /// The discounted sum from `tick` on, the discount of what follows, and the cell it leads to.
-    fn sum(&self, tick: u64, world: usize, relabelled: bool) -> Result<(f32, f32, usize)> {
+    /// The discounted sum from `tick` on, by the drawn goal where `relabelled` says how it is judged; the discount of what follows, and
+    /// the cell it leads to.
+    fn sum(&self, relabelled: Option<&Goal>, tick: u64, world: usize) -> Result<(f32, f32, usize)> {
         let (mut sum, mut discount, mut last) = (0.0, 1.0, 0);
         for t in tick..self.pushed.min(tick + self.plan.n_step as u64) {
             last = self.cell(t, world);
-            let (reward, status) = match (&self.spec.goal, relabelled) {
-                (Some(goal), true) => {
+            let (reward, status) = match relabelled {
+                Some(goal) => {
                     let row = last * self.spec.obs.width();
                     let achieved = self.next.slice(row + goal.achieved.start..row + goal.achieved.end).f32()?;
                     let judged = (goal.judge)(achieved, &self.goal);
@@ -302,7 +327,7 @@ impl Replay {
                     };
                     (judged.reward, status)
                 }
-                _ => (self.reward[last], self.status[last]),
+                None => (self.reward[last], self.status[last]),
             };
             sum += discount * reward;
             discount *= self.plan.gamma;

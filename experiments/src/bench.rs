@@ -30,7 +30,7 @@ pub struct Rate {
 }
 
 /// Groups of benchmarks.
-pub const GROUPS: [&str; 7] = ["matmul", "envs", "ppo-10x64", "ppo-4x256", "dmc", "idrl", "dmc-512"];
+pub const GROUPS: [&str; 8] = ["matmul", "envs", "ppo-10x64", "ppo-4x256", "dmc", "idrl", "dmc-512", "sac-256"];
 
 /// Worlds a thread in the benchmark of worlds: with their actions they fit the inner caches.
 const WORLDS: usize = 256;
@@ -128,16 +128,38 @@ pub fn run(registry: &Registry, names: &[String], repeats: usize, mut each: impl
                 };
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
                 let experiment = Experiment::new(registry, &request)?;
-                add(pool.install(|| self_play(&experiment, name, threads, repeats, flops.median))?);
+                add(pool.install(|| steps_learnt(&experiment, name, threads, repeats, flops.median))?);
             }
+        }
+    }
+    // 256 x 256, batches of 256, so many updates a step that the worlds hardly count.
+    if wanted("sac-256") && registry.find_world("pick-place").is_ok() && registry.find_algo("sac").is_ok() {
+        for threads in if cores > 1 { vec![1, cores] } else { vec![1] } {
+            let set = ["num_envs=8", "num_steps=4", "utd=2", "learning_starts=1000", "buffer_size=100000"];
+            let request = Request {
+                env: Some("pick-place".into()),
+                algo: Some("sac".into()),
+                preset: Some("none".into()),
+                set: set.iter().map(|s| (*s).into()).collect(),
+                ..Request::default()
+            };
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+            let experiment = Experiment::new(registry, &request)?;
+            let per_step = 2.0;
+            let mut made = pool.install(|| steps_learnt(&experiment, "sac-256 updates", threads, repeats, flops.median))?;
+            for x in [&mut made.median, &mut made.min, &mut made.max] {
+                *x *= per_step;
+            }
+            made.unit = "updates/s";
+            add(made);
         }
     }
     Ok(out)
 }
 
-/// Plies per second of self-play, learning included; the floor is the time that the networks' floating-point operations, counted as
+/// Steps per second of acting and learning; the floor is the time that the networks' floating-point operations, counted as
 /// they are made, take at `gflops` a second and thread.
-fn self_play(experiment: &Experiment, name: &str, threads: usize, repeats: usize, gflops: f64) -> Result<Rate> {
+fn steps_learnt(experiment: &Experiment, name: &str, threads: usize, repeats: usize, gflops: f64) -> Result<Rate> {
     let (mut learner, mut envs) = train::make(experiment)?;
     let mut log = Scalars::default();
     let mut shares = Vec::new();
@@ -147,9 +169,12 @@ fn self_play(experiment: &Experiment, name: &str, threads: usize, repeats: usize
         envs.episodes().clear();
         Ok(steps)
     };
-    // A game is some eighty plies: after a hundred ticks games end as they do later, and are learnt from.
-    for _ in 0..4 {
+    // A game is some eighty plies: after a hundred ticks games end as they do later. A replay fills before it is learnt from.
+    for i in 0..1000 {
         iterate(&mut learner, &mut envs, &mut log)?;
+        if i >= 3 && log.get("perf/gflop").unwrap_or(0.0) > 0.0 {
+            break;
+        }
     }
     let mut all = rate(name.into(), "frames/s", threads, repeats, || {
         let (start, mut steps, mut gflop) = (Instant::now(), 0, 0.0);
