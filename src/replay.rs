@@ -1,7 +1,7 @@
 //! Replay of past transitions for off-policy learners, with n-step returns and hindsight relabelling.
 use crate::{
-    ActionBuffer, Actions, Checkpoint, Column, ColumnRef, Error, Frame, Goal, LoadDir, Result, Rng, SaveDir, Slab, Spec,
-    Status, snapshot,
+    ActionBuffer, Actions, Checkpoint, Column, ColumnRef, Error, Frame, Goal, LoadDir, Result, Rng, SaveDir, Slab,
+    Spec, Status, snapshot,
 };
 use serde::{Deserialize, Serialize};
 use std::ops::Range;

@@ -255,7 +255,7 @@ impl Auxiliary {
     }
 
     /// Phi: minus what the way costs where a step costs 1, discounted: bounded whatever the network says.
-    fn potential(&self, distance: f32) -> f32 {
+    pub fn potential(&self, distance: f32) -> f32 {
         let steps = distance.max(0.0);
         let cost = if self.gamma < 1.0 { (1.0 - self.gamma.powf(steps)) / (1.0 - self.gamma) } else { steps };
         -self.config.auxiliary_scale as f32 * cost

@@ -1,6 +1,7 @@
 //! Learners: one file per algorithm, each owning its loop. They know worlds only through the core's contracts.
 mod actor_critic;
 pub mod advantage;
+pub mod chain;
 pub mod distance;
 pub mod dmc;
 pub mod idrl;
@@ -11,6 +12,7 @@ pub mod schedule;
 pub mod selfplay;
 pub mod tdrp;
 
+pub use chain::Chain;
 pub use dmc::Dmc;
 pub use idrl::Idrl;
 pub use mfrl::Mfrl;
@@ -27,5 +29,6 @@ pub fn register(registry: &mut rlx::Registry) {
         .algorithm::<Idrl>()
         .algorithm::<Mfrl>()
         .algorithm::<Sac>()
-        .algorithm::<Tdrp>();
+        .algorithm::<Tdrp>()
+        .algorithm::<Chain>();
 }

@@ -146,7 +146,8 @@ pub fn run(registry: &Registry, names: &[String], repeats: usize, mut each: impl
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
             let experiment = Experiment::new(registry, &request)?;
             let per_step = 2.0;
-            let mut made = pool.install(|| steps_learnt(&experiment, "sac-256 updates", threads, repeats, flops.median))?;
+            let mut made =
+                pool.install(|| steps_learnt(&experiment, "sac-256 updates", threads, repeats, flops.median))?;
             for x in [&mut made.median, &mut made.min, &mut made.max] {
                 *x *= per_step;
             }

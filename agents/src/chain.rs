@@ -1,0 +1,526 @@
+//! Chains of skills: one soft actor-critic a skill, and what makes a skill end where the next can start.
+//!
+//! The world ([`rlx::Spec::skills`]) runs through the chain; every skill's policy acts where it is at work, learns from its own share of
+//! one replay with its own goal, and a success ends its episode. With `bridge = "tdrp"` that success is paid by how few transitions lie
+//! between where it ended and where the next skill succeeded from (TDRP's reward for chains, arXiv 2402.07412); with `bridge = "terminal"`
+//! by a discriminator of the two (terminal-state regularisation, T-STAR, arXiv 2111.07999); with `none` by nothing: naive chaining.
+use crate::{
+    distance::{Auxiliary, Method},
+    sac::{self, core::Core},
+};
+use rlx::{
+    ActionBuffer, ActionsMut, Algorithm, Checkpoint, Device, Error, Export, Frame, Learner, LoadDir, Mode, Policy,
+    Result, Rng, SaveDir, Scalars, Setup, Slab, Spec, Status, Vector,
+    replay::{Batch, Replay},
+    snapshot,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+mod bridge;
+use bridge::{Beginnings, Discriminator};
+
+/// What a skill's success is paid by, beside the success.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Bridge {
+    /// Nothing: naive chaining.
+    None,
+    /// The transition distance from where it ended to where the next skill succeeded from.
+    #[default]
+    Tdrp,
+    /// A discriminator between where it ended and where the next skill succeeded from.
+    Terminal,
+}
+
+/// When skills learn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    /// All of them all the time.
+    #[default]
+    Joint,
+    /// One after another: a skill once those before it succeed.
+    Sequence,
+}
+
+/// Hyperparameters: those of each skill's SAC, and how the chain is held together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Config {
+    /// What a skill's success is paid by.
+    pub bridge: Bridge,
+    /// Weight of that.
+    #[schemars(range(min = 0.0, max = 1e6))]
+    pub bridge_scale: f64,
+    /// When skills learn.
+    pub order: Order,
+    /// Success rate of a skill from which on the next one learns, in sequence.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub competence: f64,
+    #[serde(flatten)]
+    #[allow(missing_docs)]
+    pub sac: sac::Config,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let (bridge, order) = (Bridge::default(), Order::default());
+        Self { bridge, bridge_scale: 0.25, order, competence: 0.8, sac: sac::Config::default() }
+    }
+}
+
+/// What is saved beside networks and replay.
+#[derive(Serialize, Deserialize)]
+struct State {
+    rngs: Vec<Rng>, // one a world, for its actions
+    sampling: Rng,
+    steps: u64,
+    due: f64,                    // updates that are owed
+    turn: u64,                   // whose update is next
+    success: Vec<f64>,           // [skills], running rate
+    kept: Vec<u64>,              // [skills], transitions seen of each
+    begun: Vec<f32>,             // [worlds, width]: where the skill at work began
+    beginnings: Vec<Beginnings>, // [skills], that led to a success
+    endings: Vec<Beginnings>,    // [skills], of successes
+}
+
+/// The learner.
+pub struct Chain {
+    config: Config,
+    setup: Setup,
+    skill_at: usize,
+    cores: Vec<Core>,
+    distance: Option<Auxiliary>,
+    discriminators: Vec<Discriminator>, // [skills - 1], of the next one's beginnings
+    state: State,
+    running: Option<Running>,
+    saved: Option<(Vec<u8>, LoadDir)>, // a checkpoint's frame and where its replay is, until the worlds are there
+    actions: ActionBuffer,
+    obs: Vec<f32>,
+    rows: Vec<f32>,
+    act: Vec<f32>,
+}
+
+/// What needs the worlds to be made.
+struct Running {
+    slab: Slab, // two ticks: now and after, in turn
+    now: usize,
+    replay: Replay,
+    batch: Batch,
+    last: Vec<f32>, // [worlds, width], as the skill at work sees endings
+    status: Vec<Status>,
+}
+
+fn skill_at(spec: &Spec) -> Option<usize> {
+    spec.fields.iter().find(|f| f.name == "skill" && f.range.len() == 1).map(|f| f.range.start)
+}
+
+impl Algorithm for Chain {
+    type Config = Config;
+    const NAME: &'static str = "chain";
+    const ABOUT: &'static str =
+        "a soft actor-critic for each skill of a chain, paid for ending where the next can start (TDRP, T-STAR)";
+
+    fn fits(config: &Config, spec: &Spec) -> std::result::Result<(), String> {
+        if spec.skills.is_empty() || skill_at(spec).is_none() {
+            return Err("it is no chain of skills: --algo sac or tdrp learn single tasks".into());
+        }
+        config.sac.check(spec)
+    }
+
+    fn worlds(config: &Config) -> usize {
+        config.sac.num_envs
+    }
+
+    fn new(config: Config, setup: Setup) -> Result<Self> {
+        if setup.device != Device::Cpu {
+            return Err(Error::invalid("chain runs on the CPU, where networks of its size are faster: --device cpu"));
+        }
+        let (spec, worlds, seed) = (&setup.spec, setup.worlds, setup.seed);
+        let (skills, width) = (spec.skills.len(), spec.obs.width());
+        let skill_at = skill_at(spec).ok_or_else(|| Error::invalid("the world has no field 'skill'"))?;
+        let mut distance = config.sac.distance.clone();
+        if config.bridge == Bridge::Tdrp && distance.auxiliary == Method::None {
+            distance.auxiliary = Method::Tdrp;
+        }
+        let distance = match config.bridge {
+            Bridge::Tdrp => Auxiliary::new(&distance, spec, worlds, config.sac.gamma, seed)?,
+            _ => None,
+        };
+        let seed_of = |k: usize| Rng::named(seed, "skill", k as u64).bits();
+        let discriminators = match config.bridge {
+            Bridge::Terminal => (1..skills).map(|k| Discriminator::new(width, seed_of(k))).collect(),
+            _ => Vec::new(),
+        };
+        Ok(Self {
+            cores: (0..skills).map(|k| Core::new(config.sac.clone(), spec, seed_of(k))).collect(),
+            distance,
+            discriminators,
+            state: State {
+                rngs: (0..worlds as u64).map(|i| Rng::named(seed, "chain actions", i)).collect(),
+                sampling: Rng::named(seed, "chain batches", 0),
+                steps: 0,
+                due: 0.0,
+                turn: 0,
+                success: vec![0.0; skills],
+                kept: vec![0; skills],
+                begun: vec![0.0; worlds * width],
+                beginnings: vec![Beginnings::new(width); skills],
+                endings: vec![Beginnings::new(width); skills],
+            },
+            running: None,
+            saved: None,
+            actions: ActionBuffer::new(&spec.act, worlds),
+            obs: Vec::new(),
+            rows: Vec::new(),
+            act: Vec::new(),
+            skill_at,
+            config,
+            setup,
+        })
+    }
+}
+
+impl Learner for Chain {
+    fn iterate(&mut self, envs: &mut dyn Vector, log: &mut Scalars) -> Result<u64> {
+        let mut r = match self.running.take() {
+            Some(r) => r,
+            None => self.first(envs)?,
+        };
+        let done = self.iterate_on(&mut r, envs, log);
+        self.running = Some(r);
+        done
+    }
+
+    fn policy(&mut self) -> &mut dyn Policy {
+        self
+    }
+
+    fn export(&self) -> Result<Export> {
+        let mut arrays = Vec::new();
+        for (k, core) in self.cores.iter().enumerate() {
+            arrays.extend(core.arrays().into_iter().map(|mut a| {
+                a.name = format!("skill{k}.{}", a.name);
+                a
+            }));
+        }
+        let training = arrays.iter().map(|a| a.name.clone()).filter(|n| n.contains(".critic")).collect();
+        let names: Vec<&str> = self.setup.spec.skills.iter().map(|s| s.name.as_str()).collect();
+        let about = vec![
+            ("algo".into(), Self::NAME.into()),
+            ("env".into(), self.setup.spec.name.clone()),
+            ("skills".into(), names.join(" ")),
+            ("action".into(), "of the skill that the field 'skill' names, as sac's".into()),
+        ];
+        Ok(Export { about, arrays, training })
+    }
+
+    fn init_from(&mut self, policy: &Export) -> Result<()> {
+        for (k, core) in self.cores.iter_mut().enumerate() {
+            let own = policy.arrays.iter().filter_map(|a| {
+                let name = a.name.strip_prefix(&format!("skill{k}."))?.to_owned();
+                Some(rlx::Array { name, ..a.clone() })
+            });
+            core.import(&own.collect::<Vec<_>>())?;
+        }
+        Ok(())
+    }
+}
+
+impl Chain {
+    /// Makes room and starts the worlds, or goes on from a checkpoint.
+    fn first(&mut self, envs: &mut dyn Vector) -> Result<Running> {
+        let spec = &self.setup.spec;
+        let mut slab = envs.slab(2);
+        slab.all_obs().f32()?;
+        let mut replay = Replay::new(self.config.sac.plan(true), spec, self.setup.worlds, &slab)?;
+        match self.saved.take() {
+            Some((frame, from)) => {
+                slab.load_tick(0, &mut &frame[..])?;
+                replay.load(&from)?;
+            }
+            None => {
+                envs.reset(slab.frame_mut(0));
+                self.state.begun.copy_from_slice(slab.frame(0).obs.f32()?);
+            }
+        }
+        let batch = replay.batch(self.config.sac.batch_size);
+        let n = self.setup.worlds;
+        Ok(Running {
+            slab,
+            now: 0,
+            replay,
+            batch,
+            last: vec![0.0; n * spec.obs.width()],
+            status: vec![Status::Running; n],
+        })
+    }
+
+    fn skill_of(&self, row: &[f32]) -> usize {
+        (row[self.skill_at].max(0.0) as usize).min(self.cores.len() - 1)
+    }
+
+    fn iterate_on(&mut self, r: &mut Running, envs: &mut dyn Vector, log: &mut Scalars) -> Result<u64> {
+        let (worlds, ticks) = (self.setup.worlds, self.config.sac.num_steps);
+        for _ in 0..ticks {
+            self.obs.clear();
+            self.obs.extend_from_slice(r.slab.frame(r.now).obs.f32()?);
+            self.choose()?;
+            envs.step(self.actions.get(), r.slab.frame_mut(1 - r.now))?;
+            self.record(r)?;
+            r.now = 1 - r.now;
+            self.state.steps += worlds as u64;
+        }
+        if self.state.steps >= self.config.sac.learning_starts {
+            self.state.due += self.config.sac.utd * (worlds * ticks) as f64;
+        }
+        let progress = self.config.sac.lr_schedule.factor(self.state.steps, self.setup.steps);
+        let (mut made, mut tried) = (0, 0);
+        while self.state.due >= 1.0 {
+            let k = (self.state.turn % self.cores.len() as u64) as usize;
+            self.state.turn += 1;
+            if !self.may_learn(k) {
+                tried += 1;
+                if tried > self.cores.len() {
+                    // Nobody may learn yet: what was owed is not made up for later.
+                    self.state.due = 0.0;
+                }
+                continue;
+            }
+            tried = 0;
+            self.state.due -= 1.0;
+            self.learn(r, k, self.config.sac.learning_rate * progress)?;
+            made += 1;
+        }
+        for (k, core) in self.cores.iter_mut().enumerate() {
+            if let Some(name) = core.not_finite() {
+                let what = format!("parameter {name} of skill {k}");
+                return Err(Error::NonFinite { what, step: self.state.steps });
+            }
+            core.report(&format!("skill{k}_"), log);
+            log.put(format!("charts/skill{k}_success"), self.state.success[k]);
+        }
+        if let Some(distance) = &mut self.distance {
+            distance.report(log);
+        }
+        log.put("charts/updates", self.cores.iter().map(|c| c.updates()).sum::<u64>() as f64);
+        log.put("perf/gflop", f64::from(made) * self.cores[0].flop(self.config.sac.batch_size) * 1e-9);
+        Ok((worlds * ticks) as u64)
+    }
+
+    /// Whether a skill has enough to learn from, and its turn has come.
+    fn may_learn(&self, k: usize) -> bool {
+        let enough = self.state.kept[k] >= self.config.sac.learning_starts / self.cores.len() as u64 + 100;
+        let turn = match self.config.order {
+            Order::Joint => true,
+            Order::Sequence => self.state.success[..k].iter().all(|s| *s >= self.config.competence),
+        };
+        enough && turn
+    }
+
+    /// Actions for the observations in `self.obs`, each by its own skill's policy.
+    fn choose(&mut self) -> Result<()> {
+        let ActionBuffer::Continuous(out) = &mut self.actions else {
+            return Err(Error::mismatch("actions of chain", "continuous", "discrete"));
+        };
+        let act = self.setup.spec.act.width();
+        if self.state.steps < self.config.sac.learning_starts {
+            for (rng, out) in self.state.rngs.iter_mut().zip(out.chunks_exact_mut(act)) {
+                self.cores[0].act_at_random(rng, out);
+            }
+            return Ok(());
+        }
+        let mut out = std::mem::take(out);
+        let (obs, mut rngs) = (std::mem::take(&mut self.obs), std::mem::take(&mut self.state.rngs));
+        let acted = self.act_by_skill(&obs, Mode::Explore, &mut rngs, &mut out);
+        (self.obs, self.state.rngs) = (obs, rngs);
+        if self.config.sac.random_actions > 0.0 {
+            for (rng, out) in self.state.rngs.iter_mut().zip(out.chunks_exact_mut(act)) {
+                if rng.unit() < self.config.sac.random_actions {
+                    self.cores[0].act_at_random(rng, out);
+                }
+            }
+        }
+        self.actions = ActionBuffer::Continuous(out);
+        acted
+    }
+
+    fn act_by_skill(&mut self, obs: &[f32], mode: Mode, rngs: &mut [Rng], out: &mut [f32]) -> Result<()> {
+        let (width, act) = (self.setup.spec.obs.width(), self.setup.spec.act.width());
+        let (mut rows, mut actions) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.act));
+        for k in 0..self.cores.len() {
+            let own: Vec<usize> =
+                obs.chunks_exact(width).enumerate().filter(|(_, o)| self.skill_of(o) == k).map(|(i, _)| i).collect();
+            if own.is_empty() {
+                continue;
+            }
+            rows.clear();
+            own.iter().for_each(|i| rows.extend_from_slice(&obs[i * width..(i + 1) * width]));
+            actions.resize(own.len() * act, 0.0);
+            let mut streams: Vec<Rng> = own.iter().filter_map(|i| rngs.get(*i).cloned()).collect();
+            self.cores[k].act(&rows, mode, &mut streams, &mut actions)?;
+            for (n, i) in own.iter().enumerate() {
+                out[i * act..(i + 1) * act].copy_from_slice(&actions[n * act..(n + 1) * act]);
+                if let (Some(to), Some(from)) = (rngs.get_mut(*i), streams.get(n)) {
+                    *to = from.clone();
+                }
+            }
+        }
+        (self.rows, self.act) = (rows, actions);
+        Ok(())
+    }
+
+    /// Puts a tick into the replay as the skills see it: a success ends a skill's episode, also where the chain goes on.
+    fn record(&mut self, r: &mut Running) -> Result<()> {
+        let (now, after) = (r.slab.frame(r.now), r.slab.frame(1 - r.now));
+        if let Some(world) = after.reward.iter().position(|x| !x.is_finite()) {
+            return Err(Error::NonFinite { what: format!("reward of world {world}"), step: self.state.steps });
+        }
+        let width = self.setup.spec.obs.width();
+        let (obs, next, last) = (now.obs.f32()?, after.obs.f32()?, after.last.f32()?);
+        for world in 0..self.setup.worlds {
+            let row = world * width..(world + 1) * width;
+            let k = self.skill_of(&obs[row.clone()]);
+            self.cores[k].see(&obs[row.clone()]);
+            self.state.kept[k] += 1;
+            let switched = after.status[world] == Status::Running && self.skill_of(&next[row.clone()]) != k;
+            r.status[world] = if switched { Status::Terminated } else { after.status[world] };
+            if r.status[world] == Status::Running {
+                continue;
+            }
+            let end = if switched { &next[row.clone()] } else { &last[row.clone()] };
+            r.last[row.clone()].copy_from_slice(end);
+            let success = r.status[world] == Status::Terminated;
+            self.state.success[k] += 0.02 * (f64::from(u8::from(success)) - self.state.success[k]);
+            if success {
+                self.state.beginnings[k].push(&self.state.begun[row.clone()]);
+                self.state.endings[k].push(end);
+            }
+            self.state.begun[row.clone()].copy_from_slice(&next[row]);
+        }
+        if let Some(distance) = &mut self.distance {
+            // Its trails run through the whole chain: only the world's own endings cut them.
+            distance.observe(next, last, after.status);
+        }
+        let seen = Frame { last: rlx::ColumnRef::F32(&r.last), status: &r.status, ..after };
+        r.replay.push(now, self.actions.get(), seen)
+    }
+
+    /// One update of skill `k`.
+    fn learn(&mut self, r: &mut Running, k: usize, learning_rate: f64) -> Result<()> {
+        let goal = self.setup.spec.skills[k].goal.clone();
+        let (at, last) = (self.skill_at, self.cores.len() - 1);
+        let own = |row: rlx::ColumnRef<'_>| row.f32().is_ok_and(|row| (row[at].max(0.0) as usize).min(last) == k);
+        r.replay.sample_of(Some(&goal), own, &mut self.state.sampling, &mut r.batch)?;
+        if let Some(distance) = &mut self.distance
+            && self.cores[k].updates().is_multiple_of(distance.every())
+        {
+            distance.learn()?;
+        }
+        if k < last {
+            self.pay_bridge(&mut r.batch, k)?;
+        }
+        self.cores[k].learn(&r.batch, learning_rate)
+    }
+
+    /// Changes the reward of the successes of skill `k` in a batch by where they ended.
+    fn pay_bridge(&mut self, batch: &mut Batch, k: usize) -> Result<()> {
+        let starts = &self.state.beginnings[k + 1];
+        let scale = self.config.bridge_scale as f32;
+        if starts.is_empty() || self.config.bridge == Bridge::None {
+            return Ok(());
+        }
+        let width = self.setup.spec.obs.width();
+        let ended: Vec<usize> = (0..batch.reward.len()).filter(|i| batch.discount[*i] == 0.0).collect();
+        let next = batch.next.slice(0..batch.next.len()).f32()?;
+        self.rows.clear();
+        ended.iter().for_each(|i| self.rows.extend_from_slice(&next[i * width..(i + 1) * width]));
+        if let Some(distance) = &mut self.distance {
+            let mut left = Vec::new();
+            distance.to_set(&self.rows, &starts.some(32, &mut self.state.sampling), &mut left)?;
+            for (i, left) in ended.iter().zip(&left) {
+                batch.reward[*i] += scale * distance.potential(*left);
+            }
+        } else if let Some(discriminator) = self.discriminators.get_mut(k) {
+            let endings = &self.state.endings[k];
+            discriminator.learn(starts, endings, &mut self.state.sampling);
+            for (i, row) in ended.iter().zip(self.rows.chunks_exact(width)) {
+                batch.reward[*i] += scale * (discriminator.probability(row) - 1.0);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Policy for Chain {
+    fn act(&mut self, frame: Frame<'_>, rows: &[u32], mode: Mode, rng: &mut [Rng], out: ActionsMut<'_>) -> Result<()> {
+        let ActionsMut::Continuous(out) = out else {
+            return Err(Error::mismatch("actions asked of chain", self.setup.spec.act.describe(), "discrete ones"));
+        };
+        let width = self.setup.spec.obs.width();
+        let mut obs = std::mem::take(&mut self.obs);
+        obs.clear();
+        for &row in rows {
+            frame.obs.slice(row as usize * width..(row as usize + 1) * width).extend_f32(&mut obs);
+        }
+        let acted = self.act_by_skill(&obs, mode, rng, out);
+        self.obs = obs;
+        acted
+    }
+}
+
+impl Checkpoint for Chain {
+    fn save(&self, to: &mut SaveDir) -> Result<()> {
+        for (k, core) in self.cores.iter().enumerate() {
+            core.save(&format!("skill{k}."), to)?;
+        }
+        if let Some(distance) = &self.distance {
+            distance.save(to)?;
+        }
+        let mut bytes = Vec::new();
+        snapshot::put(&mut bytes, &self.state);
+        snapshot::put(&mut bytes, &self.discriminators.iter().map(Discriminator::to_bytes).collect::<Vec<_>>());
+        let mut frame = None;
+        if let Some(r) = &self.running {
+            r.replay.save(to)?;
+            let mut tick = Vec::new();
+            r.slab.save_tick(r.now, &mut tick);
+            frame = Some(tick);
+        }
+        snapshot::put(&mut bytes, &frame);
+        to.put("chain.bin", &bytes)
+    }
+
+    fn load(&mut self, from: &LoadDir) -> Result<()> {
+        for (k, core) in self.cores.iter_mut().enumerate() {
+            core.load(&format!("skill{k}."), from)?;
+        }
+        if let Some(distance) = &mut self.distance {
+            distance.load(from)?;
+        }
+        let bytes = from.get("chain.bin")?;
+        let mut rest = &bytes[..];
+        let state: State = snapshot::take(&mut rest)?;
+        let sizes = |s: &State| (s.rngs.len(), s.success.len(), s.begun.len());
+        if sizes(&state) != sizes(&self.state) {
+            let show = |s: &State| format!("{:?}", sizes(s));
+            return Err(Error::mismatch("saved chain (worlds, skills, scalars)", show(&self.state), show(&state)));
+        }
+        let discriminators: Vec<Vec<u8>> = snapshot::take(&mut rest)?;
+        for (discriminator, bytes) in self.discriminators.iter_mut().zip(&discriminators) {
+            discriminator.restore(bytes)?;
+        }
+        let frame: Option<Vec<u8>> = snapshot::get(rest)?;
+        self.saved = match frame {
+            Some(frame) => Some((frame, LoadDir::open(from.path())?)),
+            None => None,
+        };
+        self.state = state;
+        self.running = None;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
