@@ -18,6 +18,8 @@ pub struct Insight {
     pub values: Vec<f32>,
     /// P(same team) of the other players, in the order of play; empty where the policy has no opinion.
     pub teammates: Vec<f32>,
+    /// Estimated transitions to the goal, where it has learnt a distance.
+    pub distance: Option<f32>,
 }
 
 /// Chooses actions. A hand-written bot, a frozen opponent and a network look alike.

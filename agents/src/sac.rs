@@ -11,8 +11,8 @@ use crate::{
     distance::{self, Auxiliary, Method},
 };
 use rlx::{
-    ActionBuffer, ActionsMut, Algorithm, Checkpoint, Device, Error, Export, Frame, Learner, LoadDir, Mode, Policy,
-    Result, Rng, SaveDir, Scalars, Setup, Slab, Space, Spec, Vector,
+    ActionBuffer, ActionsMut, Algorithm, Checkpoint, Device, Error, Export, Frame, Insight, Learner, LoadDir, Mode,
+    Policy, Result, Rng, SaveDir, Scalars, Setup, Slab, Space, Spec, Vector,
     replay::{Batch, Hindsight, Plan, Replay, Strategy},
     snapshot,
 };
@@ -207,6 +207,7 @@ pub struct Sac {
     saved: Option<Saved>, // of a checkpoint, until the worlds are there
     actions: ActionBuffer,
     obs: Vec<f32>,
+    distances: Vec<f32>, // of the rows it was last asked for
 }
 
 /// What needs the worlds to be made.
@@ -258,6 +259,7 @@ impl Algorithm for Sac {
             saved: None,
             actions: ActionBuffer::new(&setup.spec.act, worlds),
             obs: Vec::new(),
+            distances: Vec::new(),
             config,
             setup,
         })
@@ -408,7 +410,15 @@ impl Policy for Sac {
         for &row in rows {
             frame.obs.slice(row as usize * width..(row as usize + 1) * width).extend_f32(&mut self.obs);
         }
+        if let Some(auxiliary) = &mut self.auxiliary {
+            auxiliary.to_goal(&self.obs, &mut self.distances)?;
+        }
         self.core.act(&self.obs, mode, rng, out)
+    }
+
+    fn insight(&self, k: usize) -> Option<Insight> {
+        let distance = *self.distances.get(k)?;
+        Some(Insight { distance: Some(distance), ..Insight::default() })
     }
 }
 

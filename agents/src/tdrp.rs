@@ -2,8 +2,8 @@
 //! another default of `auxiliary`, so that one name on the command line is the method; everything is in [`crate::distance`].
 use crate::{Sac, distance::Method, sac};
 use rlx::{
-    ActionsMut, Algorithm, Checkpoint, Export, Frame, Learner, LoadDir, Mode, Policy, Result, Rng, SaveDir, Scalars,
-    Setup, Spec, Vector, config,
+    ActionsMut, Algorithm, Checkpoint, Export, Frame, Insight, Learner, LoadDir, Mode, Policy, Result, Rng, SaveDir,
+    Scalars, Setup, Spec, Vector, config,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -68,6 +68,9 @@ impl Learner for Tdrp {
 impl Policy for Tdrp {
     fn act(&mut self, frame: Frame<'_>, rows: &[u32], mode: Mode, rng: &mut [Rng], out: ActionsMut<'_>) -> Result<()> {
         self.0.act(frame, rows, mode, rng, out)
+    }
+    fn insight(&self, k: usize) -> Option<Insight> {
+        self.0.insight(k)
     }
 }
 

@@ -44,6 +44,11 @@ enum Command {
     Train(Box<Train>),
     /// Evaluate a run's policy on held-out episodes: an estimate and its 95 % interval.
     Eval(Eval),
+    /// Compare a run's learnt distance with the transitions that the world's scripted player needs, and draw its field.
+    #[command(
+        after_help = "Examples:\n  rlx distance push-tdrp-first-s0\n  rlx distance push-tdrp-first-s0 -o field.png"
+    )]
+    Distance(crate::distance::DistanceArgs),
     /// Play a game against agents, or show a recorded one again.
     #[command(
         after_help = "Examples:\n  rlx play red10\n  rlx play red10 --agent red10-idrl-main-s0 --rules paper --beliefs\n  rlx play --replay games.jsonl --number 3"
@@ -263,6 +268,11 @@ fn run(registry: &Registry, cli: Cli) -> Ended {
     match cli.command {
         Command::Train(args) => run_train(registry, &cli.runs, *args),
         Command::Eval(args) => run_eval(registry, &cli.runs, &args),
+        Command::Distance(args) => {
+            let stop = Stop::install().map_err(failed)?;
+            print(&crate::distance::run(registry, &cli.runs, &args, &stop).map_err(failed)?)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::List(args) => {
             let text = if args.json {
                 format!("{:#}\n", list::json(registry, &args.kind, args.name.as_deref()).map_err(usage)?)

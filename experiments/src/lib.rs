@@ -20,6 +20,7 @@ macro_rules! say {
 
 pub mod bench;
 mod cli;
+mod distance;
 pub mod evaluate;
 pub mod experiment;
 mod export;

@@ -237,7 +237,11 @@ impl SelfPlay {
             Some(_) => t.context[i * CONTEXT..][..OTHERS].to_vec(),
             None => Vec::new(),
         };
-        Some(rlx::Insight { values: t.values[t.starts[i] as usize..t.starts[i + 1] as usize].to_vec(), teammates })
+        Some(rlx::Insight {
+            values: t.values[t.starts[i] as usize..t.starts[i + 1] as usize].to_vec(),
+            teammates,
+            distance: None,
+        })
     }
 
     /// Writes everything.

@@ -80,7 +80,7 @@ pub fn review(record: &Record) -> Result<Vec<Judged>> {
             teammates: ply.teammates.as_ref().and_then(|p| by_seat(p, seat)),
         };
         if let Some(values) = ply.values.as_ref().filter(|v| v.len() == legal.len()) {
-            let advice = Advice { choice, insight: Some(Insight { values: values.clone(), teammates: Vec::new() }) };
+            let advice = Advice { choice, insight: Some(Insight { values: values.clone(), ..Insight::default() }) };
             let best = advice.best(legal, game.stake());
             judged.best = best.iter().map(|(i, p)| (show(&legal[*i]), p.unwrap_or_default())).collect();
             let lost = chance(values[best[0].0], game.stake(), &legal[best[0].0])

@@ -83,7 +83,14 @@ impl Agent<'_> {
                     let me = t.game.turn();
                     let Thought { choice, values, teammates } = bot.think(Seat::new(t.game, me), t.legal, rng);
                     let teammates = teammates.map(|p| (1..SEATS).map(|k| p[(me + k) % SEATS]).collect());
-                    (choice, teammates.map(|teammates| Insight { values: values.unwrap_or_default(), teammates }))
+                    (
+                        choice,
+                        teammates.map(|teammates| Insight {
+                            values: values.unwrap_or_default(),
+                            teammates,
+                            distance: None,
+                        }),
+                    )
                 };
                 return Ok(tables.iter().zip(rngs).map(one).collect());
             }
