@@ -117,7 +117,7 @@ impl Default for Config {
             batch_size: 256,
             buffer_size: 1_000_000,
             learning_starts: 2000,
-            random_actions: 0.0,
+            random_actions: 0.2,
             gamma: 0.95,
             n_step: 1,
             tau: 0.01,
@@ -133,7 +133,7 @@ impl Default for Config {
             target_range: [0.0, 0.0],
             hidden: vec![256, 256],
             activation: Activation::Relu,
-            norm: Norm::None,
+            norm: Norm::Layer,
             distance: distance::Config::default(),
         }
     }
