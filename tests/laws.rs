@@ -105,7 +105,11 @@ fn agents_never_name_a_world() {
         let text = fs::read_to_string(&file).unwrap().to_lowercase();
         // Some worlds are called by words that stand in any code: those count as named where they are quoted.
         for World { name, .. } in registry.worlds() {
-            let named = if ORDINARY.contains(&name.as_str()) { text.contains(&format!("\"{name}\"")) } else { text.contains(name) };
+            let named = if ORDINARY.contains(&name.as_str()) {
+                text.contains(&format!("\"{name}\""))
+            } else {
+                text.contains(name)
+            };
             assert!(!named, "{} names {name}", file.display());
         }
     }

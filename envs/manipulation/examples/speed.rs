@@ -6,7 +6,9 @@ use std::time::Instant;
 fn main() -> rlx::Result<()> {
     let mut registry = Registry::new();
     rlx_manipulation::register(&mut registry);
-    for (world, robot) in [("reach", ""), ("push", ""), ("pick-place", ""), ("stack", ""), ("reach", "panda"), ("pick-place", "panda")] {
+    for (world, robot) in
+        [("reach", ""), ("push", ""), ("pick-place", ""), ("stack", ""), ("reach", "panda"), ("pick-place", "panda")]
+    {
         let Ok(found) = registry.find_world(world) else { continue };
         let mut table = Table::new();
         if !robot.is_empty() {
