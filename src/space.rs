@@ -461,6 +461,8 @@ pub struct Spec {
     /// Whether anything is left to chance. A world where nothing is says so, or the contract suite takes it for one that ignores
     /// its seed.
     pub chance: bool,
+    /// Worlds that one thread steps in one go: many where a step is short, few where one takes longer than waking a thread.
+    pub grain: usize,
 }
 
 impl Spec {
@@ -481,6 +483,7 @@ impl Spec {
             hidden_fields: Vec::new(),
             bots: Vec::new(),
             chance: true,
+            grain: 64,
         }
     }
     /// With a time limit, in ticks.

@@ -160,10 +160,10 @@ impl<E: Env> VecEnv<E> {
         let spec = slots[0].env.spec();
         Self {
             returns: vec![0.0; n * spec.players],
+            grain: spec.grain.max(1),
             slots,
             spec,
             episodes: Episodes::default(),
-            grain: 64,
             rows: Vec::new(),
             counts: Vec::new(),
             offsets: Vec::new(),
@@ -172,7 +172,7 @@ impl<E: Env> VecEnv<E> {
         }
     }
 
-    /// Worlds per task, at least: batches of more are spread over the rayon pool. Small for worlds with costly steps. Default 64.
+    /// Worlds per task, at least: batches of more are spread over the rayon pool. Small for worlds with costly steps. Default: [`Spec::grain`].
     pub fn grain(mut self, worlds: usize) -> Self {
         self.grain = worlds.max(1);
         self

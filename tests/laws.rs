@@ -1,4 +1,5 @@
 //! The dependency law, and the one unsafe module.
+use rlx::World;
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -86,11 +87,14 @@ fn unsafe_is_allowed_once_in_the_upload_module() {
         }
     }
     assert_eq!(found, ["nn/src/upload.rs", "nn/src/upload.rs"], "one attribute and one block");
-    for member in ["", "envs/classic", "envs/red10", "nn", "agents", "experiments"] {
+    for member in ["", "envs/classic", "envs/red10", "envs/manipulation", "nn", "agents", "experiments"] {
         let manifest = fs::read_to_string(root().join(member).join("Cargo.toml")).unwrap();
         assert!(manifest.contains("[lints]\nworkspace = true"), "{member} does not take over the workspace's lints");
     }
 }
+
+/// Names of worlds that are words of the language.
+const ORDINARY: [&str; 7] = ["reach", "push", "slide", "lift", "stack", "flip", "assemble"];
 
 #[test]
 fn agents_never_name_a_world() {
@@ -99,8 +103,14 @@ fn agents_never_name_a_world() {
     rust_files(&root().join("agents/src"), &mut files);
     for file in files {
         let text = fs::read_to_string(&file).unwrap().to_lowercase();
-        for world in registry.worlds() {
-            assert!(!text.contains(&world.name), "{} names {}", file.display(), world.name);
+        // Some worlds are called by words that stand in any code: those count as named where they are quoted.
+        for World { name, .. } in registry.worlds() {
+            let named = if ORDINARY.contains(&name.as_str()) {
+                text.contains(&format!("\"{name}\""))
+            } else {
+                text.contains(name)
+            };
+            assert!(!named, "{} names {name}", file.display());
         }
     }
 }

@@ -6,6 +6,7 @@ mod engines;
 mod experiment;
 mod laws;
 mod learning;
+mod offpolicy;
 mod red10;
 mod resume;
 mod sweep;

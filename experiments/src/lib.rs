@@ -44,6 +44,7 @@ pub fn registry() -> rlx::Registry {
     let mut registry = rlx::Registry::new();
     rlx_classic::register(&mut registry);
     rlx_red10::register(&mut registry);
+    rlx_manipulation::register(&mut registry);
     rlx_agents::register(&mut registry);
     presets::register(&mut registry);
     registry

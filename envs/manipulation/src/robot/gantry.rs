@@ -1,0 +1,54 @@
+//! A hand on three linear axes, and a turn about the vertical for tasks that need one. ONE multibody of two or three joints.
+use super::{ARM, Drive, Robot, TOOL, Target, down, link, mass};
+use crate::physics::Settings;
+use rapier3d::prelude::*;
+
+const LINEAR: Drive = Drive { link: 1, axis: 0, stiffness: 4000.0, damping: 200.0, force: 60.0, armature: 0.0 };
+
+/// The gantry.
+pub(crate) struct Gantry {
+    drives: Vec<Drive>,
+}
+
+impl Gantry {
+    /// With or without the turn.
+    pub fn new(yaw: bool) -> Self {
+        let mut drives: Vec<Drive> = (0..3).map(|axis| Drive { axis, ..LINEAR }).collect();
+        if yaw {
+            drives.push(Drive { axis: 5, stiffness: 100.0, damping: 2.5, force: 5.0, ..LINEAR });
+        }
+        Self { drives }
+    }
+}
+
+impl Robot for Gantry {
+    fn build(&self, world: &mut PhysicsWorld) -> (RigidBodyHandle, Pose) {
+        // The root points down as the hand does, so that the joint's frames need no turn.
+        let root = world.insert_body(RigidBodyBuilder::fixed().rotation(Vector::new(std::f32::consts::PI, 0.0, 0.0)));
+        let hand = link().pose(Pose::from_rotation(down())).additional_mass_properties(mass(
+            Vector::new(0.0, 0.0, 0.03),
+            2.0,
+            0.01,
+        ));
+        let hand = world.insert_body(hand);
+        let locked = match self.drives.len() {
+            3 => JointAxesMask::ANG_AXES,
+            _ => JointAxesMask::ANG_X | JointAxesMask::ANG_Y,
+        };
+        world.insert_multibody_joint(root, hand, GenericJointBuilder::new(locked).contacts_enabled(false).build());
+        (hand, Pose::IDENTITY)
+    }
+    fn drives(&self) -> &[Drive] {
+        &self.drives
+    }
+    fn solve(&self, target: &Target, joints: &mut [f32; ARM]) {
+        joints[..4].copy_from_slice(&[target.at.x, -target.at.y, -(target.at.z + TOOL), -target.yaw]);
+    }
+    fn leash(&self) -> f32 {
+        0.06
+    }
+    fn settings(&self, fine: bool) -> Settings {
+        let (substeps, contact_hz) = if fine { (10, 250.0) } else { (4, 200.0) };
+        Settings { substeps, iterations: 4, contact_hz, friction_in_bias_pass: false }
+    }
+}
