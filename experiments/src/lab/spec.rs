@@ -12,6 +12,7 @@ pub const FORMAT: u64 = 1;
 const BUILTIN: &[(&str, &str)] = &[
     ("classic", include_str!("../../presets/classic.experiment.toml")),
     ("idrl", include_str!("../../presets/idrl.experiment.toml")),
+    ("tdrp", include_str!("../../presets/tdrp.experiment.toml")),
 ];
 
 /// Names and texts of the specs of this repository.
