@@ -215,16 +215,16 @@ fn optuna_is_asked_and_told_and_a_sweep_that_was_killed_ends_as_if_it_had_not_be
 fn optuna_is_told_of_trials_that_are_given_up() {
     let Some(python) = python() else { return };
     let dir = TempDir::new();
-    let text = SWEEP.replace("METHOD", "optuna\"\nsampler = \"random").replace("trials = 4", "trials = 6");
+    let text = SWEEP.replace("METHOD", "optuna\"\nsampler = \"random").replace("trials = 4", "trials = 8");
     let text = text
         .replace("steps = 6000", "steps = 400_000")
-        .replace("{ low = 1e-5, high = 1e-2, log = true }", "{ choices = [1e-3, 1e-8] }");
+        .replace("{ low = 1e-5, high = 1e-2, log = true }", "{ choices = [1e-3, 2e-3, 1e-8] }");
     let text = text.replace("[search]", "hidden = { choices = [[16], [16, 16]] }\n[search]");
     fs::write(dir.0.join("s.toml"), format!("{text}[prune]\nstartup_trials = 2\n")).unwrap();
     let out = rlx(&dir.0, &["sweep", "s.toml", "--jobs", "2", "-q", "--json"]).env("PYTHON", &python).output().unwrap();
     let trials = json(&String::from_utf8_lossy(&out.stdout));
     let count = |s: &str| trials["trials"].as_array().unwrap().iter().filter(|t| t["status"] == s).count();
-    assert!(count("pruned") > 0 && count("pruned") + count("finished") == 6, "{trials:#}");
+    assert!(count("pruned") > 0 && count("pruned") + count("finished") == 8, "{trials:#}");
     agree(&trials, &study(&python, &dir.0).0);
 }
 
