@@ -10,6 +10,7 @@ pub mod compare;
 pub mod data;
 pub mod document;
 pub mod engines;
+mod optuna;
 pub mod pages;
 pub mod plan;
 pub mod plot;
