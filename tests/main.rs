@@ -9,6 +9,7 @@ mod learning;
 mod offpolicy;
 mod red10;
 mod resume;
+mod speed;
 mod sweep;
 mod table;
 mod tensorboard;
