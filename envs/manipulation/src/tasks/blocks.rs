@@ -107,6 +107,11 @@ impl Task for Stack {
         if !placed {
             return place(scene, 0, half, lower, high);
         }
+        let off = scene.tool() - scene.at(0);
+        if flat(off).length() < 0.03 && off.z < 0.06 && !Grip::cube(1, half).held(scene) && !there(scene, 1, upper) {
+            // Straight up from what was just placed.
+            return let_go(scene);
+        }
         place(scene, 1, half, upper, high)
     }
 }
