@@ -90,3 +90,27 @@ skills! {
     /// The third onto the second.
     Third
 }
+
+skills! {
+    /// Skills of `drawer-store`.
+    DrawerStoreSkill:
+    /// The drawer is pulled open.
+    Open,
+    /// The block is carried over it.
+    Pick,
+    /// And put inside.
+    Place,
+    /// The drawer is pushed shut.
+    Close
+}
+
+skills! {
+    /// Skills of `assemble`.
+    AssembleSkill:
+    /// The peg is lifted.
+    Pick,
+    /// It is brought over the hole.
+    Align,
+    /// It goes in.
+    Insert
+}

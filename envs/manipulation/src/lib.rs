@@ -12,13 +12,13 @@ mod scene;
 mod tasks;
 mod world;
 
-pub use config::{Begin, ChainConfig, Config, GantryConfig, Stack3Skill};
+pub use config::{AssembleSkill, Begin, ChainConfig, Config, DrawerStoreSkill, GantryConfig, Stack3Skill};
 pub use goal::{Convention, Reward};
 pub use physics::{Accuracy, CONTROL_S};
 pub use robot::RobotKind;
 pub use world::Manipulation;
 
-use tasks::{Task, basic, blocks};
+use tasks::{Task, basic, blocks, furniture, parts};
 use world::{Chain, Options};
 
 /// A world of those settings.
@@ -34,6 +34,12 @@ fn world(name: &'static str, config: &Config, limit: u32, task: impl Task + 'sta
         chain: None,
     };
     Manipulation::new(options, Box::new(task))
+}
+
+/// A task of the gantry hand of those settings.
+fn gantry(name: &'static str, config: &GantryConfig, limit: u32, task: impl Task + 'static) -> Manipulation {
+    let GantryConfig { reward, accuracy, time_limit } = *config;
+    world(name, &Config { reward, accuracy, time_limit, ..Config::default() }, limit, task)
 }
 
 /// A chain of those settings.
@@ -86,5 +92,27 @@ pub fn register(registry: &mut rlx::Registry) {
         })
         .world("stack3", "a tower of three blocks: a chain of two skills", |c: &ChainConfig<Stack3Skill>| {
             chain("stack3", c, 150, blocks::Stack3)
-        });
+        })
+        .world("drawer-open", "pull a drawer open by its handle", |c: &GantryConfig| {
+            gantry("drawer-open", c, 50, furniture::DrawerOpen)
+        })
+        .world("door-open", "pull a door open by its handle", |c: &GantryConfig| {
+            gantry("door-open", c, 75, furniture::DoorOpen)
+        })
+        .world("peg-insert", "put a peg into a hole, 4 mm to spare", |c: &GantryConfig| {
+            gantry("peg-insert", c, 75, parts::PegInsert)
+        })
+        .world("nut-thread", "put a nut over a bolt (simplified: without its thread)", |c: &GantryConfig| {
+            gantry("nut-thread", c, 75, parts::NutThread)
+        })
+        .world(
+            "drawer-store",
+            "open a drawer, pick a block, place it inside, close: a chain of four skills",
+            |c: &ChainConfig<DrawerStoreSkill>| chain("drawer-store", c, 200, furniture::DrawerStore),
+        )
+        .world(
+            "assemble",
+            "pick a peg, align it with a hole, insert it: a chain of three skills",
+            |c: &ChainConfig<AssembleSkill>| chain("assemble", c, 120, parts::Assemble),
+        );
 }

@@ -1,7 +1,8 @@
 //! Blocks: lifted (robosuite's Lift, arXiv 2009.12293), stacked and flipped (panda-gym's, arXiv 2106.13687), and a tower of three.
 use super::{
-    Task, around, between,
+    Task, around,
     basic::{block_half, home, spot},
+    between,
     script::{self, CLOSE, Grip, Hint, OPEN, flat},
 };
 use crate::{
