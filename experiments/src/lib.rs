@@ -23,6 +23,7 @@ mod cli;
 pub mod evaluate;
 pub mod experiment;
 mod export;
+mod fetch;
 mod interrupt;
 pub mod lab;
 mod list;

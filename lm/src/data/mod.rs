@@ -1,1 +1,2 @@
-//! Text and labelled data: reading, de-duplicating, splitting, batching.
+//! Text and labelled data: what can be fetched, reading, de-duplicating, splitting, batching.
+pub mod catalogue;
