@@ -102,7 +102,7 @@ fn jobs(cells: &Cells<'_>, asked: Option<u64>) -> Result<(usize, usize)> {
     let mut threads = 1;
     let step = (cells.configs() / cells.spec.variants.len().max(1) as u64).max(1);
     for config in (0..cells.configs()).step_by(step as usize) {
-        threads = threads.max(cells.experiment(&cells.get(config)?)?.run.threads);
+        threads = threads.max(cells.work(&cells.get(config)?)?.threads());
     }
     let of_grid = cells.spec.grid.iter().find(|(k, _)| k == "threads" || k == "run.threads");
     threads = of_grid.iter().flat_map(|(_, v)| v).filter_map(|v| v.as_u64()).fold(threads, |a, b| a.max(b as usize));
@@ -166,7 +166,7 @@ fn run_cells(registry: &Registry, runs: &Path, args: &Run) -> Answer {
     let (spec, folder) = args.which.open(runs).map_err(usage)?;
     let cells = Cells::new(registry, &spec).map_err(usage)?;
     match args.index {
-        Some(index) => drop(cells.get(index).and_then(|c| cells.experiment(&c)).map_err(usage)?),
+        Some(index) => drop(cells.get(index).and_then(|c| cells.work(&c)).map_err(usage)?),
         // The pool has checked what its workers run.
         None if args.worker => {}
         None => drop(cells.validate(None).map_err(usage)?),

@@ -41,9 +41,20 @@ pub struct Tuner {
     pub model: Classifier,
     plan: Plan,
     steps: u64,
-    decayed: TensorAdam,
-    rest: TensorAdam,
+    parts: Vec<Stretch>,
 }
+
+/// A stretch of the flat vector with its optimiser. On a CPU an operation on all of it is as slow as memory, and its result is memory
+/// that the system must first make: stretches that fit a cache are several times as fast, and the same numbers.
+#[derive(Debug)]
+struct Stretch {
+    start: i64,
+    len: i64,
+    adam: TensorAdam,
+}
+
+/// Floats of a stretch: 1 MiB.
+const STRETCH: i64 = 1 << 18;
 
 /// What a step reports.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -60,8 +71,7 @@ pub struct Step {
 struct State {
     steps: u64,
     flat: Vec<f32>,
-    decayed: Vec<u8>,
-    rest: Vec<u8>,
+    parts: Vec<Vec<u8>>,
 }
 
 impl Tuner {
@@ -70,9 +80,19 @@ impl Tuner {
         let flat = model.params.flat();
         let (n, all) = (model.decayed as i64, flat.numel() as i64);
         let config = |weight_decay| AdamConfig { weight_decay, decoupled: true, ..AdamConfig::default() };
-        let decayed = TensorAdam::new(config(plan.weight_decay), &flat.narrow(0, 0, n));
-        let rest = TensorAdam::new(config(0.0), &flat.narrow(0, n, all - n));
-        Self { model, plan, steps: 0, decayed, rest }
+        let most = if flat.device() == tch::Device::Cpu { STRETCH } else { all };
+        let mut parts = Vec::new();
+        for (from, to, weight_decay) in [(0, n, plan.weight_decay), (n, all, 0.0)] {
+            for start in (from..to).step_by(most as usize) {
+                let len = most.min(to - start);
+                parts.push(Stretch {
+                    start,
+                    len,
+                    adam: TensorAdam::new(config(weight_decay), &flat.narrow(0, start, len)),
+                });
+            }
+        }
+        Self { model, plan, steps: 0, parts }
     }
 
     /// Steps taken.
@@ -103,11 +123,12 @@ impl Tuner {
             return Err(Error::NonFinite { what: "the gradient".into(), step: self.steps });
         }
         let learning_rate = self.plan.rate(self.steps);
-        let (n, all) = (self.model.decayed as i64, grads.numel() as i64);
         let flat = self.model.params.flat_mut();
-        // Views: a step on them is a step on the whole.
-        self.decayed.step(&mut flat.narrow(0, 0, n), &grads.narrow(0, 0, n), learning_rate);
-        self.rest.step(&mut flat.narrow(0, n, all - n), &grads.narrow(0, n, all - n), learning_rate);
+        for part in &mut self.parts {
+            // Views: a step on them is a step on the whole.
+            let of = |t: &Tensor| t.narrow(0, part.start, part.len);
+            part.adam.step(&mut of(flat), &of(&grads), learning_rate);
+        }
         self.steps += 1;
         Ok(Step { loss: value, grad_norm, learning_rate })
     }
@@ -119,7 +140,8 @@ impl Tuner {
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut out = Vec::new();
         let flat = self.model.params.to_vec()?;
-        let state = State { steps: self.steps, flat, decayed: self.decayed.to_bytes()?, rest: self.rest.to_bytes()? };
+        let parts = self.parts.iter().map(|p| p.adam.to_bytes()).collect::<Result<_>>()?;
+        let state = State { steps: self.steps, flat, parts };
         snapshot::put(&mut out, &state);
         Ok(out)
     }
@@ -130,8 +152,16 @@ impl Tuner {
     /// When it is none, or of another model.
     pub fn restore(&mut self, bytes: &[u8]) -> Result<()> {
         let state: State = snapshot::get(bytes)?;
-        self.decayed.restore(&state.decayed)?;
-        self.rest.restore(&state.rest)?;
+        if state.parts.len() != self.parts.len() {
+            return Err(Error::mismatch(
+                "optimiser state",
+                format!("{} parts", self.parts.len()),
+                state.parts.len().to_string(),
+            ));
+        }
+        for (part, bytes) in self.parts.iter_mut().zip(&state.parts) {
+            part.adam.restore(bytes)?;
+        }
         self.model.params.set(&state.flat)?;
         self.steps = state.steps;
         Ok(())
