@@ -3,6 +3,7 @@
 //! A healing is a run folder like any other; experiments make them as cells, and [`report`] says what many of them show.
 pub mod cli;
 pub mod config;
+pub mod pages;
 mod prepare;
 pub mod report;
 pub mod run;

@@ -2,14 +2,16 @@
 use super::{
     args::{Experiment, Plan, Report, Run, Which},
     cells::Cells,
+    document::Block,
     engines::{self, Engine},
     pages, plan, pool, report,
     results::{Results, Status},
-    spec::{self, Spec},
+    spec::{self, Kind, Spec},
     unit::{Ended, Unit},
     worker,
 };
 use crate::{
+    heal,
     interrupt::Stop,
     progress::{Progress, thousands},
 };
@@ -315,8 +317,16 @@ fn show_report(registry: &Registry, runs: &Path, args: &Report) -> Answer {
     let (spec, folder) = args.which.open(runs).map_err(usage)?;
     let cells = Cells::new(registry, &spec).map_err(usage)?;
     let report = report::report(&cells, &Results::at(&folder), args.partial).map_err(failed)?;
+    let healed = match spec.kind {
+        Kind::Heal => Some(heal::report::healed(&cells, &Results::at(&folder)).map_err(failed)?),
+        Kind::Train => None,
+    };
     if args.json {
-        print(&format!("{:#}\n", json!(report)))?;
+        let mut out = json!(report);
+        if let Some(healed) = &healed {
+            out["heal"] = json!(healed);
+        }
+        print(&format!("{out:#}\n"))?;
         return Ok(ExitCode::SUCCESS);
     }
     if report.finished == 0 {
@@ -324,7 +334,13 @@ fn show_report(registry: &Registry, runs: &Path, args: &Report) -> Answer {
         return Err(failed(anyhow!("{} has no finished run: rlx experiment run {what}", folder.display())));
     }
     let to = args.to.clone().unwrap_or_else(|| folder.join("report"));
-    pages::document(&report).write(&to).map_err(failed)?;
+    let mut document = pages::document(&report);
+    if let Some(healed) = &healed {
+        // Before the first heading of the general part.
+        let at = document.blocks.iter().position(|b| matches!(b, Block::Heading(..))).unwrap_or(document.blocks.len());
+        document.blocks.splice(at..at, heal::pages::blocks(healed));
+    }
+    document.write(&to).map_err(failed)?;
     let lack = report.cells - report.finished;
     let missing = if lack > 0 { format!(", {} missing", thousands(lack)) } else { String::new() };
     print(&format!(
