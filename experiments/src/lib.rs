@@ -24,6 +24,8 @@ mod distance;
 pub mod evaluate;
 pub mod experiment;
 mod export;
+mod fetch;
+pub mod heal;
 mod interrupt;
 pub mod lab;
 mod list;

@@ -26,4 +26,5 @@ pub mod sweep;
 pub mod threshold;
 mod trials;
 pub mod unit;
+pub mod work;
 pub mod worker;
