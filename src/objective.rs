@@ -2,13 +2,17 @@
 //!
 //! A searcher (evolution, Bayesian optimisation, a knapsack) works on an [`Objective`]; a policy sees the same one through a thin
 //! world over it. [`Measured`] puts a [`Ledger`] in front of one, so that nothing is measured twice, in this run or a later one.
+mod front;
 mod ledger;
+mod moves;
 #[cfg(test)]
 mod tests;
 
+pub use front::{front, hypervolume};
 pub use ledger::{Key, Ledger, Record};
+pub use moves::{cheapest, costliest, edits, fill, repair};
 
-use crate::{Error, Result, Rng};
+use crate::{Error, Result, Rng, Scalars};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -181,7 +185,16 @@ pub struct Measure {
     pub metrics: BTreeMap<String, f64>,
 }
 
+/// The field of an observation that holds the cost a configuration is wanted for, in a world over an [`Objective`].
+pub const BUDGET: &str = "budget";
+/// The field of such an observation that holds, for each set of choices of the action, the number of the dimension whose level it
+/// decides at this tick; -1 for none.
+pub const DIMENSIONS: &str = "dimensions";
+
 /// A function of a configuration that is costly to evaluate.
+///
+/// A world over one ([`crate::Env::objective`]) names the fields [`BUDGET`] and [`DIMENSIONS`] of its observation, has a time limit
+/// of as many ticks as it takes to decide a configuration, and decides each dimension once.
 pub trait Objective: Send {
     /// Its name.
     fn name(&self) -> &str;
@@ -194,8 +207,12 @@ pub trait Objective: Send {
     fn fidelities(&self) -> &[String];
     /// The configuration's exact size in bytes, cheap to compute.
     fn cost(&self, config: &[u16]) -> f64;
+    /// Names of the scalars that [`Objective::features`] writes: `mutual information`, `block 3 importance`.
+    fn feature_names(&self) -> &[String];
     /// Scalars that [`Objective::features`] writes.
-    fn feature_width(&self) -> usize;
+    fn feature_width(&self) -> usize {
+        self.feature_names().len()
+    }
     /// What is cheaply known of a configuration, for surrogates and policies.
     fn features(&self, config: &[u16], out: &mut [f32]);
     /// Evaluates at the fidelity of that index: a pure function of its arguments, so all chance comes from `seed`. It asks `stop`
@@ -204,6 +221,22 @@ pub trait Objective: Send {
     /// # Errors
     /// [`Error::Interrupted`] once `stop` says so; when the configuration is not of the space; when the evaluation itself fails.
     fn evaluate(&mut self, config: &[u16], fidelity: u32, seed: u64, stop: &dyn Fn() -> bool) -> Result<Measure>;
+
+    /// The lowest and the highest cost that configurations are wanted for. A searcher seeks the least loss at every cost between.
+    fn budgets(&self) -> (f64, f64) {
+        (0.0, f64::INFINITY)
+    }
+    /// A cheap guess of what a configuration loses, in no particular unit: what repairs and first configurations go by. By itself
+    /// the squared distance to the costliest configuration, each dimension counting alike, so that cuts are spread.
+    fn guess(&self, config: &[u16]) -> f64 {
+        moves::distance_to_costliest(self.space(), &|c| self.cost(c), config)
+    }
+    /// Says how the search stands, for the log of a run.
+    fn report(&self, _log: &mut Scalars) {}
+    /// What a person should know since the last call: a first configuration that fits, a better one.
+    fn news(&mut self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 impl<T: Objective + ?Sized> Objective for Box<T> {
@@ -222,14 +255,26 @@ impl<T: Objective + ?Sized> Objective for Box<T> {
     fn cost(&self, config: &[u16]) -> f64 {
         (**self).cost(config)
     }
-    fn feature_width(&self) -> usize {
-        (**self).feature_width()
+    fn feature_names(&self) -> &[String] {
+        (**self).feature_names()
     }
     fn features(&self, config: &[u16], out: &mut [f32]) {
         (**self).features(config, out);
     }
     fn evaluate(&mut self, config: &[u16], fidelity: u32, seed: u64, stop: &dyn Fn() -> bool) -> Result<Measure> {
         (**self).evaluate(config, fidelity, seed, stop)
+    }
+    fn budgets(&self) -> (f64, f64) {
+        (**self).budgets()
+    }
+    fn guess(&self, config: &[u16]) -> f64 {
+        (**self).guess(config)
+    }
+    fn report(&self, log: &mut Scalars) {
+        (**self).report(log);
+    }
+    fn news(&mut self) -> Vec<String> {
+        (**self).news()
     }
 }
 
@@ -281,11 +326,23 @@ impl<O: Objective> Objective for Measured<O> {
     fn cost(&self, config: &[u16]) -> f64 {
         self.objective.cost(config)
     }
-    fn feature_width(&self) -> usize {
-        self.objective.feature_width()
+    fn feature_names(&self) -> &[String] {
+        self.objective.feature_names()
     }
     fn features(&self, config: &[u16], out: &mut [f32]) {
         self.objective.features(config, out);
+    }
+    fn budgets(&self) -> (f64, f64) {
+        self.objective.budgets()
+    }
+    fn guess(&self, config: &[u16]) -> f64 {
+        self.objective.guess(config)
+    }
+    fn report(&self, log: &mut Scalars) {
+        self.objective.report(log);
+    }
+    fn news(&mut self) -> Vec<String> {
+        self.objective.news()
     }
 
     /// Reads the measure from the ledger, or makes it and writes it there before it is returned.

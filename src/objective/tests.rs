@@ -32,6 +32,7 @@ struct Toy {
     version: String,
     space: SearchSpace,
     fidelities: Vec<String>,
+    names: Vec<String>,
     calls: u64,
 }
 
@@ -44,6 +45,7 @@ impl Toy {
             version: version.into(),
             space: SearchSpace::new(dimensions).unwrap(),
             fidelities: vec!["untuned".into(), "full".into()],
+            names: ["block 0", "block 1", "a", "b"].map(String::from).to_vec(),
             calls: 0,
         }
     }
@@ -65,8 +67,8 @@ impl Objective for Toy {
     fn cost(&self, config: &[u16]) -> f64 {
         config[..2].iter().map(|l| 1000.0 * [0.25, 0.5, 1.0][usize::from(*l)]).sum()
     }
-    fn feature_width(&self) -> usize {
-        self.space.encoded_width()
+    fn feature_names(&self) -> &[String] {
+        &self.names
     }
     fn features(&self, config: &[u16], out: &mut [f32]) {
         self.space.encode(config, out).unwrap();
@@ -341,4 +343,36 @@ fn a_measure_survives_text_and_snapshot_to_the_bit() {
         assert_eq!(bits(&crate::snapshot::get(&bytes).unwrap()), bits(&measure));
     }
     assert!(serde_json::from_str::<Measure>(r#"{"loss":"big","metrics":{}}"#).is_err());
+}
+
+#[test]
+fn edits_are_one_step_away_and_cover_each_dimension() {
+    let toy = Toy::new("v");
+    assert_eq!(edits(&toy.space, &[0, 1, 0]), [(0, 1), (1, 0), (1, 2), (2, 1)]);
+    assert_eq!((cheapest(&toy)[..2].to_vec(), costliest(&toy)[..2].to_vec()), (vec![0, 0], vec![2, 2]));
+}
+
+/// On every configuration and budget of a small space: what can fit is made to, by the cheapest loss first; what fits is left alone;
+/// filling gains and never goes over.
+#[test]
+fn repairs_fit_and_fills_never_go_over() {
+    let toy = Toy::new("v");
+    // A level of the first block is worth three of the second.
+    let score = |c: &[u16]| -3.0 * f64::from(c[0]) - f64::from(c[1]);
+    for (a, b, budget) in
+        (0..3).flat_map(|a| (0..3).flat_map(move |b| [400.0, 500.0, 999.0, 1200.0, 2000.0].map(|m| (a, b, m))))
+    {
+        let (start, mut config) = ([a, b, 0], [a, b, 0]);
+        let fits = repair(&toy, &mut config, budget, &mut |c| score(c));
+        assert_eq!(fits, budget >= 500.0);
+        assert!(!fits || toy.cost(&config) <= budget);
+        assert!(toy.cost(&start) > budget || config == start);
+        let before = config;
+        fill(&toy, &mut config, budget, &mut |c| score(c));
+        assert!(score(&config) <= score(&before) && toy.cost(&config) <= toy.cost(&before).max(budget));
+    }
+    // From the top (2000) under 1500: the second block goes first.
+    let mut config = [2, 2, 0];
+    assert!(repair(&toy, &mut config, 1500.0, &mut |c| score(c)));
+    assert_eq!(config, [2, 1, 0]);
 }
