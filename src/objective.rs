@@ -2,15 +2,19 @@
 //!
 //! A searcher (evolution, Bayesian optimisation, a knapsack) works on an [`Objective`]; a policy sees the same one through a thin
 //! world over it. [`Measured`] puts a [`Ledger`] in front of one, so that nothing is measured twice, in this run or a later one.
+mod cholesky;
 mod front;
 mod ledger;
 mod moves;
+mod surrogate;
 #[cfg(test)]
 mod tests;
 
+pub use cholesky::Cholesky;
 pub use front::{front, hypervolume};
 pub use ledger::{Key, Ledger, Record};
 pub use moves::{cheapest, costliest, edits, fill, repair};
+pub use surrogate::Surrogate;
 
 use crate::{Error, Result, Rng, Scalars};
 use serde::{Deserialize, Serialize};
