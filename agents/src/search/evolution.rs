@@ -1,5 +1,6 @@
 //! NSGA-II (Deb et al. 2002) over cost and loss: non-dominated sorting, crowding distance, binary tournaments, uniform crossover, atomic
-//! mutations; what costs too much is cut at random.
+//! mutations. What costs too much is cut at random, and half of the children spend what they leave of the budget: what an operator of a
+//! constrained space needs is this project's choice.
 use super::{Common, Stand, Strategy, Trial, draw};
 use rlx::{Result, Rng, objective::edits};
 use schemars::JsonSchema;
@@ -109,7 +110,10 @@ impl Strategy for Evolution {
             return Ok(draw::feasible(objective, stand.budget, rng));
         }
         if stand.trials.len() >= self.seen + size {
-            let pool = self.parents.drain(..).chain(stand.trials[self.seen..].iter().cloned()).collect();
+            // What is cheaper than anyone asks for is no better for it: under one budget, loss alone counts.
+            let floor = objective.budgets().0;
+            let fresh = stand.trials[self.seen..].iter().map(|t| Trial { cost: t.cost.max(floor), ..t.clone() });
+            let pool = self.parents.drain(..).chain(fresh).collect();
             self.parents = select(pool, size);
             self.seen = stand.trials.len();
         }
@@ -138,6 +142,9 @@ impl Strategy for Evolution {
                 child[d] = level;
             }
             draw::cut(objective, &mut child, stand.budget, rng);
+            if rng.below(2) == 0 {
+                draw::spend(objective, &mut child, stand.budget, rng);
+            }
             if !stand.is_known(&child) {
                 break;
             }

