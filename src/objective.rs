@@ -197,8 +197,8 @@ pub const DIMENSIONS: &str = "dimensions";
 
 /// A function of a configuration that is costly to evaluate.
 ///
-/// A world over one ([`crate::Env::objective`]) names the fields [`BUDGET`] and [`DIMENSIONS`] of its observation, has a time limit
-/// of as many ticks as it takes to decide a configuration, and decides each dimension once.
+/// A world over one ([`crate::Env::objective`]) names the fields [`BUDGET`] and [`DIMENSIONS`] of its observation, and decides each
+/// dimension once.
 pub trait Objective: Send {
     /// Its name.
     fn name(&self) -> &str;
@@ -229,6 +229,10 @@ pub trait Objective: Send {
     /// The lowest and the highest cost that configurations are wanted for. A searcher seeks the least loss at every cost between.
     fn budgets(&self) -> (f64, f64) {
         (0.0, f64::INFINITY)
+    }
+    /// Ticks that the world over it takes to decide a configuration: what a searcher's measurement counts as.
+    fn ticks(&self) -> u64 {
+        self.space().dimensions().len() as u64
     }
     /// A cheap guess of what a configuration loses, in no particular unit: what repairs and first configurations go by. By itself
     /// the squared distance to the costliest configuration, each dimension counting alike, so that cuts are spread.
@@ -270,6 +274,9 @@ impl<T: Objective + ?Sized> Objective for Box<T> {
     }
     fn budgets(&self) -> (f64, f64) {
         (**self).budgets()
+    }
+    fn ticks(&self) -> u64 {
+        (**self).ticks()
     }
     fn guess(&self, config: &[u16]) -> f64 {
         (**self).guess(config)
@@ -338,6 +345,9 @@ impl<O: Objective> Objective for Measured<O> {
     }
     fn budgets(&self) -> (f64, f64) {
         self.objective.budgets()
+    }
+    fn ticks(&self) -> u64 {
+        self.objective.ticks()
     }
     fn guess(&self, config: &[u16]) -> f64 {
         self.objective.guess(config)

@@ -40,7 +40,7 @@ fn field(spec: &Spec, name: &str) -> Option<Range<usize>> {
 fn fields(spec: &Spec) -> std::result::Result<(usize, Range<usize>), String> {
     let why = || format!("a searcher is for worlds over a costly objective, and {} is none", spec.name);
     let (budget, dimensions) = (field(spec, BUDGET).ok_or_else(why)?, field(spec, DIMENSIONS).ok_or_else(why)?);
-    if spec.rows != 1 || spec.time_limit.is_none() || dimensions.len() != spec.act.sets().len() {
+    if spec.rows != 1 || dimensions.len() != spec.act.sets().len() {
         return Err(why());
     }
     Ok((budget.start, dimensions))
@@ -71,11 +71,6 @@ impl<S: Strategy> Algorithm for Searcher<S> {
 }
 
 impl<S: Strategy> Searcher<S> {
-    /// Environment steps of a measurement: as many as a policy takes to decide a configuration.
-    fn ticks(&self) -> u64 {
-        u64::from(self.setup.spec.time_limit.unwrap_or(1))
-    }
-
     /// The trial to act out: the best that fits, at the highest fidelity where one fits; the cheapest when none does.
     fn best(&self, budget: f64) -> Option<&Trial> {
         let fits = |t: &&Trial| t.cost <= budget && t.loss.is_finite();
@@ -111,7 +106,7 @@ impl<S: Strategy> Searcher<S> {
             }
         }
         let trials: Vec<Trial> = state.trials.iter().filter(|t| t.fidelity == fidelity).cloned().collect();
-        let planned = self.setup.steps / u64::from(self.setup.spec.time_limit.unwrap_or(1)).max(1);
+        let planned = self.setup.steps.div_ceil(objective.ticks().max(1));
         let stand = Stand { objective, trials: &trials, budget, planned };
         let config = state.strategy.propose(&self.config, &stand, &mut state.rng)?;
         objective.space().check(&config)?;
@@ -130,14 +125,14 @@ impl<S: Strategy> Learner for Searcher<S> {
         let none = || Error::invalid("a searcher needs a world over a costly objective");
         let objective = envs.objective().ok_or_else(none)?;
         let (config, fidelity) = self.next(objective)?;
-        let cost = objective.cost(&config);
+        let (cost, ticks) = (objective.cost(&config), objective.ticks());
         // The program's own request to stop reaches an evaluation through the objective.
         let measure = objective.evaluate(&config, fidelity, self.setup.seed, &|| false)?;
         log.put("search/loss", measure.loss);
         log.put("search/cost", cost);
         self.state.trials.push(Trial { config, cost, loss: measure.loss, fidelity });
         self.state.strategy.report(log);
-        Ok(self.ticks())
+        Ok(ticks)
     }
 
     fn policy(&mut self) -> &mut dyn Policy {

@@ -85,6 +85,9 @@ impl Objective for Toy {
     fn budgets(&self) -> (f64, f64) {
         self.budgets
     }
+    fn ticks(&self) -> u64 {
+        BLOCKS as u64
+    }
     fn evaluate(&mut self, config: &[u16], fidelity: u32, _: u64, _: &dyn Fn() -> bool) -> Result<Measure> {
         self.calls += 1;
         Ok(Measure { loss: Self::loss(config) - 0.1 * f64::from(fidelity), ..Measure::default() })
@@ -101,7 +104,7 @@ impl Env for Over {
         let mut spec = Spec::solo("over", Space::uniform(3, -1.0, 1e9), Space::MultiDiscrete(vec![3, 3]));
         spec.fields = vec![Field::new(BUDGET, 0..1, "bytes"), Field::new(DIMENSIONS, 1..3, "")];
         assert_eq!(spec.fields[0].encoding, Encoding::Number);
-        spec.limited(BLOCKS as u32)
+        spec
     }
     fn reset(&mut self, _: &mut Rng, view: View<'_, f32>) {
         view.obs.copy_from_slice(&[0.0; 3]);
