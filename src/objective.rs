@@ -195,6 +195,19 @@ pub const BUDGET: &str = "budget";
 /// decides at this tick; -1 for none.
 pub const DIMENSIONS: &str = "dimensions";
 
+/// A configuration, its cost, and what it was measured at.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Trial {
+    /// The level of each dimension.
+    pub config: Vec<u16>,
+    /// Its cost.
+    pub cost: f64,
+    /// What is to be minimised; infinite or undefined where the configuration breaks the model.
+    pub loss: f64,
+    /// The fidelity, by its number.
+    pub fidelity: u32,
+}
+
 /// A function of a configuration that is costly to evaluate.
 ///
 /// A world over one ([`crate::Env::objective`]) names the fields [`BUDGET`] and [`DIMENSIONS`] of its observation, and decides each
@@ -239,6 +252,10 @@ pub trait Objective: Send {
     fn guess(&self, config: &[u16]) -> f64 {
         moves::distance_to_costliest(self.space(), &|c| self.cost(c), config)
     }
+    /// What was measured through it in this run, in order.
+    fn history(&self) -> Vec<Trial> {
+        Vec::new()
+    }
     /// Says how the search stands, for the log of a run.
     fn report(&self, _log: &mut Scalars) {}
     /// What a person should know since the last call: a first configuration that fits, a better one.
@@ -280,6 +297,9 @@ impl<T: Objective + ?Sized> Objective for Box<T> {
     }
     fn guess(&self, config: &[u16]) -> f64 {
         (**self).guess(config)
+    }
+    fn history(&self) -> Vec<Trial> {
+        (**self).history()
     }
     fn report(&self, log: &mut Scalars) {
         (**self).report(log);
@@ -351,6 +371,9 @@ impl<O: Objective> Objective for Measured<O> {
     }
     fn guess(&self, config: &[u16]) -> f64 {
         self.objective.guess(config)
+    }
+    fn history(&self) -> Vec<Trial> {
+        self.objective.history()
     }
     fn report(&self, log: &mut Scalars) {
         self.objective.report(log);

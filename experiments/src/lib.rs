@@ -20,6 +20,7 @@ macro_rules! say {
 
 pub mod bench;
 mod cli;
+pub mod compress;
 mod distance;
 pub mod evaluate;
 pub mod experiment;
@@ -44,6 +45,7 @@ pub fn registry() -> rlx::Registry {
     let mut registry = rlx::Registry::new();
     rlx_classic::register(&mut registry);
     rlx_red10::register(&mut registry);
+    rlx_surgery::register(&mut registry, interrupt::asked);
     rlx_agents::register(&mut registry);
     presets::register(&mut registry);
     registry

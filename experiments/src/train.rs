@@ -279,6 +279,10 @@ impl<'a> Trainer<'a> {
             Ok(false) => "interrupted",
             Err(_) => "failed",
         };
+        if let (Some(objective), true) = (self.envs.objective(), ended.is_ok()) {
+            let title = format!("{} in {}", self.experiment.algo.name, self.experiment.world.name);
+            crate::compress::report::write(objective, &title, &self.dir.path().join("report"))?;
+        }
         let summary = self.summary(status, ended.as_ref().err().map(|e| format!("{e:#}")));
         self.progress.end();
         let text = serde_json::to_vec_pretty(&summary).context("writing summary.json")?;

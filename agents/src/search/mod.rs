@@ -17,6 +17,7 @@ mod tests;
 pub mod uniform;
 
 pub use learner::Searcher;
+pub use rlx::objective::Trial;
 
 use rlx::{Objective, Result, Rng, Scalars, config};
 use schemars::JsonSchema;
@@ -38,19 +39,6 @@ impl Default for Common {
     fn default() -> Self {
         Self { fidelity: 0, promote_every: 0 }
     }
-}
-
-/// A configuration, its cost, and what it was measured at.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Trial {
-    /// The level of each dimension.
-    pub config: Vec<u16>,
-    /// Its cost.
-    pub cost: f64,
-    /// What is to be minimised; infinite or undefined where the configuration breaks the model.
-    pub loss: f64,
-    /// The fidelity, by its number.
-    pub fidelity: u32,
 }
 
 /// What a searcher sees when it proposes.

@@ -1,11 +1,8 @@
 //! One objective of a process, shared by its worlds and searchers.
-use crate::{
-    judge::{Entry, Judge},
-    shelf::Shelf,
-};
+use crate::{judge::Judge, shelf::Shelf};
 use rlx::{
     Error, Measure, Objective, Result, Scalars, SearchSpace,
-    objective::{Key, cheapest, costliest},
+    objective::{Key, Trial, cheapest, costliest},
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -175,7 +172,7 @@ impl Objective for Handle {
         }
         let measure = self.shared.measure(config, fidelity, seed)?;
         let cost = self.cost(config);
-        let entry = Entry { config: config.to_vec(), cost, loss: measure.loss, fidelity };
+        let entry = Trial { config: config.to_vec(), cost, loss: measure.loss, fidelity };
         let judge = self.judge.clone();
         if let Some(judge) = judge {
             let mut judge = lock(&judge);
@@ -183,6 +180,9 @@ impl Objective for Handle {
             judge.commit(self);
         }
         Ok(measure)
+    }
+    fn history(&self) -> Vec<Trial> {
+        self.judge(|j| j.entries().to_vec()).unwrap_or_default()
     }
     fn report(&self, log: &mut Scalars) {
         self.judge(|j| j.report(log));

@@ -2,30 +2,17 @@
 use crate::world::Terms;
 use rlx::{
     Objective, Result, Scalars,
-    objective::{Surrogate, front, hypervolume},
+    objective::{Surrogate, Trial, front, hypervolume},
     snapshot,
 };
 use serde::{Deserialize, Serialize};
-
-/// A measurement that this run asked for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
-    /// The level of each dimension.
-    pub config: Vec<u16>,
-    /// Bytes.
-    pub cost: f64,
-    /// Held-out loss.
-    pub loss: f64,
-    /// The fidelity, by its number.
-    pub fidelity: u32,
-}
 
 /// The measurements of a run, in order, each configuration once a fidelity.
 #[derive(Debug, Default)]
 pub struct Judge {
     terms: Terms,
-    entries: Vec<Entry>,
-    fresh: Vec<Entry>, // measured by worlds within the tick; taken over between ticks, so that threads do not matter
+    entries: Vec<Trial>,
+    fresh: Vec<Trial>, // measured by worlds within the tick; taken over between ticks, so that threads do not matter
     best: Option<usize>,
     dense: Option<f64>,
     fitted: usize, // entries that the surrogate was fitted to
@@ -35,7 +22,7 @@ pub struct Judge {
 
 #[derive(Serialize, Deserialize)]
 struct State {
-    entries: Vec<Entry>,
+    entries: Vec<Trial>,
     dense: Option<f64>,
     fitted: usize,
 }
@@ -47,7 +34,7 @@ impl Judge {
     }
 
     /// What was measured so far, in order.
-    pub fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[Trial] {
         &self.entries
     }
 
@@ -78,7 +65,7 @@ impl Judge {
     }
 
     /// Remembers what a world measured, for [`Judge::commit`].
-    pub fn remember(&mut self, entry: Entry, dense: Option<f64>) {
+    pub fn remember(&mut self, entry: Trial, dense: Option<f64>) {
         self.dense = dense.or(self.dense);
         self.fresh.push(entry);
     }
@@ -105,7 +92,7 @@ impl Judge {
         self.surrogate = Surrogate::fit(objective, &measured);
     }
 
-    fn take(&mut self, entry: Entry) {
+    fn take(&mut self, entry: Trial) {
         if self.entries.iter().any(|e| e.fidelity == entry.fidelity && e.config == entry.config) {
             return;
         }
@@ -132,10 +119,12 @@ impl Judge {
         std::mem::take(&mut self.news)
     }
 
-    /// The area of costs and losses that the measured models dominate, as a share of the rectangle from the smallest model and the dense
-    /// loss to the highest budget and the reference: comparable between runs of one objective and one range of budgets.
+    /// The area of costs and losses that the measured models dominate, as a share of the rectangle from the lowest budget (the smallest
+    /// model where there is one budget) and the dense loss to the highest budget and the reference: comparable between runs of one
+    /// objective and one range of budgets.
     pub fn hypervolume(&self) -> f64 {
-        let (low, high) = (self.terms.least, self.terms.budgets.1);
+        let (low, high) = self.terms.budgets;
+        let low = if low < high { low } else { self.terms.least };
         let floor = self.dense.unwrap_or(0.0);
         let area = (high - low) * self.terms.reference;
         let points: Vec<(f64, f64)> = self.entries.iter().map(|e| (e.cost.max(low), e.loss.max(floor))).collect();
@@ -143,7 +132,7 @@ impl Judge {
     }
 
     /// The entries that no other is both lighter and better than, lightest first.
-    pub fn front(&self) -> Vec<&Entry> {
+    pub fn front(&self) -> Vec<&Trial> {
         let points: Vec<(f64, f64)> = self.entries.iter().map(|e| (e.cost, e.loss)).collect();
         front(&points).into_iter().map(|i| &self.entries[i]).filter(|e| e.loss.is_finite()).collect()
     }
@@ -157,6 +146,7 @@ impl Judge {
             log.put("search/best_bytes", best.cost);
             if let Some(dense) = self.dense {
                 log.put("search/best_excess_loss", best.loss - dense);
+                log.put("search/dense_loss", dense);
             }
         }
         if let Some(s) = &self.surrogate {

@@ -1,12 +1,12 @@
 //! A model compressed block by block: one episode is one configuration.
 use crate::{
     handle::{Handle, Shared, dense},
-    judge::{Entry, Judge},
+    judge::Judge,
     steps::Steps,
 };
 use rlx::{
     Env, Error, Field, Objective, Result, Rng, Scalars, Space, Spec, Status, View,
-    objective::{BUDGET, DIMENSIONS, repair},
+    objective::{BUDGET, DIMENSIONS, Trial, repair},
     snapshot,
 };
 use std::sync::{Arc, Mutex};
@@ -187,7 +187,7 @@ impl World {
         let measure = handle.shared().measure(config, terms.fidelity, terms.seed)?;
         let base = dense(&measure);
         let cost = handle.cost(config);
-        let entry = Entry { config: config.clone(), cost, loss: measure.loss, fidelity: terms.fidelity };
+        let entry = Trial { config: config.clone(), cost, loss: measure.loss, fidelity: terms.fidelity };
         handle.judge(|j| j.remember(entry, base));
         Ok((measure.loss - base.unwrap_or(0.0), true))
     }
