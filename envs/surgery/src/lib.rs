@@ -3,8 +3,10 @@
 pub mod batch;
 pub mod handle;
 pub mod judge;
+pub mod llama;
 pub mod shelf;
 pub mod steps;
+pub mod subject;
 pub mod synthetic;
 pub mod world;
 
@@ -16,4 +18,5 @@ pub use world::{Terms, World};
 /// Adds every world of this crate. `stop` says whether the program was asked to stop, which long evaluations look at.
 pub fn register(registry: &mut rlx::Registry, stop: fn() -> bool) {
     synthetic::register(registry, stop);
+    llama::register(registry, stop);
 }

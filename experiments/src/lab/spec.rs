@@ -12,6 +12,9 @@ pub const FORMAT: u64 = 1;
 const BUILTIN: &[(&str, &str)] = &[
     ("classic", include_str!("../../presets/classic.experiment.toml")),
     ("idrl", include_str!("../../presets/idrl.experiment.toml")),
+    ("compress-joint", include_str!("../../presets/compress-joint.experiment.toml")),
+    ("qpruner", include_str!("../../presets/qpruner.experiment.toml")),
+    ("rankadaptor", include_str!("../../presets/rankadaptor.experiment.toml")),
 ];
 
 /// Names and texts of the specs of this repository.
