@@ -96,7 +96,7 @@ pub fn low_rank(m: &Tensor, rank: usize, rng: &mut Rng) -> Result<(Tensor, Tenso
         let width = (rank + OVERSAMPLE).min(size[0].min(size[1]));
         let start: Vec<f32> = (0..size[1] * width).map(|_| rng.normal() as f32).collect();
         let start = Tensor::from_slice(&start).reshape([size[1], width]).to_device(m.device());
-        let orthonormal = |t: &Tensor| t.linalg_qr("reduced").0;
+        let orthonormal = |t: &Tensor| Tensor::linalg_qr(t, "reduced").0;
         let mut q = orthonormal(&m.matmul(&start));
         for _ in 0..POWER_STEPS {
             q = orthonormal(&m.matmul(&orthonormal(&m.tr().matmul(&q))));
@@ -115,8 +115,8 @@ mod tests {
     fn the_low_rank_start_is_the_truncated_decomposition() {
         tch::manual_seed(3);
         // Singular values 1, 1/2, 1/4, ...: the randomised decomposition must find them.
-        let (u, _) = Tensor::randn([40, 40], (Kind::Float, Device::Cpu)).linalg_qr("reduced");
-        let (v, _) = Tensor::randn([60, 60], (Kind::Float, Device::Cpu)).linalg_qr("reduced");
+        let (u, _) = Tensor::linalg_qr(&Tensor::randn([40, 40], (Kind::Float, Device::Cpu)), "reduced");
+        let (v, _) = Tensor::linalg_qr(&Tensor::randn([60, 60], (Kind::Float, Device::Cpu)), "reduced");
         let s = Tensor::arange(40, (Kind::Float, Device::Cpu)).g_mul_scalar(-(2f64.ln())).exp();
         let m = (u * s.unsqueeze(0)).matmul(&v.narrow(1, 0, 40).tr());
         let full = Adapter::residual(&m, 8, &mut Rng::stream(1, 1)).unwrap();

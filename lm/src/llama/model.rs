@@ -324,7 +324,7 @@ impl Block {
 struct Pass<'a> {
     angles: Angles,
     cache: Option<&'a mut Cache>,
-    probe: Option<&'a mut dyn Probe>,
+    probe: Option<&'a mut (dyn Probe + 'a)>,
     head_dim: i64,
     eps: f64,
 }
@@ -345,7 +345,7 @@ impl Model {
 
     /// The hidden states after the last norm, `[batch, positions, width]`, of tokens `[batch, positions]` (Int64) that follow those in
     /// `cache`, which takes them up.
-    pub fn hidden(&self, ids: &Tensor, cache: Option<&mut Cache>, probe: Option<&mut dyn Probe>) -> Tensor {
+    pub fn hidden<'a>(&self, ids: &Tensor, cache: Option<&'a mut Cache>, probe: Option<&'a mut (dyn Probe + 'a)>) -> Tensor {
         let (from, len) = (cache.as_ref().map_or(0, |c| c.len()), ids.size()[1] as usize);
         let factors = self.rope_factors.as_deref();
         let angles = Angles::new(&self.config, factors, from, len, self.compute, self.device());

@@ -21,10 +21,10 @@ pub fn gptq(w: &Tensor, moments: &Tensor, scheme: Scheme, rounding: Rounding) ->
     tch::no_grad(|| {
         let w = w.to_kind(Kind::Float).copy();
         let columns = size[1];
-        let mut h = moments.to_kind(Kind::Double).copy();
+        let h = moments.to_kind(Kind::Double).copy();
         let mean = h.diagonal(0, 0, 1).mean(Kind::Double);
         // An input that never fires keeps its own weight: unit curvature, no errors carried over.
-        h.diagonal(0, 0, 1).g_add_(&(mean * DAMPING).clamp_min(1e-10)).detach();
+        let _ = h.diagonal(0, 0, 1).g_add_(&(mean * DAMPING).clamp_min(1e-10));
         let lower = h.f_linalg_cholesky(false).map_err(|e| Error::invalid(format!("GPTQ: second moments: {e}")))?;
         let inverse = Tensor::f_cholesky_inverse(&lower, false).map_err(|e| Error::invalid(format!("GPTQ: {e}")))?;
         let upper = inverse.linalg_cholesky(true).to_kind(Kind::Float);
