@@ -1,6 +1,7 @@
 //! Compressing language models as worlds: a costly objective (what a compressed model loses, what it weighs) whose configuration is decided
 //! block by block, for policies; the same objective directly, for searchers.
 pub mod batch;
+pub mod checkpointed;
 pub mod handle;
 pub mod judge;
 pub mod llama;

@@ -33,11 +33,13 @@ pub enum Decision {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The model: the name of a fetched one, a GGUF file, or a folder with config.json, safetensors and tokenizer.json.
+    /// The model: the name of a fetched one, a GGUF file, a folder with config.json, safetensors and tokenizer.json, or `tiny`: a small
+    /// random one.
     pub model: String,
-    /// A text file whose tokens measurements are made on; empty for the text that comes with the program.
+    /// A text file: its first tokens are for calibration, measurements are made on those after them; empty for the text that comes with
+    /// the program.
     pub text: String,
-    /// Tokens that a measurement is over.
+    /// Tokens that a measurement is over, at most: as many as the text has.
     #[schemars(range(min = 64, max = 1_000_000))]
     pub tokens: usize,
     /// What is decided for each block; what is not has the value that is set for it below.
@@ -100,11 +102,11 @@ impl Default for Config {
             model: "smollm2-135m".into(),
             text: String::new(),
             tokens: 2048,
-            decide: vec![Decision::Ratio, Decision::Bits],
+            decide: vec![Decision::Ratio, Decision::Bits, Decision::Embedding],
             ratios: vec![0.0, 0.125, 0.25, 0.375, 0.5],
             bits: vec![2, 3, 4],
             ranks: vec![0, 4, 8, 16],
-            embedding_bits: vec![4, 8],
+            embedding_bits: vec![3, 4, 8],
             ratio: 0.0,
             fixed_bits: 4,
             rank: 0,
@@ -166,6 +168,11 @@ impl Llama {
         ascending(&config.embedding_bits, "embedding_bits", decided(Decision::Embedding))?;
         let numbers = |list: &[u32]| list.iter().map(|b| f64::from(*b)).collect::<Vec<_>>();
         let (mut dimensions, mut parts) = (Vec::new(), Vec::new());
+        // The embedding first: what is left for the blocks depends on it.
+        if decided(Decision::Embedding) {
+            dimensions.push(Dimension::ordinal("embedding bits", &numbers(&config.embedding_bits)));
+            parts.push(Part::Embedding);
+        }
         for block in 0..subject.blocks() {
             let mut add = |kind: &str, levels: &[f64], part| {
                 dimensions.push(Dimension::ordinal(format!("block {block} {kind}"), levels));
@@ -181,10 +188,6 @@ impl Llama {
                 let ranks: Vec<f64> = config.ranks.iter().map(|r| *r as f64).collect();
                 add("rank", &ranks, Part::Rank(block));
             }
-        }
-        if decided(Decision::Embedding) {
-            dimensions.push(Dimension::ordinal("embedding bits", &numbers(&config.embedding_bits)));
-            parts.push(Part::Embedding);
         }
         if dimensions.is_empty() {
             return Err(Error::invalid("decide = []: at least one of ratio, bits, rank and embedding must be decided"));
@@ -321,17 +324,15 @@ impl Objective for Llama {
 
 fn ledger_folder(config: &Config, objective: &dyn Objective) -> PathBuf {
     use std::hash::{Hash, Hasher};
+    let name: String =
+        config.model.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
     if !config.ledger.is_empty() {
         return PathBuf::from(&config.ledger);
     }
     // One folder an objective; the ledger's keys have the whole version, so that a collision mixes files, not measures.
     let mut hash = std::hash::DefaultHasher::new();
     objective.version().hash(&mut hash);
-    crate::subject::cache().join("ledgers").join(format!(
-        "{}-{:016x}",
-        config.model.replace(['/', ' '], "_"),
-        hash.finish()
-    ))
+    crate::subject::cache().join("ledgers").join(format!("{name}-{:016x}", hash.finish()))
 }
 
 /// The budgets of a config, in bytes.
@@ -358,7 +359,7 @@ pub fn open(config: &Config, stop: fn() -> bool) -> Result<(Shared, Terms)> {
     if let Some((shared, terms)) = open.get(&key) {
         return Ok((shared.clone(), terms.clone()));
     }
-    let subject = crate::subject::open(config)?;
+    let subject = crate::checkpointed::open(config, stop)?;
     let bare = Llama::new(subject, config, None)?;
     let folder = ledger_folder(config, &bare);
     let shelf = Shelf::open(&folder)?;
@@ -396,3 +397,6 @@ pub fn register(registry: &mut rlx::Registry, stop: fn() -> bool) {
         },
     );
 }
+
+#[cfg(test)]
+mod tests;

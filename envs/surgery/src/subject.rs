@@ -1,5 +1,5 @@
 //! What the objective needs of a language model, so that it can be tried on one that is made up.
-use rlx::{Error, Result};
+use rlx::Result;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -74,7 +74,7 @@ pub trait Subject: Send {
     /// The loss of the model after surgery and the fidelity's recovery.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] once `stop` says so; when the model can not be run.
+    /// [`rlx::Error::Interrupted`] once `stop` says so; when the model can not be run.
     fn loss(
         &mut self,
         blocks: &[Choice],
@@ -95,12 +95,4 @@ pub fn cache() -> PathBuf {
     let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
     let home = || std::env::var_os("HOME").map(|h| PathBuf::from(h).join(".cache"));
     base.or_else(home).unwrap_or_else(|| PathBuf::from(".cache")).join("rlx")
-}
-
-/// Opens the model that a config names.
-///
-/// # Errors
-/// When it is not there, naming the command that fetches it.
-pub fn open(config: &crate::llama::Config) -> Result<Box<dyn Subject>> {
-    Err(Error::invalid(format!("the model '{0}' is not here: rlx fetch {0}", config.model)))
 }
