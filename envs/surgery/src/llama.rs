@@ -382,6 +382,17 @@ pub fn open(config: &Config, stop: fn() -> bool) -> Result<(Shared, Terms)> {
     Ok((shared, terms))
 }
 
+/// Writes the model that a configuration makes into a new folder. Bytes of its weights' file.
+///
+/// # Errors
+/// When the model is not to be had, the configuration is not of its space, or the folder is there already.
+pub fn write(config: &Config, levels: &[u16], to: &std::path::Path, stop: fn() -> bool) -> Result<u64> {
+    let mut llama = Llama::new(crate::checkpointed::open(config, stop)?, config, None)?;
+    llama.space.check(levels)?;
+    let (blocks, embedding) = llama.choices(levels);
+    llama.subject.save(&blocks, embedding, to)
+}
+
 /// Adds the world.
 pub fn register(registry: &mut rlx::Registry, stop: fn() -> bool) {
     registry.world_with(
