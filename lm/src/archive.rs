@@ -2,7 +2,7 @@
 //!
 //! Never pickle: `.bin` and `.pt` are not read.
 use rlx::{Error, Result};
-use safetensors::{Dtype, SafeTensors};
+use safetensors::{Dtype, tensor::Metadata};
 use std::{
     collections::{BTreeMap, HashMap},
     fmt::Write as _,
@@ -51,7 +51,9 @@ impl Archive {
             archive.shards(path, &index)?;
         } else {
             let pickle = ["pytorch_model.bin", "model.pt"].iter().find(|n| path.join(n).exists());
-            let hint = pickle.map_or(String::new(), |n| format!("; {n} is a pickle, which is never read: convert it to safetensors"));
+            let hint = pickle.map_or(String::new(), |n| {
+                format!("; {n} is a pickle, which is never read: convert it to safetensors")
+            });
             return Err(Error::invalid(format!(
                 "{}: neither {WEIGHTS} nor model.safetensors.index.json is there{hint}",
                 path.display()
@@ -92,13 +94,17 @@ impl Archive {
         if length > MOST_HEADER || length > size - 8 {
             return Err(Error::corrupt(path, format!("it claims a header of {length} bytes and has {size} in all")));
         }
-        let mut header = head.to_vec();
-        header.resize(8 + length as usize, 0);
-        file.read_exact(&mut header[8..]).map_err(failed)?;
-        let (_, found) = SafeTensors::read_metadata(&header).map_err(|e| Error::corrupt(path, format!("header: {e}")))?;
+        let mut header = vec![0; length as usize];
+        file.read_exact(&mut header).map_err(failed)?;
+        // It checks that shapes, types and offsets agree, and that tensors follow each other without gaps.
+        let found: Metadata =
+            serde_json::from_slice(&header).map_err(|e| Error::corrupt(path, format!("header: {e}")))?;
         let end = found.tensors().values().map(|t| t.data_offsets.1 as u64).max().unwrap_or(0);
         if 8 + length + end != size {
-            return Err(Error::corrupt(path, format!("its tensors end at byte {}, the file at {size}", 8 + length + end)));
+            return Err(Error::corrupt(
+                path,
+                format!("its tensors end at byte {}, the file at {size}", 8 + length + end),
+            ));
         }
         for (name, info) in found.tensors() {
             let (start, end) = info.data_offsets;
@@ -145,21 +151,25 @@ impl Archive {
     /// When there is none of that name and shape (`shape`, where given), its type is unknown, or the file can not be read.
     pub fn tensor(&mut self, name: &str, shape: Option<&[usize]>) -> Result<Tensor> {
         let whole = || self.parts.first().map_or_else(PathBuf::new, |p| p.0.clone());
-        let place =
-            self.places.get(name).ok_or_else(|| Error::corrupt(whole(), format!("there is no tensor '{name}' in it")))?;
+        let place = self
+            .places
+            .get(name)
+            .ok_or_else(|| Error::corrupt(whole(), format!("there is no tensor '{name}' in it")))?;
         let (path, file) = &mut self.parts[place.part];
         if let Some(right) = shape.filter(|s| *s != place.shape) {
             let why = format!("tensor '{name}' has shape {:?}; the config says {right:?}", place.shape);
             return Err(Error::corrupt(&*path, why));
         }
-        let kind = kind_of(place.dtype)
-            .ok_or_else(|| Error::corrupt(&*path, format!("tensor '{name}' is of type {:?}, which is not read", place.dtype)))?;
+        let kind = kind_of(place.dtype).ok_or_else(|| {
+            Error::corrupt(&*path, format!("tensor '{name}' is of type {:?}, which is not read", place.dtype))
+        })?;
         let failed = |e| Error::io("reading", &*path, e);
         file.seek(SeekFrom::Start(place.start)).map_err(failed)?;
         let mut bytes = vec![0; place.bytes];
         file.read_exact(&mut bytes).map_err(failed)?;
         let size: Vec<i64> = place.shape.iter().map(|d| *d as i64).collect();
-        Tensor::f_from_data_size(&bytes, &size, kind).map_err(|e| Error::corrupt(&*path, format!("tensor '{name}': {e}")))
+        Tensor::f_from_data_size(&bytes, &size, kind)
+            .map_err(|e| Error::corrupt(&*path, format!("tensor '{name}': {e}")))
     }
 }
 
@@ -261,7 +271,10 @@ impl Plan {
             let comma = if text.len() > 1 { "," } else { "" };
             let shape: Vec<String> = shape.iter().map(ToString::to_string).collect();
             let (name, dtype, shape) = (quoted(name), stored.name(), shape.join(","));
-            let _ = write!(text, "{comma}{name}:{{\"dtype\":\"{dtype}\",\"shape\":[{shape}],\"data_offsets\":[{at},{end}]}}");
+            let _ = write!(
+                text,
+                "{comma}{name}:{{\"dtype\":\"{dtype}\",\"shape\":[{shape}],\"data_offsets\":[{at},{end}]}}"
+            );
             at = end;
         }
         text.push('}');

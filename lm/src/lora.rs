@@ -102,8 +102,8 @@ pub fn low_rank(m: &Tensor, rank: usize, rng: &mut Rng) -> Result<(Tensor, Tenso
             q = orthonormal(&m.matmul(&orthonormal(&m.tr().matmul(&q))));
         }
         // q is [m, width]: the rest is small, and its decomposition exact.
-        let (u, s, v) = Tensor::linalg_svd(&q.tr().matmul(&m), false, "gesdd");
-        Ok((q.matmul(&u).narrow(1, 0, rank), s.narrow(0, 0, rank), v.narrow(0, 0, rank)))
+        let (u, s, v) = q.tr().matmul(&m).svd(true, true);
+        Ok((q.matmul(&u).narrow(1, 0, rank), s.narrow(0, 0, rank), v.tr().narrow(0, 0, rank)))
     })
 }
 

@@ -93,7 +93,9 @@ impl<R: Read + Seek> Gguf<R> {
     }
 
     #[allow(clippy::type_complexity)]
-    fn header(source: &mut Source<R>) -> std::result::Result<(BTreeMap<String, Value>, BTreeMap<String, Info>), String> {
+    fn header(
+        source: &mut Source<R>,
+    ) -> std::result::Result<(BTreeMap<String, Value>, BTreeMap<String, Info>), String> {
         let magic = source.u32("the magic number")?;
         if magic != MAGIC {
             return Err("it does not begin with 'GGUF'".into());

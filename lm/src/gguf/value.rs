@@ -167,7 +167,8 @@ impl Array {
             }
             code::TEXT => Self::Texts((0..len).map(|_| source.text(what, u64::MAX)).collect::<Result<_, String>>()?),
             other => {
-                let read = |_| i64::try_from(source.int(other, what)?).map_err(|_| format!("{what}: an integer too large"));
+                let read =
+                    |_| i64::try_from(source.int(other, what)?).map_err(|_| format!("{what}: an integer too large"));
                 Self::Ints(other, (0..len).map(read).collect::<Result<_, String>>()?)
             }
         })
@@ -202,7 +203,10 @@ impl<R: Read> Source<R> {
         let left = self.size - self.at;
         match len.checked_mul(each) {
             Some(need) if need <= left => Ok(()),
-            _ => Err(format!("{what} at byte {} claims {len} elements of {each} bytes, but {left} bytes are left", self.at)),
+            _ => Err(format!(
+                "{what} at byte {} claims {len} elements of {each} bytes, but {left} bytes are left",
+                self.at
+            )),
         }
     }
 

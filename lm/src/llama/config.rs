@@ -137,11 +137,14 @@ impl Config {
             )));
         }
         let uint = |key: &str| json.get(key).and_then(Json::as_u64).and_then(|x| usize::try_from(x).ok());
-        let need = |key: &str| uint(key).ok_or_else(|| Error::invalid(format!("config.json: {key} is not a whole number")));
+        let need =
+            |key: &str| uint(key).ok_or_else(|| Error::invalid(format!("config.json: {key} is not a whole number")));
         let flag = |key: &str| json.get(key).and_then(Json::as_bool).unwrap_or(false);
         for key in ["attention_bias", "mlp_bias"] {
             if flag(key) {
-                return Err(Error::invalid(format!("config.json: {key} is true; projections with biases are not supported")));
+                return Err(Error::invalid(format!(
+                    "config.json: {key} is true; projections with biases are not supported"
+                )));
             }
         }
         if let Some(act) = json.get("hidden_act").and_then(Json::as_str).filter(|a| !["silu", "swish"].contains(a)) {
@@ -153,7 +156,9 @@ impl Config {
         }
         let context = need("max_position_embeddings")?;
         if let Some(window) = uint("sliding_window").filter(|w| *w < context) {
-            return Err(Error::invalid(format!("config.json: sliding_window of {window}: windowed attention is not supported")));
+            return Err(Error::invalid(format!(
+                "config.json: sliding_window of {window}: windowed attention is not supported"
+            )));
         }
         let shape = BlockShape {
             heads,
@@ -248,7 +253,8 @@ impl Config {
             }
         };
         let (heads, ffn) = (each("attention.head_count")?, each("feed_forward_length")?);
-        let kv_heads = if key("attention.head_count_kv").is_some() { each("attention.head_count_kv")? } else { heads.clone() };
+        let kv_heads =
+            if key("attention.head_count_kv").is_some() { each("attention.head_count_kv")? } else { heads.clone() };
         let width = need("embedding_length")?;
         let first = heads.first().copied().filter(|h| *h > 0).ok_or_else(|| missing("attention.head_count"))?;
         let head_dim = match key("attention.key_length").and_then(Value::uint) {
@@ -259,18 +265,25 @@ impl Config {
         let (values, rotated) = (key("attention.value_length"), key("rope.dimension_count"));
         for (name, other) in [("attention.value_length", values), ("rope.dimension_count", rotated)] {
             if let Some(n) = other.and_then(Value::uint).filter(|n| *n != head_dim as u64) {
-                return Err(Error::invalid(format!("GGUF metadata: {arch}.{name} is {n}; only {head_dim}, as the keys, is supported")));
+                return Err(Error::invalid(format!(
+                    "GGUF metadata: {arch}.{name} is {n}; only {head_dim}, as the keys, is supported"
+                )));
             }
         }
         let rope_scaling = match key("rope.scaling.type").and_then(Value::as_text) {
             None | Some("none") => None,
             Some("linear") => {
-                let factor = key("rope.scaling.factor").and_then(Value::float).ok_or_else(|| missing("rope.scaling.factor"))?;
+                let factor =
+                    key("rope.scaling.factor").and_then(Value::float).ok_or_else(|| missing("rope.scaling.factor"))?;
                 Some(RopeScaling::Linear { factor })
             }
-            Some(other) => return Err(Error::invalid(format!("GGUF metadata: rope scaling '{other}' is not supported"))),
+            Some(other) => {
+                return Err(Error::invalid(format!("GGUF metadata: rope scaling '{other}' is not supported")));
+            }
         };
-        let id = |name: &str| metadata.get(&format!("tokenizer.ggml.{name}_token_id")).and_then(Value::uint).map(|x| x as u32);
+        let id = |name: &str| {
+            metadata.get(&format!("tokenizer.ggml.{name}_token_id")).and_then(Value::uint).map(|x| x as u32)
+        };
         let mut blocks = Vec::with_capacity(count);
         for i in 0..count {
             blocks.push(BlockShape { heads: heads[i], kv_heads: kv_heads[i], ffn: ffn[i] });
@@ -309,6 +322,10 @@ fn scaling(json: &Json) -> Result<Option<RopeScaling>> {
             high_freq_factor: number("high_freq_factor")?,
             original_max_position_embeddings: number("original_max_position_embeddings")?,
         }),
-        other => return Err(Error::invalid(format!("config.json: rope scaling '{other}' is not supported; linear and llama3 are"))),
+        other => {
+            return Err(Error::invalid(format!(
+                "config.json: rope scaling '{other}' is not supported; linear and llama3 are"
+            )));
+        }
     })
 }

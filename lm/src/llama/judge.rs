@@ -42,7 +42,10 @@ impl Windows {
     /// When there are fewer than two tokens, or windows would be.
     pub fn new(ids: &[u32], len: usize) -> Result<Self> {
         if ids.len() < 2 || len < 2 {
-            return Err(Error::invalid(format!("{} tokens in windows of {len}: two at least are needed to predict one", ids.len())));
+            return Err(Error::invalid(format!(
+                "{} tokens in windows of {len}: two at least are needed to predict one",
+                ids.len()
+            )));
         }
         let cut = ids.chunks(len).filter(|w| w.len() > 1);
         Ok(Self { windows: cut.map(|w| w.iter().map(|id| i64::from(*id)).collect()).collect() })
@@ -114,7 +117,12 @@ fn states(model: &Model, ids: &Tensor) -> (Tensor, Tensor) {
 ///
 /// # Errors
 /// [`Error::Interrupted`] once `stop` says so; when a token or the windows' length is beyond the model's.
-pub fn evaluate(model: &Model, windows: &Windows, reference: Option<&Reference>, stop: &dyn Fn() -> bool) -> Result<Likelihood> {
+pub fn evaluate(
+    model: &Model,
+    windows: &Windows,
+    reference: Option<&Reference>,
+    stop: &dyn Fn() -> bool,
+) -> Result<Likelihood> {
     let (mut sum, mut square, mut divergence, mut count) = (0.0, 0.0, 0.0, 0usize);
     for (number, ids) in windows.batches().enumerate() {
         check(model, &ids, stop)?;
@@ -122,7 +130,10 @@ pub fn evaluate(model: &Model, windows: &Windows, reference: Option<&Reference>,
             let (hidden, targets) = states(model, &ids);
             let rows = hidden.size()[0];
             let old = reference.map(|r| {
-                r.hidden.get(number).filter(|h| h.size()[0] == rows).ok_or_else(|| Error::invalid("a reference of other windows"))
+                r.hidden
+                    .get(number)
+                    .filter(|h| h.size()[0] == rows)
+                    .ok_or_else(|| Error::invalid("a reference of other windows"))
             });
             let old = old.transpose()?;
             for from in (0..rows).step_by(ROWS as usize) {

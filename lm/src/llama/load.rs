@@ -5,12 +5,7 @@ use super::{
     rope::reorder,
     save,
 };
-use crate::{
-    archive::Archive,
-    gguf::Gguf,
-    quant::Matrix,
-    tokenizer::Tokenizer,
-};
+use crate::{archive::Archive, gguf::Gguf, quant::Matrix, tokenizer::Tokenizer};
 use rlx::{Error, Result};
 use serde_json::{Map, Value as Json};
 use std::path::{Path, PathBuf};
@@ -41,7 +36,10 @@ impl Loaded {
     /// When there is none: then only token ids can be used.
     pub fn tokenizer(&self) -> Result<&Tokenizer> {
         self.tokenizer.as_ref().ok_or_else(|| {
-            Error::invalid(format!("{} has no tokenizer (tokenizer.json): only token ids can be used", self.path.display()))
+            Error::invalid(format!(
+                "{} has no tokenizer (tokenizer.json): only token ids can be used",
+                self.path.display()
+            ))
         })
     }
 }
@@ -52,13 +50,17 @@ impl Loaded {
 /// When it is not there, damaged, of an architecture that is not supported, or its tokenizer does not fit it.
 pub fn load(path: &Path) -> Result<Loaded> {
     if !path.exists() {
-        return Err(Error::invalid(format!("no model at {}: it must be a GGUF file or a folder with config.json", path.display())));
+        return Err(Error::invalid(format!(
+            "no model at {}: it must be a GGUF file or a folder with config.json",
+            path.display()
+        )));
     }
     let loaded = if path.is_dir() { folder(path)? } else { gguf(path)? };
     if let Some(tokenizer) = &loaded.tokenizer {
         let (words, rows) = (tokenizer.size(), loaded.model.config.vocab);
         if words > rows {
-            let why = format!("its tokenizer has {words} tokens, the embedding {rows} rows: they do not belong together");
+            let why =
+                format!("its tokenizer has {words} tokens, the embedding {rows} rows: they do not belong together");
             return Err(Error::corrupt(path, why));
         }
     }
@@ -137,13 +139,17 @@ fn tally(kinds: &[String]) -> String {
 fn gguf(path: &Path) -> Result<Loaded> {
     let mut file = Gguf::open(path)?;
     let rows = |name: &str| file.tensors().get(name).map(|i| i.shape.clone());
-    let shape = rows("token_embd.weight").ok_or_else(|| Error::corrupt(path, "there is no tensor 'token_embd.weight' in it"))?;
+    let shape = rows("token_embd.weight")
+        .ok_or_else(|| Error::corrupt(path, "there is no tensor 'token_embd.weight' in it"))?;
     let tied = rows("output.weight").is_none();
     let config = Config::from_gguf(file.metadata(), shape[0], tied)?;
     let kinds: Vec<String> = file.tensors().values().map(|i| i.kind.to_string()).collect();
     let mut get = |name: &str, shape: &[usize]| {
         if let Some(found) = file.tensors().get(name).map(|i| &i.shape).filter(|s| *s != shape) {
-            return Err(Error::corrupt(path, format!("tensor '{name}' has shape {found:?}; the metadata say {shape:?}")));
+            return Err(Error::corrupt(
+                path,
+                format!("tensor '{name}' has shape {found:?}; the metadata say {shape:?}"),
+            ));
         }
         finite(file.tensor(name)?, name, path)
     };
@@ -175,7 +181,10 @@ fn gguf(path: &Path) -> Result<Loaded> {
             let factors = file.tensor("rope_freqs.weight")?;
             let factors = rlx_nn::upload::to_vec(&factors)?;
             if factors.len() != config.head_dim / 2 || factors.iter().any(|f| !(f.is_finite() && *f > 0.0)) {
-                return Err(Error::corrupt(path, format!("rope_freqs.weight must be {} positive numbers", config.head_dim / 2)));
+                return Err(Error::corrupt(
+                    path,
+                    format!("rope_freqs.weight must be {} positive numbers", config.head_dim / 2),
+                ));
             }
             Some(factors)
         }

@@ -275,12 +275,11 @@ pub(super) fn rms_norm(x: &Tensor, factors: &Tensor, eps: f64) -> Tensor {
 /// softmax(q kᵀ / √d) v with the causal mask; q `[batch, heads, new, d]`, k and v `[batch, kv_heads, all, d]`, the new ones last.
 pub(super) fn attention(q: &Tensor, k: &Tensor, v: &Tensor) -> Tensor {
     let (heads, kv, new, all) = (q.size()[1], k.size()[1], q.size()[2], k.size()[2]);
-    let widen = |t: &Tensor| if heads == kv { t.shallow_clone() } else { t.repeat_interleave_self_int(heads / kv, 1, None) };
+    let widen =
+        |t: &Tensor| if heads == kv { t.shallow_clone() } else { t.repeat_interleave_self_int(heads / kv, 1, None) };
     let (k, v) = (widen(k), widen(v));
     // From the second of several new positions on, older ones are seen and later ones are not; torch's causal flag counts from the top.
-    let mask = (new > 1 && all > new).then(|| {
-        Tensor::ones([new, all], (Kind::Bool, q.device())).tril(all - new)
-    });
+    let mask = (new > 1 && all > new).then(|| Tensor::ones([new, all], (Kind::Bool, q.device())).tril(all - new));
     Tensor::scaled_dot_product_attention(q, &k, &v, mask.as_ref(), 0.0, new > 1 && all == new, None::<f64>, false)
 }
 
@@ -302,7 +301,8 @@ impl Block {
         let h = rms_norm(&x, &self.attention_norm, pass.eps);
         pass.see(number, Site::Attention, &h);
         let heads = |p: Projection| self.projection(p).apply(&h).view([batch, positions, -1, dim]).transpose(1, 2);
-        let (q, k, v) = (pass.angles.turn(&heads(Projection::Q)), pass.angles.turn(&heads(Projection::K)), heads(Projection::V));
+        let (q, k, v) =
+            (pass.angles.turn(&heads(Projection::Q)), pass.angles.turn(&heads(Projection::K)), heads(Projection::V));
         let (k, v) = match &mut pass.cache {
             Some(cache) => cache.extend(number, &k, &v),
             None => (k, v),
@@ -345,7 +345,12 @@ impl Model {
 
     /// The hidden states after the last norm, `[batch, positions, width]`, of tokens `[batch, positions]` (Int64) that follow those in
     /// `cache`, which takes them up.
-    pub fn hidden<'a>(&self, ids: &Tensor, cache: Option<&'a mut Cache>, probe: Option<&'a mut (dyn Probe + 'a)>) -> Tensor {
+    pub fn hidden<'a>(
+        &self,
+        ids: &Tensor,
+        cache: Option<&'a mut Cache>,
+        probe: Option<&'a mut (dyn Probe + 'a)>,
+    ) -> Tensor {
         let (from, len) = (cache.as_ref().map_or(0, |c| c.len()), ids.size()[1] as usize);
         let factors = self.rope_factors.as_deref();
         let angles = Angles::new(&self.config, factors, from, len, self.compute, self.device());
@@ -376,7 +381,10 @@ impl Model {
     /// When there is none, one is outside the vocabulary, or there are more than the context takes.
     pub fn ids(&self, ids: &[u32]) -> Result<Tensor> {
         if let Some(id) = ids.iter().find(|id| **id as usize >= self.config.vocab) {
-            return Err(Error::invalid(format!("token {id} is outside the model's vocabulary of {}", self.config.vocab)));
+            return Err(Error::invalid(format!(
+                "token {id} is outside the model's vocabulary of {}",
+                self.config.vocab
+            )));
         }
         if ids.is_empty() || ids.len() > self.config.context {
             return Err(Error::invalid(format!("{} tokens; the model takes 1 to {}", ids.len(), self.config.context)));

@@ -15,7 +15,12 @@ fn frequencies(config: &Config) -> Vec<f64> {
     match config.rope_scaling {
         None => plain.collect(),
         Some(RopeScaling::Linear { factor }) => plain.map(|f| f / factor).collect(),
-        Some(RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_position_embeddings: old }) => plain
+        Some(RopeScaling::Llama3 {
+            factor,
+            low_freq_factor,
+            high_freq_factor,
+            original_max_position_embeddings: old,
+        }) => plain
             .map(|f| {
                 let wavelength = std::f64::consts::TAU / f;
                 if wavelength < old / high_freq_factor {

@@ -64,7 +64,9 @@ impl Layout {
                 p.weight.scheme() == scheme && r == rank && s == scale
             };
             if !b.projections.iter().all(alike) {
-                return Err(Error::invalid(format!("block {i}: its projections are stored by different schemes or ranks")));
+                return Err(Error::invalid(format!(
+                    "block {i}: its projections are stored by different schemes or ranks"
+                )));
             }
             Ok(StoredBlock { shape: b.shape, scheme, rank, scale })
         };
@@ -164,7 +166,10 @@ pub fn save(model: &Model, tokenizer: Option<&Tokenizer>, path: &Path) -> Result
     tensors.insert("model.norm.weight".into(), model.norm.to_kind(Kind::Float));
     let plan = plan(&layout);
     plan.write(&path.join(WEIGHTS), |name| {
-        tensors.get(name).map(Tensor::shallow_clone).ok_or_else(|| Error::invalid(format!("no tensor '{name}' to save")))
+        tensors
+            .get(name)
+            .map(Tensor::shallow_clone)
+            .ok_or_else(|| Error::invalid(format!("no tensor '{name}' to save")))
     })?;
     Ok(plan.bytes())
 }
@@ -177,10 +182,14 @@ pub(super) fn is_packed(json: &Map<String, Json>) -> bool {
 /// Reads a model of this format.
 pub(super) fn read(json: &Map<String, Json>, archive: &mut Archive) -> Result<(Model, String)> {
     if json.get("format").and_then(Json::as_str) != Some(FORMAT) {
-        return Err(Error::invalid(format!("config.json: format {:?}; this version reads {FORMAT}", json.get("format"))));
+        return Err(Error::invalid(format!(
+            "config.json: format {:?}; this version reads {FORMAT}",
+            json.get("format")
+        )));
     }
     let layout = json.get("layout").cloned().unwrap_or_default();
-    let layout: Layout = serde_json::from_value(layout).map_err(|e| Error::invalid(format!("config.json: layout: {e}")))?;
+    let layout: Layout =
+        serde_json::from_value(layout).map_err(|e| Error::invalid(format!("config.json: layout: {e}")))?;
     let config = layout.config.clone();
     config.check()?;
     let shapes: Vec<BlockShape> = layout.blocks.iter().map(|b| b.shape).collect();

@@ -16,7 +16,11 @@ pub fn gptq(w: &Tensor, moments: &Tensor, scheme: Scheme, rounding: Rounding) ->
         return Err(Error::invalid(format!("GPTQ packs; {scheme} does not")));
     };
     if size.len() != 2 || moments.size() != [size[1], size[1]] {
-        return Err(Error::mismatch("second moments for GPTQ", format!("{:?} inputs", size), format!("{:?}", moments.size())));
+        return Err(Error::mismatch(
+            "second moments for GPTQ",
+            format!("{:?} inputs", size),
+            format!("{:?}", moments.size()),
+        ));
     }
     tch::no_grad(|| {
         let w = w.to_kind(Kind::Float).copy();
@@ -47,7 +51,11 @@ pub fn gptq(w: &Tensor, moments: &Tensor, scheme: Scheme, rounding: Rounding) ->
                 let q = packed::levels(&code, &scale, &min, scheme);
                 let error = (x - q) / block.narrow(0, j, 1).narrow(1, j, 1);
                 if j + 1 < len {
-                    let _ = part.narrow(1, j + 1, len - j - 1).g_sub_(&error.matmul(&block.narrow(0, j, 1).narrow(1, j + 1, len - j - 1)));
+                    let _ = part.narrow(1, j + 1, len - j - 1).g_sub_(&error.matmul(&block.narrow(0, j, 1).narrow(
+                        1,
+                        j + 1,
+                        len - j - 1,
+                    )));
                 }
                 codes.push(code);
                 errors.push(error);

@@ -18,8 +18,22 @@ const RANGES: [f64; 6] = [1.0, 0.92, 0.84, 0.76, 0.68, 0.6];
 
 /// The levels of NF4 (arXiv 2305.14314, appendix E).
 pub(super) const NF4: [f32; 16] = [
-    -1.0, -0.696_192_8, -0.525_073_05, -0.394_917_5, -0.284_441_38, -0.184_773_43, -0.091_050_036, 0.0, 0.079_580_3,
-    0.160_930_2, 0.246_112_3, 0.337_915_24, 0.440_709_83, 0.562_617, 0.722_956_84, 1.0,
+    -1.0,
+    -0.696_192_8,
+    -0.525_073_05,
+    -0.394_917_5,
+    -0.284_441_38,
+    -0.184_773_43,
+    -0.091_050_036,
+    0.0,
+    0.079_580_3,
+    0.160_930_2,
+    0.246_112_3,
+    0.337_915_24,
+    0.440_709_83,
+    0.562_617,
+    0.722_956_84,
+    1.0,
 ];
 
 /// A quantised matrix.
@@ -64,7 +78,9 @@ impl Packed {
             let mut best: Option<(Tensor, Tensor, Tensor)> = None; // error, scale, min: [rows, groups, 1]
             for range in ranges {
                 let (scale, min) = fit(&x, scheme, *range);
-                let error = (levels(&encode(&x, &scale, &min, scheme), &scale, &min, scheme) - &x).square().sum_dim_intlist(2i64, true, Kind::Float);
+                let error = (levels(&encode(&x, &scale, &min, scheme), &scale, &min, scheme) - &x)
+                    .square()
+                    .sum_dim_intlist(2i64, true, Kind::Float);
                 best = Some(match best {
                     None => (error, scale, min),
                     Some((e, s, m)) => {
@@ -276,7 +292,8 @@ fn unpack_plane(bytes: &Tensor, bits: i64, columns: i64) -> Tensor {
     let per = 8 / bits;
     let parts: Vec<Tensor> = (0..per)
         .map(|k| {
-            let shifted = if k == 0 { bytes.shallow_clone() } else { bytes.bitwise_right_shift_tensor_scalar(k * bits) };
+            let shifted =
+                if k == 0 { bytes.shallow_clone() } else { bytes.bitwise_right_shift_tensor_scalar(k * bits) };
             if k == per - 1 { shifted } else { shifted.bitwise_and((1i64 << bits) - 1) }
         })
         .collect();
@@ -306,7 +323,8 @@ fn unpack(bytes: &Tensor, scheme: Scheme, columns: i64) -> Tensor {
         Scheme::Int { bits: 3, .. } => {
             let low = (columns + 3) / 4;
             let high = unpack_plane(&bytes.narrow(1, low, bytes.size()[1] - low), 1, columns);
-            unpack_plane(&bytes.narrow(1, 0, low), 2, columns).bitwise_or_tensor(&high.bitwise_left_shift_tensor_scalar(2))
+            unpack_plane(&bytes.narrow(1, 0, low), 2, columns)
+                .bitwise_or_tensor(&high.bitwise_left_shift_tensor_scalar(2))
         }
         Scheme::Int { bits, .. } => unpack_plane(bytes, bits.into(), columns),
         _ => {

@@ -85,10 +85,8 @@ impl Scheme {
             return vec![("", if self == Self::F32 { Stored::F32 } else { Stored::F16 }, [rows, columns])];
         };
         let groups = columns.div_ceil(group);
-        let mut parts = vec![
-            (".codes", Stored::U8, [rows, self.row_bytes(columns)]),
-            (".scale", Stored::F16, [rows, groups]),
-        ];
+        let mut parts =
+            vec![(".codes", Stored::U8, [rows, self.row_bytes(columns)]), (".scale", Stored::F16, [rows, groups])];
         if self.has_minimum() {
             parts.push((".min", Stored::F16, [rows, groups]));
         }
@@ -116,14 +114,19 @@ impl FromStr for Scheme {
     type Err = Error;
     /// Also takes bare numbers of bits and `nf4`: see [`Scheme::of_bits`].
     fn from_str(s: &str) -> Result<Self> {
-        let bad = || Error::invalid(format!("scheme '{s}'; it must be 16, 8, 4, 3, 2, nf4, f32, f16, q4-g32, q8s-g32, nf4-g64 or alike"));
+        let bad = || {
+            Error::invalid(format!(
+                "scheme '{s}'; it must be 16, 8, 4, 3, 2, nf4, f32, f16, q4-g32, q8s-g32, nf4-g64 or alike"
+            ))
+        };
         if let Ok(bits) = s.parse::<u32>() {
             return Self::of_bits(bits);
         }
         let group = |text: &str| {
-            text.parse::<u16>().ok().filter(|g| (8..=1024).contains(g) && g % 8 == 0).ok_or_else(|| {
-                Error::invalid(format!("scheme '{s}': a group is a multiple of 8 from 8 to 1024"))
-            })
+            text.parse::<u16>()
+                .ok()
+                .filter(|g| (8..=1024).contains(g) && g % 8 == 0)
+                .ok_or_else(|| Error::invalid(format!("scheme '{s}': a group is a multiple of 8 from 8 to 1024")))
         };
         match s {
             "f32" => return Ok(Self::F32),

@@ -89,8 +89,11 @@ pub fn features(surgeon: &mut Surgeon, windows: &Windows, stop: &dyn Fn() -> boo
         }
         let top = tch::no_grad(|| {
             let hidden = dense.hidden(&ids.to_device(dense.device()), None, Some(&mut outputs)).flatten(0, 1);
-            let parts: Vec<Tensor> =
-                hidden.split(256, 0).iter().map(|h| dense.logits(h).log_softmax(-1, Kind::Float).amax(-1i64, false)).collect();
+            let parts: Vec<Tensor> = hidden
+                .split(256, 0)
+                .iter()
+                .map(|h| dense.logits(h).log_softmax(-1, Kind::Float).amax(-1i64, false))
+                .collect();
             Tensor::cat(&parts, 0).to_kind(Kind::Double)
         });
         predictions.extend(Vec::<f64>::try_from(top).unwrap_or_default());
@@ -101,7 +104,8 @@ pub fn features(surgeon: &mut Surgeon, windows: &Windows, stop: &dyn Fn() -> boo
     let mut out = Vec::new();
     for i in 0..count {
         let mut model = dense.clone();
-        model.blocks[i] = surgeon.block(i, &Choice { shape: dense.config.blocks[i], scheme: Scheme::of_bits(2)?, rank: 0 })?;
+        model.blocks[i] =
+            surgeon.block(i, &Choice { shape: dense.config.blocks[i], scheme: Scheme::of_bits(2)?, rank: 0 })?;
         out.push(Features {
             depth: i as f64 / (count.max(2) - 1) as f64,
             importance: scores[i] / total,
@@ -132,6 +136,6 @@ fn directions(model: &Model, windows: &Windows) -> Result<Vec<Tensor>> {
     }
     let ids = windows.batches().next().ok_or_else(|| Error::invalid("no calibration windows"))?;
     let mut means = Means(Vec::new());
-    tch::no_grad(|| model.hidden(&ids.to_device(model.device()), None, Some(&mut means)));
+    let _ = tch::no_grad(|| model.hidden(&ids.to_device(model.device()), None, Some(&mut means)));
     Ok(means.0)
 }

@@ -62,7 +62,11 @@ impl Probe for Moments {
             return;
         }
         let rows = x.to_kind(Kind::Float).flatten(0, 1);
-        let new = if self.diagonal { rows.square().sum_dim_intlist(0i64, false, Kind::Float) } else { rows.tr().matmul(&rows) };
+        let new = if self.diagonal {
+            rows.square().sum_dim_intlist(0i64, false, Kind::Float)
+        } else {
+            rows.tr().matmul(&rows)
+        };
         match self.sums.get_mut(&(block, site)) {
             Some(sum) => {
                 let _ = sum.g_add_(&new);
@@ -88,7 +92,7 @@ fn collect(model: &Model, windows: &Windows, diagonal: bool, stop: &dyn Fn() -> 
         if stop() {
             return Err(Error::Interrupted);
         }
-        tch::no_grad(|| model.hidden(&ids.to_device(model.device()), None, Some(&mut moments)));
+        let _ = tch::no_grad(|| model.hidden(&ids.to_device(model.device()), None, Some(&mut moments)));
     }
     Ok(moments)
 }
@@ -97,7 +101,13 @@ fn collect(model: &Model, windows: &Windows, diagonal: bool, stop: &dyn Fn() -> 
 ///
 /// # Errors
 /// [`Error::Interrupted`] once `stop` says so; when a score is not finite.
-pub fn importance(model: &Model, windows: &Windows, criterion: Criterion, seed: u64, stop: &dyn Fn() -> bool) -> Result<Importance> {
+pub fn importance(
+    model: &Model,
+    windows: &Windows,
+    criterion: Criterion,
+    seed: u64,
+    stop: &dyn Fn() -> bool,
+) -> Result<Importance> {
     let config = &model.config;
     if criterion == Criterion::Random {
         let mut rng = Rng::named(seed, "random importance", 0);
@@ -121,9 +131,22 @@ pub fn importance(model: &Model, windows: &Windows, criterion: Criterion, seed: 
     let mut out = Importance { heads: Vec::new(), channels: Vec::new() };
     for (shape, s) in config.blocks.iter().zip(&scores) {
         let kv = shape.kv_heads as i64;
-        let rows = |p: Projection, n: i64| s[p as usize].sum_dim_intlist(1i64, false, Kind::Double).reshape([n, -1]).sum_dim_intlist(1i64, false, Kind::Double);
-        let columns = |p: Projection, n: i64| s[p as usize].sum_dim_intlist(0i64, false, Kind::Double).reshape([n, -1]).sum_dim_intlist(1i64, false, Kind::Double);
-        let heads = rows(Projection::Q, kv) + rows(Projection::K, kv) + rows(Projection::V, kv) + columns(Projection::O, kv);
+        let rows = |p: Projection, n: i64| {
+            s[p as usize].sum_dim_intlist(1i64, false, Kind::Double).reshape([n, -1]).sum_dim_intlist(
+                1i64,
+                false,
+                Kind::Double,
+            )
+        };
+        let columns = |p: Projection, n: i64| {
+            s[p as usize].sum_dim_intlist(0i64, false, Kind::Double).reshape([n, -1]).sum_dim_intlist(
+                1i64,
+                false,
+                Kind::Double,
+            )
+        };
+        let heads =
+            rows(Projection::Q, kv) + rows(Projection::K, kv) + rows(Projection::V, kv) + columns(Projection::O, kv);
         let ffn = shape.ffn as i64;
         let channels = rows(Projection::Gate, ffn) + rows(Projection::Up, ffn) + columns(Projection::Down, ffn);
         let list = |t: &Tensor| Vec::<f64>::try_from(t).map_err(|e| Error::invalid(format!("importance: {e}")));

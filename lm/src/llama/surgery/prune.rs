@@ -64,7 +64,8 @@ impl Kept {
 /// When a number is outside the block, or it carries adapters (merge them first).
 pub fn narrow(block: &Block, kept: &Kept, head_dim: usize) -> Result<Block> {
     let shape = block.shape;
-    let outside = kept.kv_heads.last().is_none_or(|k| *k >= shape.kv_heads) || kept.channels.last().is_none_or(|c| *c >= shape.ffn);
+    let outside = kept.kv_heads.last().is_none_or(|k| *k >= shape.kv_heads)
+        || kept.channels.last().is_none_or(|c| *c >= shape.ffn);
     let ascending = kept.kv_heads.is_sorted_by(|a, b| a < b) && kept.channels.is_sorted_by(|a, b| a < b);
     if outside || !ascending {
         return Err(Error::invalid("groups to keep must be ascending numbers of the block, one at least of each kind"));
@@ -92,6 +93,7 @@ pub fn narrow(block: &Block, kept: &Kept, head_dim: usize) -> Result<Block> {
             Projection::Down => w.index_select(1, &channels),
         }))
     });
-    let shape = BlockShape { heads: kept.kv_heads.len() * per, kv_heads: kept.kv_heads.len(), ffn: kept.channels.len() };
+    let shape =
+        BlockShape { heads: kept.kv_heads.len() * per, kv_heads: kept.kv_heads.len(), ffn: kept.channels.len() };
     Ok(Block { shape, projections, ..block.clone() })
 }

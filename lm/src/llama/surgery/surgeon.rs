@@ -43,7 +43,14 @@ pub struct Plan {
 
 impl Plan {
     /// The same ratio, scheme and rank for all blocks but the first and last `protected` = (first, last), which keep their shape.
-    pub fn uniform(model: &Model, ratio: f64, scheme: Scheme, rank: usize, protected: (usize, usize), embedding: Scheme) -> Self {
+    pub fn uniform(
+        model: &Model,
+        ratio: f64,
+        scheme: Scheme,
+        rank: usize,
+        protected: (usize, usize),
+        embedding: Scheme,
+    ) -> Self {
         let count = model.config.blocks.len();
         let choice = |(i, shape): (usize, &BlockShape)| {
             let safe = i < protected.0 || i + protected.1 >= count;
@@ -103,10 +110,21 @@ impl Surgeon {
     ///
     /// # Errors
     /// When the scores are another model's.
-    pub fn new(dense: Model, importance: Importance, rounding: Rounding, moments: Option<Moments>, seed: u64) -> Result<Self> {
+    pub fn new(
+        dense: Model,
+        importance: Importance,
+        rounding: Rounding,
+        moments: Option<Moments>,
+        seed: u64,
+    ) -> Result<Self> {
         let fits = importance.heads.len() == dense.blocks.len()
             && importance.channels.len() == dense.blocks.len()
-            && dense.config.blocks.iter().zip(importance.heads.iter().zip(&importance.channels)).all(|(b, (h, c))| b.kv_heads == h.len() && b.ffn == c.len());
+            && dense
+                .config
+                .blocks
+                .iter()
+                .zip(importance.heads.iter().zip(&importance.channels))
+                .all(|(b, (h, c))| b.kv_heads == h.len() && b.ffn == c.len());
         if !fits {
             return Err(Error::invalid("the scores of groups are another model's"));
         }
@@ -139,7 +157,11 @@ impl Surgeon {
     /// When the plan is not one for this model.
     pub fn build(&mut self, plan: &Plan) -> Result<Model> {
         if plan.blocks.len() != self.dense.blocks.len() {
-            return Err(Error::mismatch("blocks of a plan", self.dense.blocks.len().to_string(), plan.blocks.len().to_string()));
+            return Err(Error::mismatch(
+                "blocks of a plan",
+                self.dense.blocks.len().to_string(),
+                plan.blocks.len().to_string(),
+            ));
         }
         let mut model = self.dense.clone();
         let (embedding, head) = self.tables(plan.embedding)?;
@@ -168,7 +190,8 @@ impl Surgeon {
     /// When it keeps more than there is, or its rank is above 32.
     pub fn block(&mut self, number: usize, choice: &Choice) -> Result<Block> {
         let full = self.dense.config.blocks.get(number).copied();
-        let full = full.ok_or_else(|| Error::invalid(format!("block {number} of a model of {}", self.dense.blocks.len())))?;
+        let full =
+            full.ok_or_else(|| Error::invalid(format!("block {number} of a model of {}", self.dense.blocks.len())))?;
         let per = full.heads / full.kv_heads;
         if choice.shape.heads != choice.shape.kv_heads * per || choice.rank > MOST_RANK {
             return Err(Error::invalid(format!(
@@ -214,7 +237,8 @@ impl Surgeon {
             linear.weight = match moments.filter(|_| scheme.group().is_some()) {
                 Some(all) => {
                     let index = self.inputs(number, p.site(), &kept).map(|i| i.to_device(all.device()));
-                    let own = index.map_or_else(|| all.shallow_clone(), |i| all.index_select(0, &i).index_select(1, &i));
+                    let own =
+                        index.map_or_else(|| all.shallow_clone(), |i| all.index_select(0, &i).index_select(1, &i));
                     Matrix::Packed(gptq(&w, &own, scheme, self.rounding)?)
                 }
                 None => Matrix::store(&w, scheme, self.rounding)?,
