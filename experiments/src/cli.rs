@@ -49,6 +49,9 @@ enum Command {
         after_help = "Examples:\n  rlx distance push-tdrp-first-s0\n  rlx distance push-tdrp-first-s0 -o field.png"
     )]
     Distance(crate::distance::DistanceArgs),
+    /// Compress a model under a byte budget by the policy of a compress-llama run.
+    #[command(after_help = "Example:\n  rlx compress smollm2-135m --budget 60MB --policy compress-llama-ppo-first-s0 -o small")]
+    Compress(crate::compress::command::CompressArgs),
     /// Play a game against agents, or show a recorded one again.
     #[command(
         after_help = "Examples:\n  rlx play red10\n  rlx play red10 --agent red10-idrl-main-s0 --rules paper --beliefs\n  rlx play --replay games.jsonl --number 3"
@@ -279,6 +282,11 @@ fn run(registry: &Registry, cli: Cli) -> Ended {
         Command::Distance(args) => {
             let stop = Stop::install().map_err(failed)?;
             print(&crate::distance::run(registry, &cli.runs, &args, &stop).map_err(failed)?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Compress(args) => {
+            Stop::install().map_err(failed)?;
+            print(&crate::compress::command::run(registry, &cli.runs, &args).map_err(failed)?)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::List(args) => {

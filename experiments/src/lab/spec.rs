@@ -14,6 +14,9 @@ const BUILTIN: &[(&str, &str)] = &[
     ("idrl", include_str!("../../presets/idrl.experiment.toml")),
     ("tdrp", include_str!("../../presets/tdrp.experiment.toml")),
     ("heal-bert", include_str!("../../presets/heal-bert.experiment.toml")),
+    ("compress-joint", include_str!("../../presets/compress-joint.experiment.toml")),
+    ("qpruner", include_str!("../../presets/qpruner.experiment.toml")),
+    ("rankadaptor", include_str!("../../presets/rankadaptor.experiment.toml")),
 ];
 
 /// Names and texts of the specs of this repository.
