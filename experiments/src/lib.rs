@@ -26,6 +26,7 @@ mod export;
 mod interrupt;
 pub mod lab;
 mod list;
+mod lm;
 pub mod metrics;
 mod presets;
 mod progress;
