@@ -4,7 +4,7 @@ use crate::{
     experiment::{Experiment, Request},
     export, fetch, heal,
     interrupt::Stop,
-    lab, list,
+    lab, list, lm,
     progress::{Counting, Progress, thousands},
     red10,
     run_dir::RUNS,
@@ -97,6 +97,9 @@ enum Command {
     List(List),
     /// Measure throughput, with median and spread.
     Bench(Bench),
+    /// Language models: look into one, judge it, generate text, compress it.
+    #[command(subcommand)]
+    Lm(lm::Lm),
     /// Run the contract suite on a world, one's own included.
     CheckEnv(CheckEnv),
     /// Write a run's policy with its frozen normalisers as safetensors.
@@ -338,6 +341,7 @@ fn run(registry: &Registry, cli: Cli) -> Ended {
             Ok(never) => match never {},
             Err(e) => Err(failed(e)),
         },
+        Command::Lm(command) => lm::run(&command).map_err(failed),
         Command::CheckEnv(args) => run_check(registry, &args),
         Command::Export(args) => {
             let loaded = train::load(registry, &cli.runs, &args.run, &args.checkpoint, &mut |w| say!("warning: {w}"));

@@ -30,6 +30,7 @@ pub mod heal;
 mod interrupt;
 pub mod lab;
 mod list;
+mod lm;
 pub mod metrics;
 mod presets;
 mod progress;

@@ -54,6 +54,13 @@ impl Windows {
     pub fn predicted(&self) -> usize {
         self.windows.iter().map(|w| w.len() - 1).sum()
     }
+    /// `n` whole windows drawn with replacement, `[n, len]`.
+    pub fn draw(&self, n: usize, rng: &mut rlx::Rng) -> Tensor {
+        let len = self.windows[0].len();
+        let whole = self.windows.iter().take_while(|w| w.len() == len).count();
+        let flat: Vec<i64> = (0..n).flat_map(|_| self.windows[rng.below(whole)].clone()).collect();
+        Tensor::from_slice(&flat).reshape([n as i64, len as i64])
+    }
     /// Batches of windows of one length, `[n, len]`.
     pub fn batches(&self) -> impl Iterator<Item = Tensor> {
         let mut from = 0;

@@ -1,11 +1,15 @@
 //! LLaMA-like models (Llama 1 to 3, Mistral, TinyLlama, SmolLM): loading, running, surgery, recovery, judging, saving.
 mod config;
+pub mod export;
+pub mod generate;
 pub mod judge;
 mod load;
 mod model;
+pub mod recover;
 mod rope;
 mod save;
 pub mod surgery;
+pub mod tasks;
 mod tiny;
 
 pub use config::{BlockShape, Config, RopeScaling};
@@ -13,3 +17,6 @@ pub use load::{Loaded, load};
 pub use model::{Block, Cache, Linear, Model, Probe, Projection, Site};
 pub use save::{Layout, StoredBlock, plan, save};
 pub use tiny::{random, tiny, tiny_config};
+
+#[cfg(test)]
+mod tests;

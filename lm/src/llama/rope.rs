@@ -9,7 +9,7 @@ pub struct Angles {
 }
 
 /// Frequencies of the pairs, radians per position, `[head_dim / 2]`, before any factors that a file brings itself.
-fn frequencies(config: &Config) -> Vec<f64> {
+pub(super) fn frequencies(config: &Config) -> Vec<f64> {
     let pairs = config.head_dim / 2;
     let plain = (0..pairs).map(|i| config.rope_theta.powf(-(i as f64) / pairs as f64));
     match config.rope_scaling {

@@ -90,6 +90,9 @@ impl Matrix {
     /// x Wᵀ for x `[.., inputs]`, in x's kind. No more than a part of a packed matrix is unpacked at a time.
     pub fn apply(&self, x: &Tensor) -> Tensor {
         let kind = x.kind();
+        if let Some(y) = if let Self::Packed(p) = self { p.apply_fast(x) } else { None } {
+            return y;
+        }
         if matches!(self, Self::Dense(t) if t.kind() == kind) || self.rows() * self.columns() <= CHUNK {
             return x.linear(&self.dense(kind), None::<&Tensor>);
         }

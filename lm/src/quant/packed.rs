@@ -48,13 +48,16 @@ pub struct Packed {
     scale: Tensor,
     // F16 [rows, groups]
     min: Option<Tensor>,
+    // libtorch's int4 layout, and scales and zeros [groups, rows, 2] (BFloat16)
+    fast: Option<Box<(Tensor, Tensor)>>,
 }
 
 impl Clone for Packed {
     /// Shares the tensors, which nothing changes in place.
     fn clone(&self) -> Self {
         let min = self.min.as_ref().map(Tensor::shallow_clone);
-        Self { codes: self.codes.shallow_clone(), scale: self.scale.shallow_clone(), min, ..*self }
+        let fast = self.fast.as_ref().map(|f| Box::new((f.0.shallow_clone(), f.1.shallow_clone())));
+        Self { codes: self.codes.shallow_clone(), scale: self.scale.shallow_clone(), min, fast, ..*self }
     }
 }
 
@@ -102,7 +105,7 @@ impl Packed {
         let store = |t: &Tensor| t.squeeze_dim(2).to_kind(Kind::Half).contiguous();
         let min = scheme.has_minimum().then(|| store(min));
         let (rows, columns) = (size[0] as usize, size[1] as usize);
-        Self { scheme, rows, columns, codes: pack(codes, scheme), scale: store(scale), min }
+        Self { scheme, rows, columns, codes: pack(codes, scheme), scale: store(scale), min, fast: None }
     }
 
     /// From its stored parts, in the order of [`Scheme::parts`].
@@ -120,7 +123,7 @@ impl Packed {
         let min = if parts.len() == 3 { parts.pop() } else { None };
         let (scale, codes) = (parts.pop(), parts.pop());
         match (codes, scale) {
-            (Some(codes), Some(scale)) => Ok(Self { scheme, rows, columns, codes, scale, min }),
+            (Some(codes), Some(scale)) => Ok(Self { scheme, rows, columns, codes, scale, min, fast: None }),
             _ => Err(Error::invalid("a packed matrix has codes and scales")),
         }
     }
@@ -144,21 +147,21 @@ impl Packed {
     /// On a device.
     pub fn to_device(&self, device: tch::Device) -> Self {
         let min = self.min.as_ref().map(|m| m.to_device(device));
-        Self { codes: self.codes.to_device(device), scale: self.scale.to_device(device), min, ..*self }
+        Self { codes: self.codes.to_device(device), scale: self.scale.to_device(device), min, fast: None, ..*self }
     }
 
     /// Rows `from..from + len`, sharing memory.
     pub fn rows_of(&self, from: usize, len: usize) -> Self {
         let cut = |t: &Tensor| t.narrow(0, from as i64, len as i64);
         let min = self.min.as_ref().map(cut);
-        Self { rows: len, codes: cut(&self.codes), scale: cut(&self.scale), min, ..*self }
+        Self { rows: len, codes: cut(&self.codes), scale: cut(&self.scale), min, fast: None, ..*self }
     }
 
     /// The rows of those numbers (Int64 `[n]`).
     pub fn select(&self, rows: &Tensor) -> Self {
         let take = |t: &Tensor| t.index_select(0, rows);
         let min = self.min.as_ref().map(take);
-        Self { rows: rows.numel(), codes: take(&self.codes), scale: take(&self.scale), min, ..*self }
+        Self { rows: rows.numel(), codes: take(&self.codes), scale: take(&self.scale), min, fast: None, ..*self }
     }
 
     /// The codes, U8 `[rows, columns]`.
@@ -179,6 +182,33 @@ impl Packed {
             }
             _ => None,
         }
+    }
+
+    /// With libtorch's int4 kernel made ready, for a few rows of bfloat16 activations on a CPU; none when the codes have more than 4 bits
+    /// or its shapes do not take them. Scales and zeros are rounded to bfloat16: two to three digits.
+    pub fn int4(&self) -> Option<Self> {
+        let group = self.scheme.group().filter(|g| [32, 64, 128, 256].contains(g))?;
+        let fits = self.columns % group == 0 && self.rows % 16 == 0 && self.scheme.bits() <= 4;
+        let (scale, min) = self.affine().filter(|_| fits && self.codes.device() == tch::Device::Cpu)?;
+        let codes = self.unpacked().to_kind(Kind::Int).contiguous();
+        let packed = codes.f_internal_convert_weight_to_int4pack_for_cpu(2).ok()?;
+        // The kernel's own form: (code - 8) scale + zero.
+        let zero = min + &scale * 8.0;
+        let both = Tensor::stack(&[scale, zero], 2).transpose(0, 1).to_kind(Kind::BFloat16).contiguous();
+        Some(Self { fast: Some(Box::new((packed, both))), ..self.clone() })
+    }
+
+    /// x Wᵀ by the int4 kernel, where it is ready and x is a few rows of bfloat16.
+    pub(super) fn apply_fast(&self, x: &Tensor) -> Option<Tensor> {
+        let (mut size, fast) = (x.size(), self.fast.as_ref()?);
+        let rows: i64 = size[..size.len() - 1].iter().product();
+        if rows > 8 || x.kind() != Kind::BFloat16 {
+            return None;
+        }
+        let flat = x.reshape([rows, self.columns as i64]);
+        let y = flat.internal_weight_int4pack_mm_for_cpu(&fast.0, self.scheme.group()? as i64, &fast.1);
+        *size.last_mut()? = self.rows as i64;
+        Some(y.reshape(size))
     }
 
     /// Scales and minima as they enter [`encode`], `[rows, groups]`; NF4 has minima of 0.
