@@ -4,6 +4,7 @@ mod common;
 mod damage;
 mod engines;
 mod experiment;
+mod heal;
 mod laws;
 mod learning;
 mod offpolicy;

@@ -73,7 +73,7 @@ fn of_setting(setting: &str, rows: &[&Row], out: &mut Vec<Block>) {
             shown(r.accuracy),
             shown(r.difference),
             p_holm,
-            shown(r.recovery),
+            r.recovery.map_or("missing: the intact model learnt nothing".into(), shown),
             passes,
         ]
     };
@@ -81,12 +81,12 @@ fn of_setting(setting: &str, rows: &[&Row], out: &mut Vec<Block>) {
         words(["corrupted", "seeds", "F1", "accuracy", "F1 less intact", "p, Holm", "recovery", "passes to recover"]);
     out.push(Block::Table("Means over seeds with 95 % intervals".into(), heads, rows.iter().map(line).collect()));
     let names: Vec<(usize, String)> = rows.iter().enumerate().map(|(i, r)| (i, r.corrupt.clone())).collect();
-    let column = |label: &str, of: &dyn Fn(&Row) -> Interval, level| Column {
+    let column = |label: &str, of: &dyn Fn(&Row) -> Option<Interval>, level| Column {
         label: label.into(),
-        values: rows.iter().map(|r| Some(of(r))).collect(),
+        values: rows.iter().map(|r| of(r)).collect(),
         level,
     };
-    let columns = [column("F1", &|r| r.f1, None), column("recovery", &|r| r.recovery, Some(1.0))];
+    let columns = [column("F1", &|r| Some(r.f1), None), column("recovery", &|r| r.recovery, Some(1.0))];
     let title = format!("{setting}: after healing");
     let picture = intervals(&title, "means over seeds, 95 % intervals", &names, &columns);
     out.push(Block::Picture(format!("heal-{}-recovery", plain(setting)), picture));
@@ -103,7 +103,7 @@ fn of_setting(setting: &str, rows: &[&Row], out: &mut Vec<Block>) {
     }
     if !places.is_empty() {
         let at = |place: &str, k: usize| {
-            counted.iter().find(|r| r.place == place && r.layers == k).map(|r| r.recovery.value)
+            counted.iter().find(|r| r.place == place && r.layers == k).and_then(|r| Some(r.recovery?.value))
         };
         let values: Vec<Vec<Option<f64>>> =
             places.iter().map(|place| counts.iter().map(|k| at(place, *k)).collect()).collect();

@@ -57,8 +57,9 @@ pub struct Row {
     pub difference: Interval,
     /// Two-sided p of the paired randomisation test that it is 0; after Holm's correction over the rows of all settings.
     pub p_holm: Option<f64>,
-    /// (F1 - F1 of the commonest class) / (that of the intact partner).
-    pub recovery: Interval,
+    /// (F1 - F1 of the commonest class) / (that of the intact partner), over the seeds whose intact model is better than the commonest class;
+    /// None where there is none such.
+    pub recovery: Option<Interval>,
     /// Passes until the validation F1 is 95 % of the intact partner's best: the median over seeds; None when half of them never get there.
     pub passes: Option<f64>,
     /// Seeds that get there.
@@ -197,7 +198,9 @@ fn differences(all: &[(String, String, Vec<Run>)], row: &Row) -> Vec<f64> {
 
 fn row(setting: &str, corrupt: &str, pairs: &[(&Run, &Run)]) -> Row {
     let each = |f: &dyn Fn(&Run, &Run) -> f64| -> Vec<f64> { pairs.iter().map(|(r, i)| f(r, i)).collect() };
-    let recovery = each(&|r, i| (r.f1 - r.majority) / (i.f1 - i.majority));
+    let learnt = pairs.iter().filter(|(_, i)| i.f1 > i.majority);
+    let by_seed: BTreeMap<u64, f64> =
+        learnt.map(|(r, i)| (r.seed, (r.f1 - r.majority) / (i.f1 - i.majority))).collect();
     let mut first: Vec<f64> = each(&|r, i| {
         let level = RECOVERED * i.passes.iter().fold(f64::NEG_INFINITY, |a, b| a.max(*b));
         r.passes.iter().position(|f| *f >= level).map_or(f64::INFINITY, |n| n as f64)
@@ -222,11 +225,11 @@ fn row(setting: &str, corrupt: &str, pairs: &[(&Run, &Run)]) -> Row {
         accuracy: over(&each(&|r, _| r.accuracy)),
         difference: over(&each(&|r, i| r.f1 - i.f1)),
         p_holm: None,
-        recovery: over(&recovery),
+        recovery: (!by_seed.is_empty()).then(|| over(&by_seed.values().copied().collect::<Vec<_>>())),
         passes: high.is_finite().then_some((low + high) / 2.0),
         reached,
         cka: (0..states).map(|s| mean(&ckas.iter().map(|c| c[s]).collect::<Vec<_>>())).collect(),
-        by_seed: pairs.iter().zip(recovery).map(|((r, _), x)| (r.seed, x)).collect(),
+        by_seed,
     }
 }
 
@@ -337,9 +340,9 @@ mod tests_of_it {
     fn planted_effects_are_found_with_their_sizes() {
         let healed = judge(&made(8));
         let row = |c: &str| healed.rows.iter().find(|r| r.corrupt == c).unwrap();
-        assert!((row("none").recovery.value - 1.0).abs() < 1e-12 && row("none").p_holm.is_none());
+        assert!((row("none").recovery.unwrap().value - 1.0).abs() < 1e-12 && row("none").p_holm.is_none());
         // (.9 - .2 - .4) / (.9 - .4) = .6
-        assert!((row("bottom:2").recovery.value - 0.6).abs() < 0.02);
+        assert!((row("bottom:2").recovery.unwrap().value - 0.6).abs() < 0.02);
         assert_eq!(row("bottom:2").p_holm, Some(6.0 * 2.0 / 256.0), "the least p of 8 pairs, times 6 comparisons");
         assert_eq!((row("top:1").passes, row("top:1").reached), (Some(2.0), 8));
         assert_eq!((row("bottom:4").passes, row("bottom:4").reached), (None, 0));
