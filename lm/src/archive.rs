@@ -4,7 +4,7 @@
 use rlx::{Error, Result};
 use safetensors::{Dtype, tensor::Metadata};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     fmt::Write as _,
     fs::{File, OpenOptions},
     io::{BufWriter, Read, Seek, SeekFrom, Write},
@@ -119,7 +119,7 @@ impl Archive {
                 return Err(Error::corrupt(path, format!("tensor '{name}' is in two files")));
             }
         }
-        self.metadata.extend(found.metadata().clone().unwrap_or_else(HashMap::new));
+        self.metadata.extend(found.metadata().clone().unwrap_or_default());
         self.parts.push((path.into(), file));
         Ok(())
     }

@@ -49,7 +49,7 @@ pub fn solve(choices: &Choices, budget: f64) -> Option<Vec<usize>> {
     }
     let unit = (slack / CELLS as f64).max(f64::MIN_POSITIVE);
     // A hair below, so that what lies on the grid is not pushed off it by rounding.
-    let cells = |cost: f64, least: f64| (((cost - least) / unit - 1e-9).ceil().max(0.0)).min(1e9) as usize;
+    let cells = |cost: f64, least: f64| ((cost - least) / unit - 1e-9).ceil().clamp(0.0, 1e9) as usize;
     let mut best = vec![0.0; CELLS + 1];
     let mut taken: Vec<Vec<u16>> = Vec::with_capacity(choices.len());
     for (options, low) in choices.iter().zip(&least) {

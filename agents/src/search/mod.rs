@@ -24,7 +24,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// What all searchers have.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Common {
     /// The fidelity at which configurations are measured, by its number: 0 is the cheapest.
@@ -33,12 +33,6 @@ pub struct Common {
     /// After so many measurements the best configuration that was not yet is measured at the next fidelity; 0 for never.
     #[schemars(range(min = 0))]
     pub promote_every: u64,
-}
-
-impl Default for Common {
-    fn default() -> Self {
-        Self { fidelity: 0, promote_every: 0 }
-    }
 }
 
 /// What a searcher sees when it proposes.

@@ -46,8 +46,11 @@ impl Dropout {
     }
 }
 
+/// Names and shapes.
+type Shapes = Vec<(String, Vec<usize>)>;
+
 /// Names of an encoder's pieces in a layout: weights first, then what weight decay leaves alone (biases and layer normalisation).
-fn pieces(config: &Config) -> (Vec<(String, Vec<usize>)>, Vec<(String, Vec<usize>)>) {
+fn pieces(config: &Config) -> (Shapes, Shapes) {
     let w = config.width;
     let mut out = Vec::new();
     for (name, shape) in super::weights::parameters(config) {

@@ -89,7 +89,7 @@ impl Config {
         if let Some((name, x, most)) = ranges.into_iter().find(|(_, x, most)| *x == 0 || x > most) {
             return bad(format!("{name} is {x}; it must be 1 to {most}"));
         }
-        if self.head_dim % 2 != 0 {
+        if !self.head_dim.is_multiple_of(2) {
             return bad(format!("head_dim is {}; rotary embeddings need an even one", self.head_dim));
         }
         let positive = |x: f64| x.is_finite() && x > 0.0;

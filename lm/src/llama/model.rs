@@ -421,9 +421,8 @@ impl Model {
     pub fn dense(&self, kind: Kind) -> Self {
         tch::no_grad(|| {
             let mut model = self.clone();
-            let dense = |m: &Matrix| Matrix::Dense(m.dense(kind));
-            model.embedding = dense(&self.embedding);
-            model.head = self.head.as_ref().map(dense);
+            model.embedding = Matrix::Dense(self.embedding.dense(kind));
+            model.head = self.head.as_ref().map(|head| Matrix::Dense(head.dense(kind)));
             for p in model.blocks.iter_mut().flat_map(|b| &mut b.projections) {
                 *p = Linear::new(Matrix::Dense(p.effective(kind)));
             }

@@ -125,7 +125,7 @@ impl Trainer {
     /// # Errors
     /// When it has none, or the config makes no step.
     pub fn new(model: &Model, config: Recovery) -> Result<Self> {
-        if config.batch == 0 || config.accumulate == 0 || !(config.learning_rate > 0.0) {
+        if config.batch == 0 || config.accumulate == 0 || config.learning_rate <= 0.0 || config.learning_rate.is_nan() {
             return Err(Error::invalid("recovery: batch, accumulate and learning_rate must be positive"));
         }
         let mut layout = Layout::new();

@@ -188,7 +188,7 @@ impl Packed {
     /// or its shapes do not take them. Scales and zeros are rounded to bfloat16: two to three digits.
     pub fn int4(&self) -> Option<Self> {
         let group = self.scheme.group().filter(|g| [32, 64, 128, 256].contains(g))?;
-        let fits = self.columns % group == 0 && self.rows % 16 == 0 && self.scheme.bits() <= 4;
+        let fits = self.columns.is_multiple_of(group) && self.rows.is_multiple_of(16) && self.scheme.bits() <= 4;
         let (scale, min) = self.affine().filter(|_| fits && self.codes.device() == tch::Device::Cpu)?;
         let codes = self.unpacked().to_kind(Kind::Int).contiguous();
         let packed = codes.f_internal_convert_weight_to_int4pack_for_cpu(2).ok()?;

@@ -102,13 +102,13 @@ pub fn features(surgeon: &mut Surgeon, windows: &Windows, stop: &dyn Fn() -> boo
     let total: f64 = scores.iter().sum::<f64>().max(f64::MIN_POSITIVE);
     let base = evaluate(&dense, windows, None, stop)?.nll;
     let mut out = Vec::new();
-    for i in 0..count {
+    for (i, score) in scores.iter().enumerate().take(count) {
         let mut model = dense.clone();
         model.blocks[i] =
             surgeon.block(i, &Choice { shape: dense.config.blocks[i], scheme: Scheme::of_bits(2)?, rank: 0 })?;
         out.push(Features {
             depth: i as f64 / (count.max(2) - 1) as f64,
-            importance: scores[i] / total,
+            importance: score / total,
             mutual_information: mutual_information(&outputs.values[i], &predictions),
             sensitivity: evaluate(&model, windows, None, stop)?.nll - base,
         });
