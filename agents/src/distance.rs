@@ -1,8 +1,8 @@
 //! Distances between states, learnt from how many transitions lie between them, and the auxiliary rewards made of them: TDRP (arXiv
 //! 2402.07412) and what it is compared with, behind one seam that off-policy learners and PPO share.
 //!
-//! A learner hands every tick over ([`Auxiliary::observe`]), lets the distance learn now and then ([`Auxiliary::learn`]), and has its
-//! rewards changed ([`Auxiliary::shape`]). TDRP's text leaves open: networks, losses and scales. This project's choices are in
+//! A learner hands every tick over (`observe`), lets the distance learn now and then (`learn`), and has its
+//! rewards changed (`shape`). TDRP's text leaves open: networks, losses and scales. This project's choices are in
 //! docs/tdrp.md and beside the code.
 use rlx::{Error, Goal, LoadDir, Result, Rng, SaveDir, Scalars, Spec, Status, snapshot};
 use schemars::JsonSchema;
