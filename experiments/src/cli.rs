@@ -50,7 +50,9 @@ enum Command {
     )]
     Distance(crate::distance::DistanceArgs),
     /// Compress a model under a byte budget by the policy of a compress-llama run.
-    #[command(after_help = "Example:\n  rlx compress smollm2-135m --budget 60MB --policy compress-llama-ppo-first-s0 -o small")]
+    #[command(
+        after_help = "Example:\n  rlx compress smollm2-135m --budget 60MB --policy compress-llama-ppo-first-s0 -o small"
+    )]
     Compress(crate::compress::command::CompressArgs),
     /// Play a game against agents, or show a recorded one again.
     #[command(

@@ -2,7 +2,7 @@
 use crate::{interrupt, train};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use rlx::{ActionBuffer, Mode, Objective, Policy, Registry, Rng, Scalars, Spec, Vector, objective::Trial};
+use rlx::{ActionBuffer, Mode, Policy, Registry, Rng, Scalars, Spec, Vector, objective::Trial};
 use rlx_surgery::{SurrogateVector, llama};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -83,7 +83,11 @@ fn decide(
     let mut envs = SurrogateVector::new(&shared, &terms, 1, seed)?;
     let spec = envs.spec().clone();
     if spec.obs != trained.obs || spec.act != trained.act {
-        bail!("the policy was trained on a model of another shape: {}, and this one is {}", trained.obs.describe(), spec.obs.describe());
+        bail!(
+            "the policy was trained on a model of another shape: {}, and this one is {}",
+            trained.obs.describe(),
+            spec.obs.describe()
+        );
     }
     let mut rng = Rng::named(seed, "compress", 0);
     for k in 0..tries {
@@ -128,7 +132,11 @@ pub fn run(registry: &Registry, runs: &Path, args: &CompressArgs) -> Result<Stri
     let chosen: serde_json::Map<String, serde_json::Value> = (objective.space().dimensions().iter().zip(&best.config))
         .map(|(d, l)| (d.name.clone(), d.level(*l).into()))
         .collect();
-    crate::compress::report::write(objective, &format!("{} under {}", args.model, args.budget), &args.output.join("report"))?;
+    crate::compress::report::write(
+        objective,
+        &format!("{} under {}", args.model, args.budget),
+        &args.output.join("report"),
+    )?;
     if args.json {
         let out = json!({
             "model": args.model, "policy": dir.path(), "budget": budget, "bytes": best.cost, "file_bytes": written,
