@@ -28,8 +28,6 @@ const CALIBRATION: (usize, usize) = (10, 64);
 const WINDOW: usize = 256;
 /// Channels of an MLP go by so many, so that packed blocks and GGUF's stay whole.
 const CHANNELS: usize = 32;
-/// The ratio at which calibration looks at what pruning a block alone does.
-const LOOK: f64 = 0.375;
 /// Variants of blocks are forgotten beyond so many bytes.
 const CACHED: u64 = 3 << 30;
 /// What the file's header may grow by between configurations, beside what the largest one has.
@@ -45,6 +43,7 @@ pub struct Checkpointed {
     surgeon: RefCell<Option<Surgeon>>,
     dense_loss: Option<f64>,
     header: u64,
+    rounding: Rounding,
     stop: fn() -> bool,
 }
 
@@ -140,7 +139,8 @@ pub fn open(config: &Config, stop: fn() -> bool) -> Result<Box<dyn Subject>> {
     };
     let file = llama::plan(&widest.layout(&dense));
     Ok(Box::new(Checkpointed {
-        version: format!("1 {what} tokens {} windows {window}", measured.len()),
+        version: format!("1 {what} tokens {} windows {window} clipped {}", measured.len(), config.clipped),
+        rounding: if config.clipped { Rounding::Clipped } else { Rounding::Nearest },
         header: file.bytes() - file.payload() + HEADER_SLACK,
         calibration: Windows::new(&ids[..first], CALIBRATION.1)?,
         windows: Windows::new(measured, window)?,
@@ -168,7 +168,7 @@ impl Checkpointed {
         let mut surgeon = self.surgeon.borrow_mut();
         if surgeon.is_none() {
             let scores = importance(&self.dense, &self.calibration, Criterion::TaylorFirst, 0, &self.stop)?;
-            *surgeon = Some(Surgeon::new(self.dense.clone(), scores, Rounding::Clipped, None, 0)?);
+            *surgeon = Some(Surgeon::new(self.dense.clone(), scores, self.rounding, None, 0)?);
         }
         let surgeon = surgeon.as_mut().ok_or_else(|| Error::invalid("a surgeon was just made"))?;
         if surgeon.cached_bytes() > CACHED {
@@ -198,30 +198,22 @@ impl Subject for Checkpointed {
         head * table + 4 * c.width as u64 + self.header
     }
 
-    /// Importance and mutual information as rlx-lm has them; the harm of two bits and of a ratio as the loss's rise when it is done to
-    /// the block alone, on the calibration tokens.
+    /// Importance, mutual information and the harm of two bits as rlx-lm has them. The harm of pruning is a block's share of the
+    /// first-order importance, grows with the square of the ratio, and is scaled so that half of every block cut away harms as much as
+    /// two bits everywhere: an order for repairs, not a forecast.
     fn calibrate(&self) -> Result<Vec<Facts>> {
         self.with_surgeon(|surgeon| {
             let known = features(surgeon, &self.calibration, &self.stop)?;
-            let base = evaluate(&self.dense, &self.calibration, None, &self.stop)?.nll;
-            let mut facts = Vec::new();
-            for (b, f) in known.iter().enumerate() {
-                let mut model = self.dense.clone();
-                let shape = keep(&self.dense.config.blocks[b], LOOK, CHANNELS);
-                model.blocks[b] = surgeon.block(b, &surgery::Choice { shape, scheme: Scheme::F32, rank: 0 })?;
-                model.config.blocks[b] = shape;
-                let rise = evaluate(&model, &self.calibration, None, &self.stop)?.nll - base;
-                // A rise below the noise of so few tokens is none that can be counted on; nothing is free.
-                let floor = 1e-4;
-                let curve = [0.125, 0.25, LOOK, 0.5, 0.75].map(|r| (r, rise.max(floor) * (r / LOOK) * (r / LOOK)));
-                facts.push(Facts {
-                    importance: f.importance,
-                    mutual_information: f.mutual_information,
-                    pruned: curve.to_vec(),
-                    quantised: vec![(2, f.sensitivity.max(floor))],
-                });
-            }
-            Ok(facts)
+            // A rise below the noise of so few tokens is none that can be counted on; nothing is free.
+            let harm = |f: &surgery::Features| f.sensitivity.max(1e-4);
+            let all: f64 = known.iter().map(harm).sum();
+            let of = |f: &surgery::Features| Facts {
+                importance: f.importance,
+                mutual_information: f.mutual_information,
+                pruned: [0.125, 0.25, 0.375, 0.5, 0.75].map(|r| (r, 4.0 * r * r * all * f.importance)).to_vec(),
+                quantised: vec![(2, harm(f))],
+            };
+            Ok(known.iter().map(of).collect())
         })
     }
 
