@@ -34,7 +34,7 @@ pub fn run(args: &Info) -> Result<()> {
     let norms = model.bytes() - attention - mlp - head - embedding;
     let describe = |b: &BlockShape| format!("{} heads over {} kv heads, {} channels", b.heads, b.kv_heads, b.ffn);
     if args.json {
-        let blocks: Vec<_> = model.blocks.iter().map(|b| {
+        let blocks = model.blocks.iter().map(|b| {
             json!({"heads": b.shape.heads, "kv_heads": b.shape.kv_heads, "ffn": b.shape.ffn, "bytes": b.bytes(),
                    "scheme": b.projections[0].weight.scheme().to_string(),
                    "rank": b.projections[0].adapter.as_ref().map_or(0, |a| a.rank())})
