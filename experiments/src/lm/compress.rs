@@ -53,10 +53,10 @@ pub struct Prune {
     /// Blocks at the end that keep theirs.
     #[arg(long, default_value_t = 2)]
     last: usize,
-    /// How groups are scored.
-    #[arg(long, default_value = "taylor-first", value_parser = ["taylor-first", "taylor-second", "magnitude", "activation", "random"])]
-    criterion: String,
-    /// Text to score and recover on; without it, what the model itself predicts is not asked, and groups are scored on a fixed sequence.
+    /// How groups are scored; by itself taylor-first on a text, magnitude without one.
+    #[arg(long, value_parser = ["taylor-first", "taylor-second", "magnitude", "activation", "random"])]
+    criterion: Option<String>,
+    /// Text to score groups, round and recover on.
     #[arg(long, value_name = "FILE")]
     text: Option<PathBuf>,
     /// Round by GPTQ on the text instead of to the nearest level.
@@ -95,13 +95,14 @@ pub fn run(args: &Prune, stop: &Stop) -> Result<()> {
     if args.steps > 0 && (args.text.is_none() || args.rank == 0) {
         bail!("--steps trains adapters on a text: it needs --text FILE and --rank of 1 at least");
     }
-    let criterion: Criterion = serde_json::from_value(args.criterion.clone().into())?;
+    let named = args.criterion.as_deref().unwrap_or(if args.text.is_some() { "taylor-first" } else { "magnitude" });
+    let criterion: Criterion = serde_json::from_value(named.into())?;
     let asked = &|| stop.asked();
     let loaded = open(&args.model)?;
     let ids = match &args.text {
         Some(path) => read_ids(&loaded, Some(path), None)?,
         None if matches!(criterion, Criterion::Magnitude | Criterion::Random) => vec![0; SCORED],
-        None => bail!("--criterion {} scores on a text: say --text FILE, or --criterion magnitude", args.criterion),
+        None => bail!("--criterion {named} scores on a text: say --text FILE, or --criterion magnitude"),
     };
     let calibration = Windows::new(&ids[..ids.len().min(SCORED * SAMPLES)], SCORED)?;
     let scores = importance(&loaded.model, &calibration, criterion, args.seed, asked)?;
