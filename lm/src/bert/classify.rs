@@ -218,7 +218,7 @@ mod tests {
         assert!((s.accuracy - 0.5).abs() < 1e-12);
         assert!((s.f1 - (4.0 / 7.0 + 0.5) / 3.0).abs() < 1e-12);
         assert_eq!(scores(&[1, 0], &[1, 0], 2), Scores { accuracy: 1.0, f1: 1.0 });
-        let j = Judged { truth: vec![0, 1].repeat(200), answers: vec![0, 0, 0, 1].repeat(100), loss: 0.0, classes: 2 };
+        let j = Judged { truth: [0, 1].repeat(200), answers: [0, 0, 0, 1].repeat(100), loss: 0.0, classes: 2 };
         let [accuracy, f1] = j.intervals(1000);
         // A share of .75 of 400: deviation .0217.
         assert!(

@@ -5,6 +5,8 @@ use rlx_nn::{Init, Layout, Params};
 use tch::{Kind, Tensor};
 
 type Pair = (usize, usize);
+/// A parameter's name and shape.
+type Named = (String, Vec<usize>);
 
 #[derive(Clone, Debug)]
 struct Layer {
@@ -47,7 +49,7 @@ impl Dropout {
 }
 
 /// Names of an encoder's pieces in a layout: weights first, then what weight decay leaves alone (biases and layer normalisation).
-fn pieces(config: &Config) -> (Vec<(String, Vec<usize>)>, Vec<(String, Vec<usize>)>) {
+fn pieces(config: &Config) -> (Vec<Named>, Vec<Named>) {
     let w = config.width;
     let mut out = Vec::new();
     for (name, shape) in super::weights::parameters(config) {

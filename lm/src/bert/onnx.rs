@@ -69,8 +69,9 @@ fn tensor(bytes: &[u8]) -> std::result::Result<Option<Array>, ()> {
     let (mut name, mut shape, mut kind, mut data) = (String::new(), Vec::new(), 0, Vec::new());
     let dim = |d: u64| usize::try_from(d).map_err(|_| ());
     let floats = |b: &[u8]| -> std::result::Result<Vec<f32>, ()> {
-        let whole = b.len().is_multiple_of(4).then_some(()).ok_or(())?;
-        let () = whole;
+        if !b.len().is_multiple_of(4) {
+            return Err(());
+        }
         Ok(b.chunks_exact(4).map(|c| f32::from_le_bytes([c[0], c[1], c[2], c[3]])).collect())
     };
     while let Some((field, value)) = message.next()? {
