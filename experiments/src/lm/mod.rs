@@ -47,10 +47,8 @@ pub fn run(command: &Lm) -> Result<ExitCode> {
 }
 
 /// Where models are kept that have a name.
-fn models() -> Option<PathBuf> {
-    let base = std::env::var_os("XDG_CACHE_HOME").filter(|p| !p.is_empty()).map(PathBuf::from);
-    let base = base.or_else(|| std::env::var_os("HOME").map(|h| PathBuf::from(h).join(".cache")));
-    base.map(|b| b.join("rlx").join("models"))
+fn models() -> PathBuf {
+    rlx_lm::data::catalogue::cache().join("models")
 }
 
 /// The file or folder of a model: a path, or a name from the cache.
@@ -59,9 +57,8 @@ fn find(model: &str) -> Result<PathBuf> {
     if path.exists() {
         return Ok(path.into());
     }
-    let folder =
-        models().map(|m| m.join(model)).filter(|f| f.is_dir() && !model.contains(['/', '\\']) && model != "..");
-    let Some(folder) = folder else {
+    let named = !model.contains(['/', '\\']) && model != "..";
+    let Some(folder) = Some(models().join(model)).filter(|f| named && f.is_dir()) else {
         bail!(
             "no model '{model}': it is neither a GGUF file or a folder, nor a name in the cache; `rlx fetch {model}` gets one that is known"
         );
