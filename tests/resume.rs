@@ -50,7 +50,7 @@ fn every_other_world_equals_the_uninterrupted_run() {
     let registry = rlx_experiments::registry();
     let ppo = registry.find_algo("ppo").unwrap();
     for world in registry.worlds().iter().filter(|w| w.name != "cartpole") {
-        // Left out: a world whose model has to be fetched first.
+        // Left out: a world whose model has to be fetched first, and whose measurements take seconds.
         let Ok(spec) = world.spec(&world.keys.defaults()) else { continue };
         if world.name != "compress-llama" && ppo.fits(&ppo.keys.defaults(), &spec).is_ok() {
             same_after_kills(&world.name, "ppo");
