@@ -146,7 +146,8 @@ impl Key {
             min: number("minimum"),
             max: number("maximum"),
             choices,
-            items: items.and_then(kind_of),
+            // A list of choices has no type but its words.
+            items: items.map(|i| kind_of(i).unwrap_or_else(|| "string".into())),
         }
     }
 

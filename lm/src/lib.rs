@@ -8,3 +8,7 @@ pub mod llama;
 pub mod lora;
 pub mod quant;
 pub mod tokenizer;
+
+/// Torch has one generator for all threads: tests that seed it or draw from it take turns.
+#[cfg(test)]
+static GENERATOR: std::sync::Mutex<()> = std::sync::Mutex::new(());

@@ -113,6 +113,7 @@ mod tests {
 
     #[test]
     fn the_low_rank_start_is_the_truncated_decomposition() {
+        let _alone = crate::GENERATOR.lock();
         tch::manual_seed(3);
         // Singular values 1, 1/2, 1/4, ...: the randomised decomposition must find them.
         let (u, _) = Tensor::linalg_qr(&Tensor::randn([40, 40], (Kind::Float, Device::Cpu)), "reduced");

@@ -234,6 +234,7 @@ mod tests {
 
     #[test]
     fn the_rate_rises_and_falls_in_lines() {
+        let _alone = crate::GENERATOR.lock();
         let rates: Vec<f64> = (0..120).map(|t| PLAN.rate(t) / PLAN.learning_rate).collect();
         assert!((rates[0] - 1.0 / 12.0).abs() < 1e-12 && (rates[11] - 1.0).abs() < 1e-12);
         assert!((rates[12] - 1.0).abs() < 1e-12 && (rates[66] - 0.5).abs() < 1e-12 && rates[119] < 0.01);
@@ -243,6 +244,7 @@ mod tests {
 
     #[test]
     fn an_order_of_words_is_learnt_with_either_pooling() {
+        let _alone = crate::GENERATOR.lock();
         threads::set(1);
         let (texts, labels) = texts();
         let task = Task { texts: &texts, labels: &labels, pad: 0, batch: 64 };
@@ -262,6 +264,7 @@ mod tests {
 
     #[test]
     fn a_resumed_tuner_ends_in_the_same_bytes() {
+        let _alone = crate::GENERATOR.lock();
         threads::set(1);
         let mut whole = tuner(Pooling::Mean, PLAN);
         run(&mut whole, 50);
