@@ -223,7 +223,7 @@ impl Key {
         let value = match &self.items {
             Some(kind) => {
                 let inner = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
-                let items = inner.split(',').map(str::trim).filter(|t| !t.is_empty());
+                let items = inner.split(',').map(|t| t.trim().trim_matches('"')).filter(|t| !t.is_empty());
                 Value::Array(items.map(|t| scalar(kind, t)).collect())
             }
             None => scalar(&self.kind, text),
