@@ -4,6 +4,7 @@
 //! and observations are Fetch's (Plappert et al., arXiv 1802.09464): 25 actions a second, each the tool's way in units of 5 cm and the
 //! fingers'; what is faster than .8 m/s (1.25 m/s where a puck is struck) is slowed down, its direction kept.
 mod config;
+mod draw;
 mod goal;
 mod layout;
 mod physics;

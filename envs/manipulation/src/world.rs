@@ -138,6 +138,20 @@ impl Manipulation {
         (k, &self.aims[k], &self.episode.desired[self.goal(k).1])
     }
 
+    pub(crate) fn aims(&self) -> &[Aim] {
+        &self.aims
+    }
+
+    /// What skill `k` is to achieve.
+    pub(crate) fn desired(&self, k: usize) -> &[f32] {
+        &self.episode.desired[self.goal(k).1]
+    }
+
+    /// How far the goal is, and whether a chain is done.
+    pub(crate) fn standing(&self) -> (f32, bool) {
+        (self.episode.distance, self.episode.done)
+    }
+
     /// What the scripted policy does now.
     fn scripted(&self, act: &mut [f32]) {
         let (k, _, desired) = self.at_work();
@@ -292,6 +306,10 @@ impl Env for Manipulation {
         }
         self.scripted(act);
         Ok(())
+    }
+
+    fn draw(&self) -> Option<rlx::Drawing> {
+        Some(self.drawing())
     }
 }
 
