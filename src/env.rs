@@ -1,5 +1,5 @@
 //! A world, as its author writes it.
-use crate::{Drawing, Element, Error, Result, Rng, Scalars, Spec};
+use crate::{Drawing, Element, Error, Objective, Result, Rng, Scalars, Spec};
 use serde::{Deserialize, Serialize};
 
 /// How a tick left the episode. A death and a time-out never merge: one has no future, the other's value is bootstrapped.
@@ -80,6 +80,12 @@ pub trait Env: Send + 'static {
 
     /// What the world looks like now; None where nothing is to be seen.
     fn draw(&self) -> Option<Drawing> {
+        None
+    }
+
+    /// The costly function that the world is a thin adapter over, for learners that search it themselves; see [`Objective`] for what
+    /// such a world promises.
+    fn objective(&mut self) -> Option<&mut dyn Objective> {
         None
     }
 }

@@ -2,13 +2,21 @@
 //!
 //! A searcher (evolution, Bayesian optimisation, a knapsack) works on an [`Objective`]; a policy sees the same one through a thin
 //! world over it. [`Measured`] puts a [`Ledger`] in front of one, so that nothing is measured twice, in this run or a later one.
+mod cholesky;
+mod front;
 mod ledger;
+mod moves;
+mod surrogate;
 #[cfg(test)]
 mod tests;
 
+pub use cholesky::Cholesky;
+pub use front::{front, hypervolume};
 pub use ledger::{Key, Ledger, Record};
+pub use moves::{cheapest, costliest, edits, fill, repair};
+pub use surrogate::Surrogate;
 
-use crate::{Error, Result, Rng};
+use crate::{Error, Result, Rng, Scalars};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -181,7 +189,29 @@ pub struct Measure {
     pub metrics: BTreeMap<String, f64>,
 }
 
+/// The field of an observation that holds the cost a configuration is wanted for, in a world over an [`Objective`].
+pub const BUDGET: &str = "budget";
+/// The field of such an observation that holds, for each set of choices of the action, the number of the dimension whose level it
+/// decides at this tick; -1 for none.
+pub const DIMENSIONS: &str = "dimensions";
+
+/// A configuration, its cost, and what it was measured at.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Trial {
+    /// The level of each dimension.
+    pub config: Vec<u16>,
+    /// Its cost.
+    pub cost: f64,
+    /// What is to be minimised; infinite or undefined where the configuration breaks the model.
+    pub loss: f64,
+    /// The fidelity, by its number.
+    pub fidelity: u32,
+}
+
 /// A function of a configuration that is costly to evaluate.
+///
+/// A world over one ([`crate::Env::objective`]) names the fields [`BUDGET`] and [`DIMENSIONS`] of its observation, and decides each
+/// dimension once.
 pub trait Objective: Send {
     /// Its name.
     fn name(&self) -> &str;
@@ -194,8 +224,12 @@ pub trait Objective: Send {
     fn fidelities(&self) -> &[String];
     /// The configuration's exact size in bytes, cheap to compute.
     fn cost(&self, config: &[u16]) -> f64;
+    /// Names of the scalars that [`Objective::features`] writes: `mutual information`, `block 3 importance`.
+    fn feature_names(&self) -> &[String];
     /// Scalars that [`Objective::features`] writes.
-    fn feature_width(&self) -> usize;
+    fn feature_width(&self) -> usize {
+        self.feature_names().len()
+    }
     /// What is cheaply known of a configuration, for surrogates and policies.
     fn features(&self, config: &[u16], out: &mut [f32]);
     /// Evaluates at the fidelity of that index: a pure function of its arguments, so all chance comes from `seed`. It asks `stop`
@@ -204,6 +238,30 @@ pub trait Objective: Send {
     /// # Errors
     /// [`Error::Interrupted`] once `stop` says so; when the configuration is not of the space; when the evaluation itself fails.
     fn evaluate(&mut self, config: &[u16], fidelity: u32, seed: u64, stop: &dyn Fn() -> bool) -> Result<Measure>;
+
+    /// The lowest and the highest cost that configurations are wanted for. A searcher seeks the least loss at every cost between.
+    fn budgets(&self) -> (f64, f64) {
+        (0.0, f64::INFINITY)
+    }
+    /// Ticks that the world over it takes to decide a configuration: what a searcher's measurement counts as.
+    fn ticks(&self) -> u64 {
+        self.space().dimensions().len() as u64
+    }
+    /// A cheap guess of what a configuration loses, in no particular unit: what repairs and first configurations go by. By itself
+    /// the squared distance to the costliest configuration, each dimension counting alike, so that cuts are spread.
+    fn guess(&self, config: &[u16]) -> f64 {
+        moves::distance_to_costliest(self.space(), &|c| self.cost(c), config)
+    }
+    /// What was measured through it in this run, in order.
+    fn history(&self) -> Vec<Trial> {
+        Vec::new()
+    }
+    /// Says how the search stands, for the log of a run.
+    fn report(&self, _log: &mut Scalars) {}
+    /// What a person should know since the last call: a first configuration that fits, a better one.
+    fn news(&mut self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 impl<T: Objective + ?Sized> Objective for Box<T> {
@@ -222,14 +280,32 @@ impl<T: Objective + ?Sized> Objective for Box<T> {
     fn cost(&self, config: &[u16]) -> f64 {
         (**self).cost(config)
     }
-    fn feature_width(&self) -> usize {
-        (**self).feature_width()
+    fn feature_names(&self) -> &[String] {
+        (**self).feature_names()
     }
     fn features(&self, config: &[u16], out: &mut [f32]) {
         (**self).features(config, out);
     }
     fn evaluate(&mut self, config: &[u16], fidelity: u32, seed: u64, stop: &dyn Fn() -> bool) -> Result<Measure> {
         (**self).evaluate(config, fidelity, seed, stop)
+    }
+    fn budgets(&self) -> (f64, f64) {
+        (**self).budgets()
+    }
+    fn ticks(&self) -> u64 {
+        (**self).ticks()
+    }
+    fn guess(&self, config: &[u16]) -> f64 {
+        (**self).guess(config)
+    }
+    fn history(&self) -> Vec<Trial> {
+        (**self).history()
+    }
+    fn report(&self, log: &mut Scalars) {
+        (**self).report(log);
+    }
+    fn news(&mut self) -> Vec<String> {
+        (**self).news()
     }
 }
 
@@ -281,11 +357,29 @@ impl<O: Objective> Objective for Measured<O> {
     fn cost(&self, config: &[u16]) -> f64 {
         self.objective.cost(config)
     }
-    fn feature_width(&self) -> usize {
-        self.objective.feature_width()
+    fn feature_names(&self) -> &[String] {
+        self.objective.feature_names()
     }
     fn features(&self, config: &[u16], out: &mut [f32]) {
         self.objective.features(config, out);
+    }
+    fn budgets(&self) -> (f64, f64) {
+        self.objective.budgets()
+    }
+    fn ticks(&self) -> u64 {
+        self.objective.ticks()
+    }
+    fn guess(&self, config: &[u16]) -> f64 {
+        self.objective.guess(config)
+    }
+    fn history(&self) -> Vec<Trial> {
+        self.objective.history()
+    }
+    fn report(&self, log: &mut Scalars) {
+        self.objective.report(log);
+    }
+    fn news(&mut self) -> Vec<String> {
+        self.objective.news()
     }
 
     /// Reads the measure from the ledger, or makes it and writes it there before it is returned.

@@ -229,6 +229,31 @@ impl Registry {
         self
     }
 
+    /// Adds a world that may not be to be had (its model is not here), or whose batch is more than its worlds: `one` makes a world for
+    /// the contract suite, `vector` a batch of them.
+    ///
+    /// # Panics
+    /// As [`Registry::world`].
+    pub fn world_with<C: Config, E: Env>(
+        &mut self,
+        name: &str,
+        about: &str,
+        one: impl Fn(&C) -> Result<E> + Send + Sync + 'static,
+        vector: impl Fn(&C, usize, u64) -> Result<Box<dyn Vector>> + Send + Sync + 'static,
+    ) -> &mut Self {
+        assert!(self.worlds.iter().all(|w| w.name != name), "the world '{name}' is registered twice");
+        let check = move |table: &Table| -> Result<Report> {
+            let config: C = from_map(table)?;
+            one(&config)?;
+            // It could be made a moment ago; the suite takes a panic for a violation.
+            Ok(conformance::check(&|| one(&config).expect("it could be made a moment ago")))
+        };
+        let make = move |table: &Table, n: usize, seed: u64| vector(&from_map(table)?, n, seed);
+        let (make, check) = (Arc::new(make), Arc::new(check));
+        self.worlds.push(World { name: name.into(), about: about.into(), keys: Keys::of::<C>(), make, check });
+        self
+    }
+
     /// Adds an algorithm.
     ///
     /// # Panics

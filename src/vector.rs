@@ -1,7 +1,7 @@
 //! Many worlds behind one virtual call per batch.
 use crate::{
-    Actions, ActionsMut, Column, Drawing, Element, Env, Error, Frame, FrameMut, Oracle, Ragged, Result, Rng, Scalars,
-    Slab, Spec, Status, View, snapshot,
+    Actions, ActionsMut, Column, Drawing, Element, Env, Error, Frame, FrameMut, Objective, Oracle, Ragged, Result, Rng,
+    Scalars, Slab, Spec, Status, View, snapshot,
 };
 use rayon::prelude::*;
 
@@ -86,6 +86,10 @@ pub trait Vector: Send {
     fn film(&mut self);
     /// Episodes ended since they were last cleared.
     fn episodes(&mut self) -> &mut Episodes;
+    /// The costly function that the worlds are over ([`Env::objective`]), if they are over one.
+    fn objective(&mut self) -> Option<&mut dyn Objective> {
+        None
+    }
     /// Appends worlds, RNG streams and accumulators, so that `load` of it continues bit for bit.
     fn save(&self, out: &mut Vec<u8>);
     /// Restores what `save` wrote. The current views are not part of it: the learner's slab has them.
@@ -449,6 +453,10 @@ impl<E: Env> Vector for VecEnv<E> {
 
     fn episodes(&mut self) -> &mut Episodes {
         &mut self.episodes
+    }
+
+    fn objective(&mut self) -> Option<&mut dyn Objective> {
+        self.slots[0].env.objective()
     }
 
     fn save(&self, out: &mut Vec<u8>) {

@@ -87,7 +87,9 @@ fn unsafe_is_allowed_once_in_the_upload_module() {
         }
     }
     assert_eq!(found, ["nn/src/upload.rs", "nn/src/upload.rs"], "one attribute and one block");
-    for member in ["", "envs/classic", "envs/red10", "envs/manipulation", "nn", "agents", "experiments"] {
+    for member in
+        ["", "envs/classic", "envs/red10", "envs/manipulation", "envs/surgery", "nn", "lm", "agents", "experiments"]
+    {
         let manifest = fs::read_to_string(root().join(member).join("Cargo.toml")).unwrap();
         assert!(manifest.contains("[lints]\nworkspace = true"), "{member} does not take over the workspace's lints");
     }

@@ -50,7 +50,12 @@ fn every_other_world_equals_the_uninterrupted_run() {
     let registry = rlx_experiments::registry();
     let ppo = registry.find_algo("ppo").unwrap();
     for world in registry.worlds().iter().filter(|w| w.name != "cartpole") {
-        if ppo.fits(&ppo.keys.defaults(), &world.spec(&world.keys.defaults()).unwrap()).is_ok() {
+        // Left out: a world whose model has to be fetched first, and whose measurements take seconds.
+        let Ok(spec) = world.spec(&world.keys.defaults()) else { continue };
+        // One task and one chain stand for the manipulation worlds, which are one type: their snapshots are the contract suite's.
+        let scripted = spec.bots.iter().any(|b| b == "scripted");
+        let spoken_for = scripted && !["push", "drawer-store"].contains(&world.name.as_str());
+        if world.name != "compress-llama" && !spoken_for && ppo.fits(&ppo.keys.defaults(), &spec).is_ok() {
             same_after_kills(&world.name, "ppo");
         }
     }

@@ -1,8 +1,8 @@
 //! Distances between states, learnt from how many transitions lie between them, and the auxiliary rewards made of them: TDRP (arXiv
 //! 2402.07412) and what it is compared with, behind one seam that off-policy learners and PPO share.
 //!
-//! A learner hands every tick over ([`Auxiliary::observe`]), lets the distance learn now and then ([`Auxiliary::learn`]), and has its
-//! rewards changed ([`Auxiliary::shape`]). TDRP's text leaves open: networks, losses and scales. This project's choices are in
+//! A learner hands every tick over (`observe`), lets the distance learn now and then (`learn`), and has its
+//! rewards changed (`shape`). TDRP's text leaves open: networks, losses and scales. This project's choices are in
 //! docs/tdrp.md and beside the code.
 use rlx::{Error, Goal, LoadDir, Result, Rng, SaveDir, Scalars, Spec, Status, snapshot};
 use schemars::JsonSchema;
@@ -228,7 +228,7 @@ impl Auxiliary {
     ///
     /// # Errors
     /// When the networks can not be read.
-    pub fn to_goal(&mut self, obs: &[f32], to: &mut Vec<f32>) -> Result<()> {
+    pub fn goal_distances(&mut self, obs: &[f32], to: &mut Vec<f32>) -> Result<()> {
         let [state, target] = &mut self.scratch;
         gather(obs, self.width, self.parts.of(self.embedding.of()), state);
         gather(obs, self.width, &self.parts.desired, target);
@@ -239,7 +239,7 @@ impl Auxiliary {
     ///
     /// # Errors
     /// When the networks can not be read.
-    pub fn to_set(&mut self, obs: &[f32], set: &[f32], to: &mut Vec<f32>) -> Result<()> {
+    pub fn set_distances(&mut self, obs: &[f32], set: &[f32], to: &mut Vec<f32>) -> Result<()> {
         let n = set.len() / self.width;
         let (mut from, mut all) = (Vec::new(), Vec::new());
         to.clear();
@@ -268,10 +268,10 @@ impl Auxiliary {
     /// When the networks can not be read.
     pub fn shape(&mut self, obs: &[f32], next: &[f32], discount: &[f32], reward: &mut [f32]) -> Result<()> {
         let [mut now, mut then] = std::mem::take(&mut self.distances);
-        self.to_goal(next, &mut then)?;
+        self.goal_distances(next, &mut then)?;
         match self.config.auxiliary_form {
             Form::Potential => {
-                self.to_goal(obs, &mut now)?;
+                self.goal_distances(obs, &mut now)?;
                 for (((r, discount), now), then) in reward.iter_mut().zip(discount).zip(&now).zip(&then) {
                     *r += discount * self.potential(*then) - self.potential(*now);
                 }

@@ -9,6 +9,7 @@ pub mod mfrl;
 pub mod ppo;
 pub mod sac;
 pub mod schedule;
+pub mod search;
 pub mod selfplay;
 pub mod tdrp;
 
@@ -31,4 +32,5 @@ pub fn register(registry: &mut rlx::Registry) {
         .algorithm::<Sac>()
         .algorithm::<Tdrp>()
         .algorithm::<Chain>();
+    search::register(registry);
 }

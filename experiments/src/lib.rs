@@ -20,13 +20,17 @@ macro_rules! say {
 
 pub mod bench;
 mod cli;
+pub mod compress;
 mod distance;
 pub mod evaluate;
 pub mod experiment;
 mod export;
+mod fetch;
+pub mod heal;
 mod interrupt;
 pub mod lab;
 mod list;
+mod lm;
 pub mod metrics;
 mod presets;
 mod progress;
@@ -45,6 +49,7 @@ pub fn registry() -> rlx::Registry {
     rlx_classic::register(&mut registry);
     rlx_red10::register(&mut registry);
     rlx_manipulation::register(&mut registry);
+    rlx_surgery::register(&mut registry, interrupt::asked);
     rlx_agents::register(&mut registry);
     presets::register(&mut registry);
     registry

@@ -1,15 +1,17 @@
 //! `rlx list`: what there is, each with one line of what it is; with a name, all its keys.
 use crate::experiment::RunConfig;
+use crate::fetch;
 use crate::red10::pretrained;
 use anyhow::{Result, bail};
 use rlx::{
     Registry,
     config::{Keys, nearest},
 };
+use rlx_lm::data::catalogue::Kind;
 use serde_json::{Value, json};
 
 /// What can be listed.
-pub const KINDS: [&str; 5] = ["envs", "algos", "presets", "bots", "run"];
+pub const KINDS: [&str; 8] = ["envs", "algos", "presets", "bots", "models", "data", "run", "heal"];
 
 fn keys_json(keys: &Keys) -> Value {
     keys.iter()
@@ -50,6 +52,9 @@ pub fn json(registry: &Registry, kind: &str, name: Option<&str>) -> Result<Value
                 .collect::<Vec<_>>()
                 .into()
         }
+        ("models", _) => fetch::list(Kind::Model),
+        ("data", _) => fetch::list(Kind::Data),
+        ("heal", _) => full("heal", "keys of a healing", crate::heal::Config::keys()),
         ("run", _) => full("run", "keys that every run has", &Keys::of::<RunConfig>()),
         (other, _) => bail!("there is no list of '{other}'{}", nearest(other, KINDS.into_iter())),
     })

@@ -89,6 +89,17 @@ impl Progress {
         }
     }
 
+    /// After a step of something that is no play: what is shown of it, and its value for who watches from afar.
+    pub fn told(&mut self, step: u64, message: String, value: Option<f64>) {
+        if let Some(relay) = &mut self.relay {
+            relay(step, self.total, value);
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_position(step.min(self.total));
+            bar.set_message(message);
+        }
+    }
+
     /// When a row of metrics was written.
     pub fn row(&mut self, step: u64, mean: Option<f64>, rate: f64) {
         if self.bar.is_none() && !self.quiet {

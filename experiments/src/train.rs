@@ -279,6 +279,10 @@ impl<'a> Trainer<'a> {
             Ok(false) => "interrupted",
             Err(_) => "failed",
         };
+        if let (Some(objective), true) = (self.envs.objective(), ended.is_ok()) {
+            let title = format!("{} in {}", self.experiment.algo.name, self.experiment.world.name);
+            crate::compress::report::write(objective, &title, &self.dir.path().join("report"))?;
+        }
         let summary = self.summary(status, ended.as_ref().err().map(|e| format!("{e:#}")));
         self.progress.end();
         let text = serde_json::to_vec_pretty(&summary).context("writing summary.json")?;
@@ -313,11 +317,16 @@ impl<'a> Trainer<'a> {
             self.log.clear();
             match self.learner.iterate(&mut *self.envs, &mut self.log) {
                 Ok(steps) => self.state.step += steps,
+                // In the middle of an iteration: it is made again from the last checkpoint, and what was measured is in its ledger.
+                Err(Error::Interrupted) => return Ok(false),
                 Err(e) => {
                     return Err(anyhow::Error::from(e).context(format!("training stopped at step {}", self.state.step)));
                 }
             }
             self.count();
+            for news in self.envs.objective().into_iter().flat_map(|o| o.news()) {
+                self.progress.note(&news);
+            }
             let rate = self.rate();
             self.progress.tick(self.state.step, self.mean_return(), rate);
         }
@@ -389,6 +398,9 @@ impl<'a> Trainer<'a> {
             }
         }
         row.put("charts/episodes", self.state.episodes as f64);
+        if let Some(objective) = self.envs.objective() {
+            objective.report(&mut row);
+        }
         for (name, value) in self.log.iter() {
             row.put(name.to_owned(), value);
         }

@@ -32,6 +32,7 @@ struct Toy {
     version: String,
     space: SearchSpace,
     fidelities: Vec<String>,
+    names: Vec<String>,
     calls: u64,
 }
 
@@ -44,6 +45,7 @@ impl Toy {
             version: version.into(),
             space: SearchSpace::new(dimensions).unwrap(),
             fidelities: vec!["untuned".into(), "full".into()],
+            names: ["block 0", "block 1", "a", "b"].map(String::from).to_vec(),
             calls: 0,
         }
     }
@@ -65,8 +67,8 @@ impl Objective for Toy {
     fn cost(&self, config: &[u16]) -> f64 {
         config[..2].iter().map(|l| 1000.0 * [0.25, 0.5, 1.0][usize::from(*l)]).sum()
     }
-    fn feature_width(&self) -> usize {
-        self.space.encoded_width()
+    fn feature_names(&self) -> &[String] {
+        &self.names
     }
     fn features(&self, config: &[u16], out: &mut [f32]) {
         self.space.encode(config, out).unwrap();
@@ -341,4 +343,115 @@ fn a_measure_survives_text_and_snapshot_to_the_bit() {
         assert_eq!(bits(&crate::snapshot::get(&bytes).unwrap()), bits(&measure));
     }
     assert!(serde_json::from_str::<Measure>(r#"{"loss":"big","metrics":{}}"#).is_err());
+}
+
+#[test]
+fn edits_are_one_step_away_and_cover_each_dimension() {
+    let toy = Toy::new("v");
+    assert_eq!(edits(&toy.space, &[0, 1, 0]), [(0, 1), (1, 0), (1, 2), (2, 1)]);
+    assert_eq!((cheapest(&toy)[..2].to_vec(), costliest(&toy)[..2].to_vec()), (vec![0, 0], vec![2, 2]));
+}
+
+/// On every configuration and budget of a small space: what can fit is made to, by the cheapest loss first; what fits is left alone;
+/// filling gains and never goes over.
+#[test]
+fn repairs_fit_and_fills_never_go_over() {
+    let toy = Toy::new("v");
+    // A level of the first block is worth three of the second.
+    let score = |c: &[u16]| -3.0 * f64::from(c[0]) - f64::from(c[1]);
+    for (a, b, budget) in
+        (0..3).flat_map(|a| (0..3).flat_map(move |b| [400.0, 500.0, 999.0, 1200.0, 2000.0].map(|m| (a, b, m))))
+    {
+        let (start, mut config) = ([a, b, 0], [a, b, 0]);
+        let fits = repair(&toy, &mut config, budget, &mut |c| score(c));
+        assert_eq!(fits, budget >= 500.0);
+        assert!(!fits || toy.cost(&config) <= budget);
+        assert!(toy.cost(&start) > budget || config == start);
+        let before = config;
+        fill(&toy, &mut config, budget, &mut |c| score(c));
+        assert!(score(&config) <= score(&before) && toy.cost(&config) <= toy.cost(&before).max(budget));
+    }
+    // From the top (2000) under 1500: the second block goes first.
+    let mut config = [2, 2, 0];
+    assert!(repair(&toy, &mut config, 1500.0, &mut |c| score(c)));
+    assert_eq!(config, [2, 1, 0]);
+}
+
+/// Ten dimensions of four levels; the logarithm of the loss is additive, or the loss is noise.
+struct Additive {
+    inner: Toy,
+    noise: bool,
+}
+
+impl Additive {
+    fn new(noise: bool) -> Self {
+        let dimensions = (0..10).map(|d| Dimension::ordinal(format!("block {d} bits"), &[2.0, 3.0, 4.0, 8.0]));
+        let space = SearchSpace::new(dimensions.collect()).unwrap();
+        Self { inner: Toy { space, names: Vec::new(), ..Toy::new("v") }, noise }
+    }
+    fn loss(&self, config: &[u16]) -> f64 {
+        if self.noise {
+            let seed = config.iter().fold(7, |h: u64, l| h.wrapping_mul(31).wrapping_add(u64::from(*l)));
+            return 3.0 + Rng::stream(seed, 0).normal();
+        }
+        let log: f64 = config.iter().enumerate().map(|(d, l)| -0.1 * (d + 1) as f64 * f64::from(*l)).sum();
+        2.0 + log.exp()
+    }
+}
+
+impl Objective for Additive {
+    fn name(&self) -> &str {
+        "additive"
+    }
+    fn version(&self) -> &str {
+        "v"
+    }
+    fn space(&self) -> &SearchSpace {
+        &self.inner.space
+    }
+    fn fidelities(&self) -> &[String] {
+        &self.inner.fidelities
+    }
+    fn cost(&self, config: &[u16]) -> f64 {
+        config.iter().map(|l| f64::from(*l)).sum()
+    }
+    fn feature_names(&self) -> &[String] {
+        &self.inner.names
+    }
+    fn features(&self, _: &[u16], _: &mut [f32]) {}
+    fn evaluate(&mut self, config: &[u16], _: u32, _: u64, _: &dyn Fn() -> bool) -> Result<Measure> {
+        Ok(Measure { loss: self.loss(config), ..Measure::default() })
+    }
+}
+
+/// What is additive is learnt well enough to rank unseen configurations; what is noise is not trusted.
+#[test]
+fn a_surrogate_is_trusted_where_it_is_right() {
+    let mut rng = Rng::stream(5, 0);
+    for noise in [false, true] {
+        let objective = Additive::new(noise);
+        let mut draw = |n: usize| -> Vec<(Vec<u16>, f64)> {
+            let one = |_| {
+                let mut c = vec![0; 10];
+                objective.space().sample(&mut rng, &mut c);
+                let loss = objective.loss(&c);
+                (c, loss)
+            };
+            (0..n).map(one).collect()
+        };
+        let (seen, fresh) = (draw(150), draw(100));
+        let surrogate = Surrogate::fit(&objective, &seen).unwrap();
+        assert_eq!(surrogate.trusted(), !noise, "explained {}", surrogate.explained());
+        let mut right = 0;
+        for pair in fresh.chunks_exact(2) {
+            let p = |i: usize| surrogate.predict(&objective, &pair[i].0);
+            right += u32::from((p(0) < p(1)) == (pair[0].1 < pair[1].1));
+        }
+        assert!(noise || right >= 45, "{right} of 50 pairs are ranked as they are");
+        assert!(Surrogate::fit(&objective, &seen[..9]).is_none());
+    }
+    assert!(
+        (Additive::new(false).guess(&[3; 10])).abs() < 1e-12
+            && (Additive::new(false).guess(&[0; 10]) - 10.0).abs() < 1e-12
+    );
 }

@@ -288,8 +288,12 @@ impl Embedding {
     }
 }
 
-/// W with x W of unit second moments where x has those of `moments`.
+/// W with x W of unit second moments where x has those of `moments`. In f64, and with a ridge of a share of their mean: coordinates that
+/// hardly move would otherwise be stretched without bound.
 fn whitening(moments: &Tensor) -> Tensor {
-    let ridge = Tensor::eye(moments.size()[0], (Kind::Float, Device::Cpu)) * 1e-5;
-    (moments + ridge).linalg_cholesky(false).inverse().tr()
+    let n = moments.size()[0];
+    let moments = moments.to_kind(Kind::Double);
+    let mean = moments.trace().double_value(&[]) / n as f64;
+    let ridge = Tensor::eye(n, (Kind::Double, Device::Cpu)) * (1e-3 * mean + 1e-12);
+    (moments + ridge).linalg_cholesky(false).inverse().tr().to_kind(Kind::Float)
 }

@@ -27,7 +27,7 @@ fn auxiliary(method: Method, form: Form) -> Auxiliary {
 /// Lets four points walk straight, .04 a step, and turn at the walls, twenty-five steps an episode.
 fn walk(auxiliary: &mut Auxiliary, ticks: usize, rng: &mut Rng) {
     let mut at: Vec<[f32; 2]> = (0..4).map(|_| [rng.unit() as f32, rng.unit() as f32]).collect();
-    let mut heading: Vec<f64> = (0..4).map(|_| rng.uniform(0.0, 6.283)).collect();
+    let mut heading: Vec<f64> = (0..4).map(|_| rng.uniform(0.0, std::f64::consts::TAU)).collect();
     for t in 0..ticks {
         let mut rows = Vec::new();
         for (at, heading) in at.iter_mut().zip(&mut heading) {
@@ -36,7 +36,7 @@ fn walk(auxiliary: &mut Auxiliary, ticks: usize, rng: &mut Rng) {
             if next.iter().all(|x| (0.0..=1.0).contains(x)) {
                 *at = next;
             } else {
-                *heading = rng.uniform(0.0, 6.283);
+                *heading = rng.uniform(0.0, std::f64::consts::TAU);
             }
             rows.extend([at[0], at[1], rng.normal() as f32, rng.normal() as f32, 0.5, 0.5]);
         }
@@ -44,7 +44,7 @@ fn walk(auxiliary: &mut Auxiliary, ticks: usize, rng: &mut Rng) {
         let shown = rows.clone();
         if status == Status::Truncated {
             at.iter_mut().for_each(|at| *at = [rng.unit() as f32, rng.unit() as f32]);
-            heading.iter_mut().for_each(|h| *h = rng.uniform(0.0, 6.283));
+            heading.iter_mut().for_each(|h| *h = rng.uniform(0.0, std::f64::consts::TAU));
         }
         auxiliary.observe(&shown, &rows, &[status; 4]);
     }
@@ -86,19 +86,19 @@ fn distances_rank_states_by_the_way_that_is_left() {
             auxiliary.learn().unwrap();
         }
         let mut found = Vec::new();
-        auxiliary.to_goal(&rows, &mut found).unwrap();
+        auxiliary.goal_distances(&rows, &mut found).unwrap();
         let rho = spearman(&found, &way);
         let ratio = found.iter().sum::<f32>() / way.iter().sum::<f32>();
         assert!(rho > least, "{method:?}: rho {rho}");
         assert!(!unit || (0.6..1.6).contains(&ratio), "{method:?}: {ratio} of the true distance");
         // The nearest of a set is the smallest of the distances to each.
         let mut nearest = Vec::new();
-        auxiliary.to_set(&rows[..12], &rows[60..84], &mut nearest).unwrap();
+        auxiliary.set_distances(&rows[..12], &rows[60..84], &mut nearest).unwrap();
         for (row, nearest) in rows[..12].chunks(6).zip(&nearest) {
             let each = rows[60..84].chunks(6).map(|s| {
                 let asked: Vec<f32> = [&row[..4], &s[..2]].concat();
                 let mut d = Vec::new();
-                auxiliary.to_goal(&asked, &mut d).unwrap();
+                auxiliary.goal_distances(&asked, &mut d).unwrap();
                 d[0]
             });
             let least = each.fold(f32::INFINITY, f32::min);
@@ -119,7 +119,7 @@ fn the_potential_form_changes_no_best_policy() {
     for _ in 0..20 {
         let states: Vec<[f32; 6]> = (0..8).map(|_| row(&mut rng)).collect();
         let mut d = Vec::new();
-        auxiliary.to_goal(&states[0], &mut d).unwrap();
+        auxiliary.goal_distances(&states[0], &mut d).unwrap();
         let (mut sum, mut weight) = (0.0, 1.0);
         for t in 0..7 {
             let discount = if t == 6 { 0.0 } else { 0.95 };
@@ -138,7 +138,7 @@ fn the_raw_form_pays_minus_the_distance() {
     walk(&mut auxiliary, 100, &mut Rng::stream(1, 1));
     let (now, next) = ([0.1, 0.1, 0.0, 0.0, 0.9, 0.9], [0.2, 0.1, 0.0, 0.0, 0.9, 0.9]);
     let mut d = Vec::new();
-    auxiliary.to_goal(&next, &mut d).unwrap();
+    auxiliary.goal_distances(&next, &mut d).unwrap();
     let mut reward = [-1.0];
     auxiliary.shape(&now, &next, &[0.95], &mut reward).unwrap();
     assert!((reward[0] + 1.0 + d[0] / 50.0).abs() < 1e-6);

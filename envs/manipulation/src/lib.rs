@@ -13,14 +13,14 @@ mod scene;
 mod tasks;
 mod world;
 
-pub use config::Config;
+pub use config::{AssembleSkill, Begin, ChainConfig, Config, DrawerStoreSkill, GantryConfig, Stack3Skill};
 pub use goal::{Convention, Reward};
 pub use physics::{Accuracy, CONTROL_S};
 pub use robot::RobotKind;
 pub use world::Manipulation;
 
-use tasks::{Task, basic};
-use world::Options;
+use tasks::{Task, basic, blocks, furniture, parts};
+use world::{Chain, Options};
 
 /// A world of those settings.
 fn world(name: &'static str, config: &Config, limit: u32, task: impl Task + 'static) -> Manipulation {
@@ -33,6 +33,32 @@ fn world(name: &'static str, config: &Config, limit: u32, task: impl Task + 'sta
         time_limit: if config.time_limit == 0 { limit } else { config.time_limit },
         yaw: false,
         chain: None,
+    };
+    Manipulation::new(options, Box::new(task))
+}
+
+/// A task of the gantry hand of those settings.
+fn gantry(name: &'static str, config: &GantryConfig, limit: u32, task: impl Task + 'static) -> Manipulation {
+    let GantryConfig { reward, accuracy, time_limit } = *config;
+    world(name, &Config { reward, accuracy, time_limit, ..Config::default() }, limit, task)
+}
+
+/// A chain of those settings.
+fn chain<S: Copy + Default + Into<Option<usize>>>(
+    name: &'static str,
+    config: &ChainConfig<S>,
+    limit: u32,
+    task: impl Task + 'static,
+) -> Manipulation {
+    let options = Options {
+        name,
+        robot: RobotKind::Gantry,
+        fine: config.accuracy == Accuracy::Fine,
+        reward: config.reward,
+        ends: true,
+        time_limit: if config.time_limit == 0 { limit } else { config.time_limit },
+        yaw: false,
+        chain: Some(Chain { any: config.begin == Begin::Any, only: config.skill.into() }),
     };
     Manipulation::new(options, Box::new(task))
 }
@@ -55,5 +81,39 @@ pub fn register(registry: &mut rlx::Registry) {
             "pick-place",
             "carry a block to a place on the table or in the air (FetchPickAndPlace, PandaPickAndPlace)",
             |c: &Config| world("pick-place", c, 50, basic::PickPlace(c.convention)),
+        )
+        .world("lift", "lift a block as high as is asked (robosuite's Lift)", |c: &Config| {
+            world("lift", c, 50, blocks::Lift(c.convention))
+        })
+        .world("stack", "put one block upon another (PandaStack)", |c: &Config| {
+            world("stack", c, 100, blocks::Stack(c.convention))
+        })
+        .world("flip", "tip a block onto another face (PandaFlip)", |c: &Config| {
+            world("flip", c, 50, blocks::Flip(c.convention))
+        })
+        .world("stack3", "a tower of three blocks: a chain of two skills", |c: &ChainConfig<Stack3Skill>| {
+            chain("stack3", c, 150, blocks::Stack3)
+        })
+        .world("drawer-open", "pull a drawer open by its handle", |c: &GantryConfig| {
+            gantry("drawer-open", c, 50, furniture::DrawerOpen)
+        })
+        .world("door-open", "pull a door open by its handle", |c: &GantryConfig| {
+            gantry("door-open", c, 75, furniture::DoorOpen)
+        })
+        .world("peg-insert", "put a peg into a hole, 4 mm to spare", |c: &GantryConfig| {
+            gantry("peg-insert", c, 75, parts::PegInsert)
+        })
+        .world("nut-thread", "put a nut over a bolt (simplified: without its thread)", |c: &GantryConfig| {
+            gantry("nut-thread", c, 75, parts::NutThread)
+        })
+        .world(
+            "drawer-store",
+            "open a drawer, pick a block, place it inside, close: a chain of four skills",
+            |c: &ChainConfig<DrawerStoreSkill>| chain("drawer-store", c, 200, furniture::DrawerStore),
+        )
+        .world(
+            "assemble",
+            "pick a peg, align it with a hole, insert it: a chain of three skills",
+            |c: &ChainConfig<AssembleSkill>| chain("assemble", c, 120, parts::Assemble),
         );
 }

@@ -47,7 +47,7 @@ pub struct Report {
     #[arg(long)]
     pub(super) partial: bool,
     /// Print all figures as JSON: {experiment, quick, about, folder, seeds, tasks, methods, cells, finished, partial, missing, made_by,
-    /// metrics}; no files are written.
+    /// metrics}, and of healings heal: {rows, tests}; no files are written.
     #[arg(long)]
     pub(super) json: bool,
 }

@@ -1,5 +1,8 @@
 //! The cells of a spec, each one run: worked out from their number, never kept in a list, so that a grid may be of any size.
-use super::spec::{Spec, Table};
+use super::{
+    spec::{Kind, Spec, Table},
+    work::Work,
+};
 use crate::experiment::{Experiment, Request};
 use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
@@ -166,7 +169,7 @@ impl<'a> Cells<'a> {
             }
         }
         if label.is_empty() {
-            label.push(algo);
+            label.push(if self.spec.kind == Kind::Heal { "heal".into() } else { algo });
         }
         let task = if self.spec.task == "env" { env } else { get(&self.spec.task) };
         Ok(Cell { index, config, seed, task: task.unwrap_or_default(), method: label.join(" "), keys })
@@ -191,12 +194,21 @@ impl<'a> Cells<'a> {
         Ok((tasks, methods))
     }
 
-    /// The checked experiment of a cell.
+    /// The checked experiment of a cell that is a training.
     ///
     /// # Errors
     /// Naming the cell and what is wrong with its config.
     pub fn experiment(&self, cell: &Cell) -> Result<Experiment> {
         Experiment::new(self.registry, &cell.request())
+            .with_context(|| format!("cell {} ({}, {}, seed {})", cell.index, cell.task, cell.method, cell.seed))
+    }
+
+    /// The checked work of a cell.
+    ///
+    /// # Errors
+    /// As [`Cells::experiment`].
+    pub fn work(&self, cell: &Cell) -> Result<Work> {
+        Work::new(self.registry, self.spec.kind, &cell.request())
             .with_context(|| format!("cell {} ({}, {}, seed {})", cell.index, cell.task, cell.method, cell.seed))
     }
 
@@ -219,7 +231,8 @@ impl<'a> Cells<'a> {
         let (tasks, methods) = self.tasks_and_methods()?;
         let all = |names: &[String]| names.join(", ");
         for metric in &self.spec.metrics {
-            if let Some(task) = metric.tasks.keys().find(|t| !tasks.contains(t)) {
+            // The quick variant may have fewer tasks than the metrics are scaled for.
+            if let Some(task) = metric.tasks.keys().find(|t| !tasks.contains(t) && !self.spec.quick) {
                 bail!(
                     "the metric '{}' has a scale for '{task}', which is no task: there are {}",
                     metric.name,
@@ -235,8 +248,8 @@ impl<'a> Cells<'a> {
 
     /// The config is sound, and what the report is about will be there.
     fn sound(&self, cell: &Cell) -> Result<()> {
-        let experiment = self.experiment(cell)?;
-        match self.spec.metrics.iter().find(|m| m.name.starts_with("eval/") && experiment.run.eval_every == 0) {
+        let work = self.work(cell)?;
+        match self.spec.metrics.iter().find(|m| m.name.starts_with("eval/") && !work.evaluates()) {
             Some(m) => bail!("cell {}: the metric '{}' needs evaluations, and eval_every is 0", cell.index, m.name),
             None => Ok(()),
         }

@@ -106,7 +106,15 @@ impl Lines {
         c.upwards((20.0, (top + bottom) / 2.0), &self.y.label);
         if let Some((value, name)) = &self.level {
             c.line((left, y(*value)), (WIDTH - right, y(*value)), "mark");
-            c.text((WIDTH - right - 4.0, y(*value) - 5.0), "end", "soft\" font-size=\"11", name);
+            // Its name goes to the side of it on which fewer curves are.
+            let wide = 16.0 + 6.2 * name.chars().count() as f64;
+            let there = || all().filter(|p| x(p.0) > WIDTH - right - wide).map(|p| y(p.1.value) - y(*value));
+            let (above, below) = (
+                there().filter(|d| (-18.0..0.0).contains(d)).count(),
+                there().filter(|d| (0.0..18.0).contains(d)).count(),
+            );
+            let place = if above > below && y(*value) + 16.0 < bottom { 14.0 } else { -5.0 };
+            c.text((WIDTH - right - 4.0, y(*value) + place), "end", "soft\" font-size=\"11", name);
         }
         for series in &self.series {
             let points: Vec<_> = series.points.iter().filter(|p| p.1.value.is_finite()).collect();
@@ -180,7 +188,8 @@ pub fn intervals(title: &str, note: &str, rows: &[(usize, String)], columns: &[C
     c.done(width, height, title)
 }
 
-/// A heat map: rows x columns of values, missing ones shown as missing.
+/// A heat map of scores: rows x columns, missing ones shown as missing. Its colours go from 0 or below to 1 or above, so that a small
+/// difference looks small.
 pub fn heat_map(title: &str, note: &str, rows: &[String], columns: &[String], values: &[Vec<Option<f64>>]) -> Picture {
     let left = 24.0 + 7.0 * rows.iter().map(|r| r.chars().count()).max().unwrap_or(0).min(44) as f64;
     let longest = columns.iter().map(|r| r.chars().count()).max().unwrap_or(0) as f64;
@@ -192,7 +201,7 @@ pub fn heat_map(title: &str, note: &str, rows: &[String], columns: &[String], va
     let bottom = top + row * rows.len() as f64;
     let height = bottom + 22.0 + 14.0 * note_lines;
     let mut c = Canvas::new(width, height, title, note);
-    let (low, high) = ends(values.iter().flatten().flatten().copied());
+    let (low, high) = ends(values.iter().flatten().flatten().copied().chain([0.0, 1.0]));
     for (k, name) in columns.iter().enumerate() {
         c.text((left + each * (k as f64 + 0.5), top - 8.0), "middle", "ink", name);
     }

@@ -2,14 +2,16 @@
 use super::{
     args::{Experiment, Plan, Report, Run, Which},
     cells::Cells,
+    document::Block,
     engines::{self, Engine},
     pages, plan, pool, report,
     results::{Results, Status},
-    spec::{self, Spec},
+    spec::{self, Kind, Spec},
     unit::{Ended, Unit},
     worker,
 };
 use crate::{
+    heal,
     interrupt::Stop,
     progress::{Progress, thousands},
 };
@@ -102,7 +104,7 @@ fn jobs(cells: &Cells<'_>, asked: Option<u64>) -> Result<(usize, usize)> {
     let mut threads = 1;
     let step = (cells.configs() / cells.spec.variants.len().max(1) as u64).max(1);
     for config in (0..cells.configs()).step_by(step as usize) {
-        threads = threads.max(cells.experiment(&cells.get(config)?)?.run.threads);
+        threads = threads.max(cells.work(&cells.get(config)?)?.threads());
     }
     let of_grid = cells.spec.grid.iter().find(|(k, _)| k == "threads" || k == "run.threads");
     threads = of_grid.iter().flat_map(|(_, v)| v).filter_map(|v| v.as_u64()).fold(threads, |a, b| a.max(b as usize));
@@ -166,7 +168,7 @@ fn run_cells(registry: &Registry, runs: &Path, args: &Run) -> Answer {
     let (spec, folder) = args.which.open(runs).map_err(usage)?;
     let cells = Cells::new(registry, &spec).map_err(usage)?;
     match args.index {
-        Some(index) => drop(cells.get(index).and_then(|c| cells.experiment(&c)).map_err(usage)?),
+        Some(index) => drop(cells.get(index).and_then(|c| cells.work(&c)).map_err(usage)?),
         // The pool has checked what its workers run.
         None if args.worker => {}
         None => drop(cells.validate(None).map_err(usage)?),
@@ -315,8 +317,16 @@ fn show_report(registry: &Registry, runs: &Path, args: &Report) -> Answer {
     let (spec, folder) = args.which.open(runs).map_err(usage)?;
     let cells = Cells::new(registry, &spec).map_err(usage)?;
     let report = report::report(&cells, &Results::at(&folder), args.partial).map_err(failed)?;
+    let healed = match spec.kind {
+        Kind::Heal => Some(heal::report::healed(&cells, &Results::at(&folder)).map_err(failed)?),
+        Kind::Train => None,
+    };
     if args.json {
-        print(&format!("{:#}\n", json!(report)))?;
+        let mut out = json!(report);
+        if let Some(healed) = &healed {
+            out["heal"] = json!(healed);
+        }
+        print(&format!("{out:#}\n"))?;
         return Ok(ExitCode::SUCCESS);
     }
     if report.finished == 0 {
@@ -324,7 +334,13 @@ fn show_report(registry: &Registry, runs: &Path, args: &Report) -> Answer {
         return Err(failed(anyhow!("{} has no finished run: rlx experiment run {what}", folder.display())));
     }
     let to = args.to.clone().unwrap_or_else(|| folder.join("report"));
-    pages::document(&report).write(&to).map_err(failed)?;
+    let mut document = pages::document(&report);
+    if let Some(healed) = &healed {
+        // Before the first heading of the general part.
+        let at = document.blocks.iter().position(|b| matches!(b, Block::Heading(..))).unwrap_or(document.blocks.len());
+        document.blocks.splice(at..at, heal::pages::blocks(healed));
+    }
+    document.write(&to).map_err(failed)?;
     let lack = report.cells - report.finished;
     let missing = if lack > 0 { format!(", {} missing", thousands(lack)) } else { String::new() };
     print(&format!(

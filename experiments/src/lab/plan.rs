@@ -2,6 +2,7 @@
 use super::{
     cells::{Cells, Checked},
     results::{Results, Status},
+    spec::Kind,
 };
 use crate::train;
 use anyhow::Result;
@@ -131,7 +132,7 @@ fn estimate(
         let each = match (pair.done, of_task.1) {
             (1.., _) => Some(pair.done_s / pair.done as f64),
             (0, 1..) => Some(of_task.0 / of_task.1 as f64),
-            (0, 0) if measure && measured < MEASURED => {
+            (0, 0) if measure && measured < MEASURED && cells.spec.kind == Kind::Train => {
                 measured += 1;
                 Some(seconds(cells, pair.first)?)
             }
@@ -145,6 +146,7 @@ fn estimate(
     }
     Ok(match (unknown, pairs.is_empty(), measured) {
         (_, true, _) => (None, "too many methods to tell apart".into()),
+        (1.., _, _) if cells.spec.kind == Kind::Heal => (None, "nothing of it was run yet".into()),
         (1.., _, _) => (None, "nothing of it was run yet: --measure tries a second of each kind".into()),
         (0, _, 0) => (Some(total / jobs as f64), "cells that are finished".into()),
         (0, _, _) => (Some(total / jobs as f64), "a second of each kind of run, evaluations not counted".into()),

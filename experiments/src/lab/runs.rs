@@ -1,9 +1,9 @@
 //! `rlx runs`: what there is in the folder of runs, compared, and pruned; and TensorBoard on it.
-use super::{cli::print, unit::summary};
-use crate::{experiment::Experiment, progress::thousands, run_dir::RunDir};
+use super::{cli::print, unit::summary, work::Work};
+use crate::{progress::thousands, run_dir::RunDir};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand};
-use rlx::{Registry, config::to_map};
+use rlx::Registry;
 use serde::Serialize;
 use serde_json::json;
 use std::{
@@ -210,9 +210,9 @@ fn differ(
     let (mut tables, mut entries) = (Vec::new(), Vec::new());
     for name in names {
         let dir = RunDir::open(folder, name)?;
-        let e = Experiment::from_toml(registry, &dir.config()?).with_context(|| dir.path().display().to_string())?;
+        let work = Work::from_toml(registry, &dir.config()?).with_context(|| dir.path().display().to_string())?;
         let mut all = serde_json::Map::new();
-        for (part, table) in [("run", to_map(&e.run)), ("env", e.env), ("algo", e.hyper)] {
+        for (part, table) in work.choices() {
             all.extend(table.into_iter().map(|(k, v)| (format!("{part}.{k}"), v)));
         }
         tables.push(all);

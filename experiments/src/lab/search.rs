@@ -17,6 +17,48 @@ pub enum Method {
     /// The tree-structured Parzen estimator (Bergstra et al. 2011), each key by itself.
     #[default]
     Tpe,
+    /// A sampler of Optuna, asked and told in a process of Python.
+    Optuna,
+}
+
+/// The sampler of [`Method::Optuna`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sampler {
+    /// Its tree-structured Parzen estimator over all keys jointly.
+    #[default]
+    Tpe,
+    /// A Gaussian process with the logarithm of expected improvement; needs torch and scipy.
+    Gp,
+    /// CMA-ES; needs the package cmaes.
+    CmaEs,
+    /// A quasi-Monte Carlo sequence; needs scipy.
+    Qmc,
+    /// Independent draws.
+    Random,
+}
+
+impl Sampler {
+    /// As it is written.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Tpe => "tpe",
+            Self::Gp => "gp",
+            Self::CmaEs => "cmaes",
+            Self::Qmc => "qmc",
+            Self::Random => "random",
+        }
+    }
+
+    /// Packages of Python that it needs.
+    pub fn packages(self) -> &'static [&'static str] {
+        match self {
+            Self::Tpe | Self::Random => &["optuna"],
+            Self::Gp => &["optuna", "scipy", "torch"],
+            Self::CmaEs => &["optuna", "cmaes"],
+            Self::Qmc => &["optuna", "scipy"],
+        }
+    }
 }
 
 /// The range of a key.
@@ -66,6 +108,8 @@ pub struct Space {
     pub ranges: Vec<(String, Range)>,
     /// How.
     pub method: Method,
+    /// By which of Optuna's samplers, where it is Optuna that is asked.
+    pub sampler: Sampler,
     /// Trials.
     pub trials: u64,
     /// Seed of the search, and of every trial's run.
@@ -125,13 +169,14 @@ impl Space {
         #[serde(default, deny_unknown_fields)]
         struct Search {
             method: Method,
+            sampler: Option<Sampler>,
             trials: u64,
             seed: u64,
             startup: u64,
         }
         impl Default for Search {
             fn default() -> Self {
-                Self { method: Method::Tpe, trials: 50, seed: 0, startup: 10 }
+                Self { method: Method::Tpe, sampler: None, trials: 50, seed: 0, startup: 10 }
             }
         }
         let file: toml::Table = toml::from_str(text).map_err(|e| anyhow!("{e}"))?;
@@ -157,9 +202,12 @@ impl Space {
             bail!("'{key}' can not be searched: it is in base, or the seed of the search");
         }
         let search: Search = match top.remove("search") {
-            Some(v) => serde_json::from_value(v).context("search: method, trials, seed, startup")?,
+            Some(v) => serde_json::from_value(v).context("search: method, sampler, trials, seed, startup")?,
             None => Search::default(),
         };
+        if search.sampler.is_some() && search.method != Method::Optuna {
+            bail!("search.sampler is one of Optuna's: it needs method = \"optuna\"");
+        }
         if search.trials == 0 || search.trials > 65_536 {
             bail!("search.trials = {}: it must be from 1 to 65536", search.trials);
         }
@@ -174,6 +222,7 @@ impl Space {
             base,
             ranges,
             method: search.method,
+            sampler: search.sampler.unwrap_or_default(),
             trials: search.trials,
             seed: search.seed,
             startup: search.startup,
@@ -182,10 +231,20 @@ impl Space {
         })
     }
 
+    /// How values are chosen, in words.
+    pub fn how(&self) -> String {
+        match self.method {
+            Method::Random => "random".into(),
+            Method::Sobol => "Sobol".into(),
+            Method::Tpe => "TPE".into(),
+            Method::Optuna => format!("Optuna's {}", self.sampler.word()),
+        }
+    }
+
     /// The values of trial `number`, given the keys and values (smaller is better) of those that ended before it.
     ///
     /// # Errors
-    /// When the estimator refuses, which it does for no range that was checked.
+    /// When the estimator refuses, which it does for no range that was checked; or when it is Optuna that is to be asked.
     pub fn ask(&self, number: u64, before: &[(Table, f64)]) -> Result<Table> {
         let mut rng = Rng::named(self.seed, "trial", number);
         let mut out = Table::new();
@@ -199,6 +258,7 @@ impl Space {
                 }
                 Method::Tpe if number >= self.startup && before.len() > 1 => range.guess(key, before, &mut rng)?,
                 Method::Random | Method::Tpe => range.at(rng.unit()),
+                Method::Optuna => bail!("Optuna is asked in a process of its own"),
             };
             out.insert(key.clone(), value);
         }

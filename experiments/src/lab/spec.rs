@@ -12,6 +12,11 @@ pub const FORMAT: u64 = 1;
 const BUILTIN: &[(&str, &str)] = &[
     ("classic", include_str!("../../presets/classic.experiment.toml")),
     ("idrl", include_str!("../../presets/idrl.experiment.toml")),
+    ("tdrp", include_str!("../../presets/tdrp.experiment.toml")),
+    ("heal-bert", include_str!("../../presets/heal-bert.experiment.toml")),
+    ("compress-joint", include_str!("../../presets/compress-joint.experiment.toml")),
+    ("qpruner", include_str!("../../presets/qpruner.experiment.toml")),
+    ("rankadaptor", include_str!("../../presets/rankadaptor.experiment.toml")),
 ];
 
 /// Names and texts of the specs of this repository.
@@ -46,6 +51,16 @@ pub struct Scale {
     pub threshold: Option<f64>,
 }
 
+/// What the cells of a spec are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// Trainings in worlds.
+    #[default]
+    Train,
+    /// Healings of encoders: see [`crate::heal`].
+    Heal,
+}
+
 /// A metric that the report is about.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Metric {
@@ -74,6 +89,8 @@ pub struct Spec {
     pub text: String,
     /// Whether this is the quick variant.
     pub quick: bool,
+    /// What its cells are.
+    pub kind: Kind,
     /// One line of what it shows.
     pub about: String,
     /// Keys that all cells have.
@@ -84,7 +101,7 @@ pub struct Spec {
     pub variants: Vec<(String, Table)>,
     /// Seeds.
     pub seeds: Vec<u64>,
-    /// What is a task: `env`, or a key of the grid.
+    /// What is a task: `env`, or a key of the grid; of healings their `data`.
     pub task: String,
     /// What the report is about.
     pub metrics: Vec<Metric>,
@@ -92,8 +109,8 @@ pub struct Spec {
     pub baseline: Option<String>,
 }
 
-const TOP: [&str; 11] =
-    ["format", "about", "seeds", "task", "baseline", "base", "grid", "variants", "budget", "metrics", "quick"];
+const TOP: [&str; 12] =
+    ["format", "kind", "about", "seeds", "task", "baseline", "base", "grid", "variants", "budget", "metrics", "quick"];
 const QUICK: [&str; 5] = ["seeds", "base", "grid", "variants", "budget"];
 const METRIC: [&str; 5] = ["name", "unit", "reduce", "lower_is_better", "tasks"];
 const SCALE: [&str; 3] = ["low", "high", "threshold"];
@@ -214,6 +231,11 @@ impl Spec {
             Some(v) => bail!("it has format {v}, and this rlx {} reads format {FORMAT}", env!("CARGO_PKG_VERSION")),
             None => bail!("its first line must be format = {FORMAT}"),
         }
+        let kind = match word(top.remove("kind"), "kind")?.as_deref() {
+            None | Some("train") => Kind::Train,
+            Some("heal") => Kind::Heal,
+            Some(other) => bail!("kind = \"{other}\": it must be train or heal"),
+        };
         let mut base = table(top.remove("base"), "base")?;
         budget(top.remove("budget"), &mut base)?;
         let mut grid = table(top.remove("grid"), "grid")?;
@@ -254,12 +276,14 @@ impl Spec {
             name: name.into(),
             text: text.into(),
             quick,
+            kind,
             about: word(top.remove("about"), "about")?.unwrap_or_default(),
             base,
             grid: axes(grid)?,
             variants: named(variants)?,
             seeds: seeds(&of_seeds)?,
-            task: word(top.remove("task"), "task")?.unwrap_or_else(|| "env".into()),
+            task: word(top.remove("task"), "task")?
+                .unwrap_or_else(|| if kind == Kind::Heal { "data" } else { "env" }.into()),
             metrics,
             baseline: word(top.remove("baseline"), "baseline")?,
         };
@@ -274,7 +298,8 @@ impl Spec {
             bail!("its name must be of letters, digits, '.', '_' and '-'");
         }
         let axis = |key: &str| self.grid.iter().any(|(k, _)| k == key);
-        if self.task != "env" && !axis(&self.task) {
+        let of_base = self.kind == Kind::Heal && self.base.contains_key(&self.task);
+        if self.task != "env" && !axis(&self.task) && !of_base {
             let keys = std::iter::once("env").chain(self.grid.iter().map(|(k, _)| k.as_str()));
             bail!("task = \"{}\": it must be env or a key of the grid{}", self.task, nearest(&self.task, keys));
         }
@@ -313,6 +338,9 @@ impl Spec {
             out.insert(format!("variants.{name}"), Value::Object(keys.clone()).to_string());
         }
         out.insert("seeds".into(), Value::from(self.seeds.clone()).to_string());
+        if self.kind == Kind::Heal {
+            out.insert("kind".into(), "heal".into());
+        }
         out
     }
 

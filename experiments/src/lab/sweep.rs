@@ -1,9 +1,11 @@
 //! `rlx sweep`: searches a space by trials, each a run in a process of its own; resumable, with median pruning and its report.
 //!
-//! `<runs>/sweeps/<name>/` has `sweep.toml`, `trials/NNNNN.json` (see `trials`), `runs/`, and `report/`.
+//! `<runs>/sweeps/<name>/` has `sweep.toml`, `trials/NNNNN.json` (see `trials`), `runs/`, `report/`, and `optuna.journal` where Optuna
+//! is asked.
 use super::{
     cli::{Answer, print},
-    search::Space,
+    optuna::Optuna,
+    search::{Method, Space},
     spec::Table,
     trials::{Folder, Status, Trial, best, document},
     unit::summary,
@@ -94,7 +96,14 @@ pub fn run(registry: &Registry, runs: &Path, args: &Sweep) -> Answer {
         }
         threads = threads.max(e.run.threads);
     }
+    let mut optuna = match space.method {
+        Method::Optuna => Some(Optuna::start(space.sampler).with_context(|| shown.to_string()).map_err(failed)?),
+        _ => None,
+    };
     let _lock = folder.claim(&text).map_err(usage)?;
+    if let Some(optuna) = &mut optuna {
+        optuna.open(&folder, &name).map_err(failed)?;
+    }
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let jobs = args.jobs.map_or((cores / threads).max(1), |n| n as usize);
     if !args.quiet {
@@ -104,7 +113,8 @@ pub fn run(registry: &Registry, runs: &Path, args: &Sweep) -> Answer {
             folder.path.display()
         );
     }
-    let done = search(registry, &folder, args, runs, jobs, &stop).map_err(failed)?;
+    let mut asked = Asked { registry, folder: &folder, optuna };
+    let done = search(&mut asked, args, runs, jobs, &stop).map_err(failed)?;
     let trials = folder.trials().map_err(failed)?;
     let best = best(&folder, &trials);
     if args.json {
@@ -158,21 +168,22 @@ struct Running {
     pruned: bool,
 }
 
+/// Who says what the next trial is, and is told how one ended.
+struct Asked<'a> {
+    registry: &'a Registry,
+    folder: &'a Folder<'a>,
+    optuna: Option<Optuna>,
+}
+
 /// True when all trials ended, false when it was asked to stop.
-fn search(
-    registry: &Registry,
-    folder: &Folder<'_>,
-    args: &Sweep,
-    runs: &Path,
-    jobs: usize,
-    stop: &Stop,
-) -> Result<bool> {
+fn search(asked: &mut Asked<'_>, args: &Sweep, runs: &Path, jobs: usize, stop: &Stop) -> Result<bool> {
+    let folder = asked.folder;
     let program = std::env::current_exe().context("finding this program")?;
     let mut next = 0;
     let mut running: Vec<Running> = Vec::new();
     loop {
         while running.len() < jobs && !stop.asked() && next < folder.space.trials {
-            let Some(trial) = begin(registry, folder, next)? else {
+            let Some(trial) = asked.begin(next)? else {
                 next += 1;
                 continue;
             };
@@ -197,7 +208,7 @@ fn search(
         let mut still = Vec::new();
         for mut r in running {
             match r.child.try_wait().context("waiting for a trial")? {
-                Some(_) => end(folder, r, args.quiet)?,
+                Some(_) => asked.ended(&end(folder, r, args.quiet)?)?,
                 None => {
                     if !r.pruned && folder.space.prune.is_some() && hopeless(folder, &r.trial)? {
                         r.pruned = true;
@@ -211,31 +222,37 @@ fn search(
     }
 }
 
-/// The trial of that number, to be begun or gone on with; None when it has ended.
-fn begin(registry: &Registry, folder: &Folder<'_>, number: u64) -> Result<Option<Trial>> {
-    match folder.read(number)? {
-        Some(t) if t.status == Status::Started => Ok(Some(t)),
-        Some(_) => Ok(None),
-        None => {
-            let ended = folder.trials()?;
-            let before: Vec<(Table, f64)> =
-                ended.iter().filter_map(|t| Some((t.keys.clone(), folder.cost(t.value?)))).collect();
-            let keys = folder.space.ask(number, &before)?;
-            let made = experiment(registry, folder.space, &keys).with_context(|| format!("trial {number}"))?;
-            let (env, algo) = (made.run.env, made.run.algo);
-            let run = format!("{env}-{algo}-{}-s{}", name(number), folder.space.seed);
-            let trial = Trial {
-                number,
-                keys,
-                status: Status::Started,
-                value: None,
-                steps: 0,
-                elapsed_s: 0.0,
-                run,
-                error: None,
-            };
-            folder.write(&trial)?;
-            Ok(Some(trial))
+impl Asked<'_> {
+    /// The trial of that number, to be begun or gone on with; None when it has ended.
+    fn begin(&mut self, number: u64) -> Result<Option<Trial>> {
+        let folder = self.folder;
+        match folder.read(number)? {
+            Some(t) if t.status == Status::Started => return Ok(Some(t)),
+            Some(_) => return Ok(None),
+            None => {}
+        }
+        let keys = match &mut self.optuna {
+            Some(optuna) => optuna.ask(folder.space, number)?,
+            None => {
+                let ended = folder.trials()?;
+                let before: Vec<(Table, f64)> =
+                    ended.iter().filter_map(|t| Some((t.keys.clone(), folder.cost(t.value?)))).collect();
+                folder.space.ask(number, &before)?
+            }
+        };
+        let made = experiment(self.registry, folder.space, &keys).with_context(|| format!("trial {number}"))?;
+        let (env, algo) = (made.run.env, made.run.algo);
+        let run = format!("{env}-{algo}-{}-s{}", name(number), folder.space.seed);
+        let trial =
+            Trial { number, keys, status: Status::Started, value: None, steps: 0, elapsed_s: 0.0, run, error: None };
+        folder.write(&trial)?;
+        Ok(Some(trial))
+    }
+
+    fn ended(&mut self, trial: &Trial) -> Result<()> {
+        match &mut self.optuna {
+            Some(optuna) if trial.status != Status::Started => optuna.tell(self.folder, trial),
+            _ => Ok(()),
         }
     }
 }
@@ -259,7 +276,7 @@ fn hopeless(folder: &Folder<'_>, trial: &Trial) -> Result<bool> {
     Ok(folder.cost(last) > crate::stats::quantile(&others, 0.5))
 }
 
-fn end(folder: &Folder<'_>, mut r: Running, quiet: bool) -> Result<()> {
+fn end(folder: &Folder<'_>, mut r: Running, quiet: bool) -> Result<Trial> {
     let status = r.child.wait().context("waiting for a trial")?;
     let mut said = String::new();
     if let Some(mut err) = r.child.stderr.take() {
@@ -295,5 +312,5 @@ fn end(folder: &Folder<'_>, mut r: Running, quiet: bool) -> Result<()> {
         let why = trial.error.as_ref().map_or(String::new(), |e| format!(" ({e})"));
         say!("trial {} {word}{why}{value}, {} steps  {}", trial.number, thousands(trial.steps), json!(trial.keys));
     }
-    Ok(())
+    Ok(trial)
 }

@@ -135,13 +135,13 @@ pub(super) fn document(folder: &Folder<'_>, title: &str, trials: &[Trial]) -> Do
     let space = folder.space;
     let count = |s: Status| trials.iter().filter(|t| t.status == s).count();
     let mut blocks = vec![Block::Text(format!(
-        "{} {} of {} trials finished, {} pruned by the median rule, {} failed; {:?} search, seed {}.",
+        "{} {} of {} trials finished, {} pruned by the median rule, {} failed; {} search, seed {}.",
         space.about,
         count(Status::Finished),
         space.trials,
         count(Status::Pruned),
         count(Status::Failed),
-        space.method,
+        space.how(),
         space.seed
     ))];
     let mut sorted: Vec<&Trial> = trials.iter().filter(|t| t.value.is_some()).collect();
@@ -185,7 +185,7 @@ pub(super) fn document(folder: &Folder<'_>, title: &str, trials: &[Trial]) -> Do
         note: format!("finished trials, one seed ({}) each", space.seed),
         x: Axis::of("trial"),
         y: Axis::of(unit.clone()),
-        series: vec![Series { number: 0, label: format!("{:?}", space.method), points: line }],
+        series: vec![Series { number: 0, label: space.how(), points: line }],
         level: None,
     };
     blocks.push(Block::Picture("best".into(), lines.draw()));

@@ -2,10 +2,11 @@
 use super::{
     cells::{Cell, Cells},
     results::{Record, Results, Status, host},
+    work::Work,
 };
-use crate::{experiment::Experiment, interrupt::Stop, progress::Progress, train::Trainer};
+use crate::{interrupt::Stop, progress::Progress};
 use anyhow::{Context, Result, anyhow, bail};
-use rlx::{Registry, Table, config::to_map};
+use rlx::{Registry, Table};
 use serde_json::Value;
 use std::{
     fs,
@@ -53,11 +54,11 @@ impl Unit<'_> {
         let cell = self.cells.get(index)?;
         let Some(_lock) = self.results.lock(&cell)? else { return Ok(Ended::Elsewhere) };
         let before = self.results.record(&cell.id())?;
-        let experiment = self.cells.experiment(&cell)?;
-        let run = format!("{}-{}-{}-s{}", experiment.run.env, experiment.run.algo, cell.run_name(), cell.seed);
+        let work = self.cells.work(&cell)?;
+        let run = format!("{}-{}-s{}", work.front(), cell.run_name(), cell.seed);
         let folder = self.results.runs().join(&run);
         if !self.accept {
-            self.same_config(&cell, &folder, &experiment)?;
+            self.same_config(&cell, &folder, &work)?;
         }
         match before {
             Some(r) if r.status == Status::Finished => return Ok(Ended::Already(r)),
@@ -81,7 +82,7 @@ impl Unit<'_> {
             revision: env!("RLX_REVISION").into(),
         };
         self.results.write(&record)?;
-        let ended = self.train(&cell, experiment, &folder, progress, stop);
+        let ended = self.make(&cell, work, &folder, progress, stop);
         if let Some(summary) = summary(&folder) {
             record.steps = summary["steps"].as_u64().unwrap_or(record.steps);
             record.elapsed_s = summary["elapsed_s"].as_f64().unwrap_or(record.elapsed_s);
@@ -100,28 +101,15 @@ impl Unit<'_> {
     }
 
     /// True when it reached its end, false when it was asked to stop.
-    fn train(
-        &self,
-        cell: &Cell,
-        experiment: Experiment,
-        folder: &Path,
-        progress: &mut Progress,
-        stop: &Stop,
-    ) -> Result<bool> {
+    fn make(&self, cell: &Cell, work: Work, folder: &Path, progress: &mut Progress, stop: &Stop) -> Result<bool> {
         sweep_newborn(folder)?;
-        let threads = experiment.run.threads;
         // A pool of its own: cells of one process may have different numbers of threads.
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("starting threads")?;
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(work.threads()).build().context("starting threads")?;
         let (registry, runs) = (self.registry, self.results.runs());
-        progress.set_total(experiment.run.steps, 0);
+        progress.set_total(work.steps(), 0);
         let go = || -> Result<bool> {
-            let trainer = if folder.join("config.toml").exists() {
-                let run = folder.file_name().and_then(|n| n.to_str()).context("a run has a name")?;
-                Trainer::resume(registry, &runs, run, Vec::new(), progress, stop)?
-            } else {
-                Trainer::start(registry, &runs, experiment, Some(&cell.run_name()), progress, stop)?
-            };
-            Ok(trainer.run()?.status == "finished")
+            let run = folder.file_name().and_then(|n| n.to_str()).context("a run has a name")?;
+            work.go(registry, &runs, (run, &cell.run_name()), progress, stop)
         };
         catch_unwind(AssertUnwindSafe(|| pool.install(go))).unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
@@ -130,18 +118,14 @@ impl Unit<'_> {
     }
 
     /// Refuses a run that was made with another config than the spec, its presets and this program's defaults give now.
-    fn same_config(&self, cell: &Cell, folder: &Path, new: &Experiment) -> Result<()> {
+    fn same_config(&self, cell: &Cell, folder: &Path, new: &Work) -> Result<()> {
         let path = folder.join("config.toml");
         let Ok(text) = fs::read_to_string(&path) else { return Ok(()) };
-        let old = Experiment::from_toml(self.registry, &text).with_context(|| format!("{}", path.display()))?;
+        let old = Work::from_toml(self.registry, &text).with_context(|| format!("{}", path.display()))?;
         let mut lines = Vec::new();
-        let pairs = [
-            ("run", to_map(&old.run), to_map(&new.run)),
-            ("env", old.env, new.env.clone()),
-            ("algo", old.hyper, new.hyper.clone()),
-        ];
-        for (name, a, b) in &pairs {
-            lines.extend(difference(name, a, b));
+        let old: std::collections::HashMap<&str, Table> = old.choices().into_iter().collect();
+        for (name, b) in new.choices() {
+            lines.extend(difference(name, old.get(name).unwrap_or(&Table::new()), &b));
         }
         if lines.is_empty() {
             return Ok(());

@@ -1,1 +1,19 @@
 //! BERT encoders: loading, classification, corruption, healing.
+pub mod classify;
+pub mod config;
+pub mod corrupt;
+pub mod load;
+pub mod model;
+pub mod onnx;
+pub mod similarity;
+pub mod text;
+pub mod tune;
+pub mod weights;
+
+pub use classify::{Classifier, Pooling};
+pub use config::Config;
+pub use corrupt::{Corruption, Damage, Part, Place};
+pub use model::Encoder;
+pub use text::Tokenizer;
+pub use tune::Tuner;
+pub use weights::Weights;

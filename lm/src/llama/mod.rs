@@ -1,1 +1,22 @@
-//! Decoder-only models of the LLaMA family: loading, running, surgery, recovery, judging, saving.
+//! LLaMA-like models (Llama 1 to 3, Mistral, TinyLlama, SmolLM): loading, running, surgery, recovery, judging, saving.
+mod config;
+pub mod export;
+pub mod generate;
+pub mod judge;
+mod load;
+mod model;
+pub mod recover;
+mod rope;
+mod save;
+pub mod surgery;
+pub mod tasks;
+mod tiny;
+
+pub use config::{BlockShape, Config, RopeScaling};
+pub use load::{Loaded, load};
+pub use model::{Block, Cache, Linear, Model, Probe, Projection, Site};
+pub use save::{Layout, StoredBlock, plan, save};
+pub use tiny::{random, tiny, tiny_config};
+
+#[cfg(test)]
+mod tests;

@@ -121,8 +121,6 @@ pub(crate) struct Machine {
     /// The tool in the hand's body.
     tool: Pose,
     pub frame: Pose,
-    pub fingers: [RigidBodyHandle; 2],
-    pub pads: [ColliderHandle; 2],
     joint: MultibodyJointHandle,
 }
 
@@ -137,43 +135,27 @@ impl Machine {
         world.insert_collider(palm, Some(hand));
         let rail = frame * Pose::from_translation(Vector::new(0.0, 0.0, RAIL));
         let mut joint = None;
-        let (fingers, pads): (Vec<_>, Vec<_>) = [1.0, -1.0]
-            .map(|side| {
-                let start = *world.bodies[hand].position() * rail;
-                let body = link().pose(start).additional_mass_properties(mass(
-                    Vector::new(0.0, side * 0.008, 0.03),
-                    0.03,
-                    6.0e-5,
-                ));
-                let body = world.insert_body(body);
-                let pad = ColliderBuilder::cuboid(FINGER[0], FINGER[1], FINGER[2])
-                    .translation(Vector::new(0.0, side * FINGER[1], FINGER[2]))
-                    .density(0.0)
-                    .friction(1.0)
-                    .collision_groups(ROBOT);
-                let pad = world.insert_collider(pad, Some(body));
-                let turn = along(Vector::new(0.0, side, 0.0));
-                let slide = GenericJointBuilder::new(JointAxesMask::LOCKED_PRISMATIC_AXES)
-                    .local_frame1(Pose::from_parts(rail.translation, rail.rotation * turn))
-                    .local_frame2(Pose::from_rotation(turn))
-                    .limits(JointAxis::LinX, [-0.0005, OPEN + 0.0005])
-                    .contacts_enabled(false)
-                    .build();
-                joint = world.insert_multibody_joint(hand, body, slide);
-                (body, pad)
-            })
-            .into_iter()
-            .unzip();
+        for side in [1.0, -1.0] {
+            let start = *world.bodies[hand].position() * rail;
+            let weight = mass(Vector::new(0.0, side * 0.008, 0.03), 0.03, 6.0e-5);
+            let body = world.insert_body(link().pose(start).additional_mass_properties(weight));
+            let pad = ColliderBuilder::cuboid(FINGER[0], FINGER[1], FINGER[2])
+                .translation(Vector::new(0.0, side * FINGER[1], FINGER[2]))
+                .density(0.0)
+                .friction(1.0)
+                .collision_groups(ROBOT);
+            world.insert_collider(pad, Some(body));
+            let turn = along(Vector::new(0.0, side, 0.0));
+            let slide = GenericJointBuilder::new(JointAxesMask::LOCKED_PRISMATIC_AXES)
+                .local_frame1(Pose::from_parts(rail.translation, rail.rotation * turn))
+                .local_frame2(Pose::from_rotation(turn))
+                .limits(JointAxis::LinX, [-0.0005, OPEN + 0.0005])
+                .contacts_enabled(false)
+                .build();
+            joint = world.insert_multibody_joint(hand, body, slide);
+        }
         let tool = frame * Pose::from_translation(Vector::new(0.0, 0.0, TOOL));
-        let mut machine = Self {
-            robot,
-            hand,
-            tool,
-            frame,
-            fingers: [fingers[0], fingers[1]],
-            pads: [pads[0], pads[1]],
-            joint: joint.expect("a new link has no other parent"),
-        };
+        let mut machine = Self { robot, hand, tool, frame, joint: joint.expect("a new link has no other parent") };
         machine.tune(world);
         machine
     }
@@ -302,15 +284,6 @@ impl Machine {
         // The fingers' axis is the hand's y, which points to -y of the world at yaw 0.
         let axis = (hand.position().rotation * self.frame.rotation) * Vector::Y;
         (axis.x.atan2(-axis.y), hand.angvel().z)
-    }
-
-    /// Normal force of each finger on a collider in the last physics step, N.
-    #[cfg(test)]
-    pub fn grip(&self, world: &PhysicsWorld, on: ColliderHandle) -> [f32; 2] {
-        self.pads.map(|pad| {
-            let pair = world.narrow_phase.contact_pair(pad, on);
-            pair.map_or(0.0, |p| p.total_impulse_magnitude() / world.integration_parameters.dt)
-        })
     }
 }
 

@@ -79,7 +79,7 @@ impl Robot for Panda {
         let turn = along(Vector::Z);
         for i in 0..ARM {
             let at = origin(i);
-            pose = pose * at;
+            pose *= at;
             let (kg, centre, inertia) = LINKS[i];
             let body = link().pose(pose).additional_mass_properties(mass(Vector::from_array(centre), kg, inertia));
             let body = world.insert_body(body);
@@ -155,7 +155,7 @@ fn kinematics(joints: &[f32; ARM]) -> (Pose, [[f32; 6]; ARM]) {
     let mut pose = Pose::from_translation(BASE);
     let mut axes = [(Vector::ZERO, Vector::ZERO); ARM];
     for i in 0..ARM {
-        pose = pose * origin(i);
+        pose *= origin(i);
         axes[i] = (pose.translation, pose.rotation * Vector::Z);
         pose.rotation *= Rotation::from_axis_angle(Vector::Z, joints[i]);
     }

@@ -1,5 +1,8 @@
 //! Tasks: what stands on the table, where an episode begins, what its goals are, and who can do it.
 pub(crate) mod basic;
+pub(crate) mod blocks;
+pub(crate) mod furniture;
+pub(crate) mod parts;
 pub(crate) mod script;
 
 use crate::{goal::Aim, robot::Bounds, scene::Scene};

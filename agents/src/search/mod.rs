@@ -1,0 +1,100 @@
+//! Searchers of costly objectives: one file each, over the seam of this one.
+//!
+//! A searcher proposes a configuration for a cost that is asked for, and sees what it was measured at. Everything it knows is the list of
+//! its trials and its own small state, so that it is resumed to the bit; what was measured is in the objective's ledger besides.
+pub mod bo;
+mod draw;
+pub mod evolution;
+pub mod gp;
+pub mod greedy;
+pub mod knapsack;
+mod learner;
+pub mod qpruner;
+pub mod random;
+pub mod rankadaptor;
+#[cfg(test)]
+mod tests;
+pub mod uniform;
+
+pub use learner::Searcher;
+pub use rlx::objective::Trial;
+
+use rlx::{Objective, Result, Rng, Scalars, config};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// What all searchers have.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Common {
+    /// The fidelity at which configurations are measured, by its number: 0 is the cheapest.
+    #[schemars(range(min = 0, max = 100))]
+    pub fidelity: u32,
+    /// After so many measurements the best configuration that was not yet is measured at the next fidelity; 0 for never.
+    #[schemars(range(min = 0))]
+    pub promote_every: u64,
+}
+
+/// What a searcher sees when it proposes.
+pub struct Stand<'a> {
+    /// The objective, not to be evaluated: that is the seam's to do, and to count.
+    pub objective: &'a dyn Objective,
+    /// Its trials at the fidelity it searches at, in order.
+    pub trials: &'a [Trial],
+    /// The cost that this proposal must not exceed.
+    pub budget: f64,
+    /// Measurements that there will be in all.
+    pub planned: u64,
+}
+
+impl Stand<'_> {
+    /// Whether the configuration was proposed before.
+    pub fn is_known(&self, config: &[u16]) -> bool {
+        self.trials.iter().any(|t| t.config == config)
+    }
+    /// The trials that fit the budget and have a finite loss, the best first; of equal ones the older.
+    pub fn feasible(&self) -> Vec<&Trial> {
+        let fits = |t: &&Trial| t.cost <= self.budget && t.loss.is_finite();
+        let mut all: Vec<&Trial> = self.trials.iter().filter(fits).collect();
+        all.sort_by(|a, b| a.loss.total_cmp(&b.loss));
+        all
+    }
+    /// Configurations and losses of all trials, for a surrogate.
+    pub fn measured(&self) -> Vec<(Vec<u16>, f64)> {
+        self.trials.iter().map(|t| (t.config.clone(), t.loss)).collect()
+    }
+}
+
+/// One searcher. What it keeps between proposals is its serialised self.
+pub trait Strategy: Serialize + DeserializeOwned + Send + 'static {
+    /// Its keys.
+    type Config: config::Config;
+    /// The name on the command line.
+    const NAME: &'static str;
+    /// One line of what it is.
+    const ABOUT: &'static str;
+    /// The keys that all have.
+    fn common(config: &Self::Config) -> &Common;
+    /// One at its start.
+    fn new(config: &Self::Config) -> Self;
+    /// The next configuration to measure; the seam refuses one that costs more than the budget.
+    ///
+    /// # Errors
+    /// When the objective lacks what the searcher goes by.
+    fn propose(&mut self, config: &Self::Config, stand: &Stand<'_>, rng: &mut Rng) -> Result<Vec<u16>>;
+    /// Says how it stands.
+    fn report(&self, _log: &mut Scalars) {}
+}
+
+/// Adds every searcher.
+pub fn register(registry: &mut rlx::Registry) {
+    registry
+        .algorithm::<Searcher<random::Random>>()
+        .algorithm::<Searcher<uniform::Uniform>>()
+        .algorithm::<Searcher<greedy::Greedy>>()
+        .algorithm::<Searcher<knapsack::Knapsack>>()
+        .algorithm::<Searcher<evolution::Evolution>>()
+        .algorithm::<Searcher<bo::Bo>>()
+        .algorithm::<Searcher<qpruner::QPruner>>()
+        .algorithm::<Searcher<rankadaptor::RankAdaptor>>();
+}

@@ -1,0 +1,239 @@
+//! The model of a checkpoint under the surgery of rlx-lm: what the objective measures.
+use crate::{
+    llama::Config,
+    subject::{Choice, Facts, Subject, cache},
+};
+use rlx::{Error, Result, Rng};
+use rlx_lm::{
+    llama::{
+        self, Loaded, Model,
+        judge::{Windows, evaluate},
+        surgery::{self, Criterion, Plan, Surgeon, features, importance, keep},
+    },
+    quant::{Rounding, Scheme},
+};
+use sha2::{Digest, Sha256};
+use std::{
+    cell::RefCell,
+    fs,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+/// The text that comes with the program, written for it: nothing was trained on it.
+const TEXT: &str = include_str!("../text/measure.txt");
+/// Calibration: as LLM-Pruner has it, 10 samples of 64 tokens.
+const CALIBRATION: (usize, usize) = (10, 64);
+/// Tokens of a window that a measurement predicts within.
+const WINDOW: usize = 256;
+/// Channels of an MLP go by so many, so that packed blocks and GGUF's stay whole.
+const CHANNELS: usize = 32;
+/// Variants of blocks are forgotten beyond so many bytes.
+const CACHED: u64 = 3 << 30;
+/// What the file's header may grow by between configurations, beside what the largest one has.
+const HEADER_SLACK: u64 = 4096;
+
+/// A model that is cut.
+pub struct Checkpointed {
+    version: String,
+    dense: Model,
+    loaded: Option<Loaded>,
+    calibration: Windows,
+    windows: Windows,
+    surgeon: RefCell<Option<Surgeon>>,
+    dense_loss: Option<f64>,
+    header: u64,
+    rounding: Rounding,
+    stop: fn() -> bool,
+}
+
+fn hash(path: &Path) -> Result<String> {
+    let mut files = vec![path.to_path_buf()];
+    if path.is_dir() {
+        let entries = fs::read_dir(path).map_err(|e| Error::io("reading", path, e))?;
+        files = entries.filter_map(|e| Some(e.ok()?.path())).filter(|p| p.is_file()).collect();
+        files.sort();
+    }
+    let mut all = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    for path in files {
+        let mut file = fs::File::open(&path).map_err(|e| Error::io("opening", &path, e))?;
+        loop {
+            let n = file.read(&mut buffer).map_err(|e| Error::io("reading", &path, e))?;
+            if n == 0 {
+                break;
+            }
+            all.update(&buffer[..n]);
+        }
+    }
+    Ok(short(&all.finalize()))
+}
+
+fn short(digest: &[u8]) -> String {
+    digest.iter().take(8).map(|b| format!("{b:02x}")).collect()
+}
+
+/// Where a model's name leads: a path, or a fetched model's file.
+fn place(name: &str) -> Result<PathBuf> {
+    let path = PathBuf::from(name);
+    if path.exists() {
+        return Ok(path);
+    }
+    let folder = cache().join("models").join(name);
+    let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    let missing = || {
+        Error::invalid(match plain {
+            true => format!("the model '{name}' is not here: `rlx fetch {name}` gets it, or give a path to your own"),
+            false => {
+                format!("there is no model at {name}: it must be a GGUF file, a folder, or the name of a fetched model")
+            }
+        })
+    };
+    if !plain || !folder.is_dir() {
+        return Err(missing());
+    }
+    let entries = fs::read_dir(&folder).map_err(|e| Error::io("reading", &folder, e))?;
+    let file = entries.filter_map(|e| Some(e.ok()?.path())).find(|p| p.extension().is_some_and(|e| e == "gguf"));
+    match file {
+        Some(file) => Ok(file),
+        None if folder.join("config.json").exists() => Ok(folder),
+        None => Err(missing()),
+    }
+}
+
+/// Opens the model that a config names.
+///
+/// # Errors
+/// When it is not there (naming the command that fetches it), damaged, or the text is too short.
+pub fn open(config: &Config, stop: fn() -> bool) -> Result<Box<dyn Subject>> {
+    let (dense, loaded, ids, what) = if config.model == "tiny" {
+        let mut rng = Rng::named(0, "text of the tiny model", 0);
+        let ids: Vec<u32> = (0..CALIBRATION.0 * CALIBRATION.1 + config.tokens).map(|_| rng.below(97) as u32).collect();
+        (llama::tiny(3), None, ids, "tiny".to_owned())
+    } else {
+        let path = place(&config.model)?;
+        let loaded = llama::load(&path)?;
+        let text = match config.text.as_str() {
+            "" => TEXT.to_owned(),
+            file => fs::read_to_string(file).map_err(|e| Error::io("reading", file, e))?,
+        };
+        let ids = loaded.tokenizer()?.encode(&text)?;
+        let what = format!("{} text {}", hash(&path)?, short(&Sha256::digest(text.as_bytes())));
+        (loaded.model.clone(), Some(loaded), ids, what)
+    };
+    let first = CALIBRATION.0 * CALIBRATION.1;
+    if ids.len() < first + 64 {
+        return Err(Error::invalid(format!("the text has {} tokens; it must have at least {}", ids.len(), first + 64)));
+    }
+    let measured = &ids[first..ids.len().min(first + config.tokens)];
+    let window = WINDOW.min(dense.config.context);
+    // The largest header there can be, but for digits of offsets.
+    let shape = |b: &llama::BlockShape| surgery::Choice {
+        shape: *b,
+        scheme: Scheme::Int { bits: 4, group: 32, symmetric: false },
+        rank: 8,
+    };
+    let widest = Plan {
+        blocks: dense.config.blocks.iter().map(shape).collect(),
+        embedding: Scheme::Int { bits: 4, group: 32, symmetric: false },
+    };
+    let file = llama::plan(&widest.layout(&dense));
+    Ok(Box::new(Checkpointed {
+        version: format!("1 {what} tokens {} windows {window} clipped {}", measured.len(), config.clipped),
+        rounding: if config.clipped { Rounding::Clipped } else { Rounding::Nearest },
+        header: file.bytes() - file.payload() + HEADER_SLACK,
+        calibration: Windows::new(&ids[..first], CALIBRATION.1)?,
+        windows: Windows::new(measured, window)?,
+        surgeon: RefCell::new(None),
+        dense_loss: None,
+        dense,
+        loaded,
+        stop,
+    }))
+}
+
+impl Checkpointed {
+    fn choice(&self, block: usize, choice: &Choice) -> Result<surgery::Choice> {
+        let shape = keep(&self.dense.config.blocks[block], choice.ratio, CHANNELS);
+        Ok(surgery::Choice { shape, scheme: Scheme::of_bits(choice.bits)?, rank: choice.rank })
+    }
+
+    fn plan(&self, blocks: &[Choice], embedding_bits: u32) -> Result<Plan> {
+        let blocks = blocks.iter().enumerate().map(|(b, c)| self.choice(b, c)).collect::<Result<_>>()?;
+        Ok(Plan { blocks, embedding: Scheme::of_bits(embedding_bits)? })
+    }
+
+    /// Does something with the surgeon, which is made when it is first asked for: scoring the groups takes seconds.
+    fn with_surgeon<T>(&self, of: impl FnOnce(&mut Surgeon) -> Result<T>) -> Result<T> {
+        let mut surgeon = self.surgeon.borrow_mut();
+        if surgeon.is_none() {
+            let scores = importance(&self.dense, &self.calibration, Criterion::TaylorFirst, 0, &self.stop)?;
+            *surgeon = Some(Surgeon::new(self.dense.clone(), scores, self.rounding, None, 0)?);
+        }
+        let surgeon = surgeon.as_mut().ok_or_else(|| Error::invalid("a surgeon was just made"))?;
+        if surgeon.cached_bytes() > CACHED {
+            surgeon.forget();
+        }
+        of(surgeon)
+    }
+}
+
+impl Subject for Checkpointed {
+    fn version(&self) -> &str {
+        &self.version
+    }
+    fn blocks(&self) -> usize {
+        self.dense.config.blocks.len()
+    }
+    fn fidelities(&self) -> Vec<String> {
+        vec!["untuned".into()]
+    }
+    fn block_bytes(&self, block: usize, choice: &Choice) -> u64 {
+        // What can not be chosen weighs more than anything that can; evaluating it says why.
+        self.choice(block, choice).map_or(u64::MAX >> 16, |c| c.bytes(&self.dense))
+    }
+    fn rest_bytes(&self, embedding_bits: u32) -> u64 {
+        let (c, head) = (&self.dense.config, if self.dense.config.tied { 1 } else { 2 });
+        let table = Scheme::of_bits(embedding_bits).map_or(u64::MAX >> 16, |s| s.bytes(c.vocab, c.width));
+        head * table + 4 * c.width as u64 + self.header
+    }
+
+    /// Importance, mutual information and the harm of two bits as rlx-lm has them. The harm of pruning is a block's share of the
+    /// first-order importance, grows with the square of the ratio, and is scaled so that half of every block cut away harms as much as
+    /// two bits everywhere: an order for repairs, not a forecast.
+    fn calibrate(&self) -> Result<Vec<Facts>> {
+        self.with_surgeon(|surgeon| {
+            let known = features(surgeon, &self.calibration, &self.stop)?;
+            // A rise below the noise of so few tokens is none that can be counted on; nothing is free.
+            let harm = |f: &surgery::Features| f.sensitivity.max(1e-4);
+            let all: f64 = known.iter().map(harm).sum();
+            let of = |f: &surgery::Features| Facts {
+                importance: f.importance,
+                mutual_information: f.mutual_information,
+                pruned: [0.125, 0.25, 0.375, 0.5, 0.75].map(|r| (r, 4.0 * r * r * all * f.importance)).to_vec(),
+                quantised: vec![(2, harm(f))],
+            };
+            Ok(known.iter().map(of).collect())
+        })
+    }
+
+    fn dense_loss(&mut self, stop: &dyn Fn() -> bool) -> Result<f64> {
+        if let Some(known) = self.dense_loss {
+            return Ok(known);
+        }
+        let loss = evaluate(&self.dense, &self.windows, None, stop)?.nll;
+        Ok(*self.dense_loss.insert(loss))
+    }
+
+    fn loss(&mut self, blocks: &[Choice], embedding_bits: u32, _: u32, _: u64, stop: &dyn Fn() -> bool) -> Result<f64> {
+        let plan = self.plan(blocks, embedding_bits)?;
+        let model = self.with_surgeon(|s| s.build(&plan))?;
+        Ok(evaluate(&model, &self.windows, None, stop)?.nll)
+    }
+
+    fn save(&mut self, blocks: &[Choice], embedding_bits: u32, to: &Path) -> Result<u64> {
+        let plan = self.plan(blocks, embedding_bits)?;
+        let model = self.with_surgeon(|s| s.build(&plan))?;
+        llama::save(&model, self.loaded.as_ref().and_then(|l| l.tokenizer.as_ref()), to)
+    }
+}

@@ -1,0 +1,183 @@
+//! What a run has measured, and what it makes of it: the front, the news, and the surrogate that a policy may learn from.
+use crate::world::Terms;
+use rlx::{
+    Objective, Result, Scalars,
+    objective::{Surrogate, Trial, front, hypervolume},
+    snapshot,
+};
+use serde::{Deserialize, Serialize};
+
+/// The measurements of a run, in order, each configuration once a fidelity.
+#[derive(Debug, Default)]
+pub struct Judge {
+    terms: Terms,
+    entries: Vec<Trial>,
+    fresh: Vec<Trial>, // measured by worlds within the tick; taken over between ticks, so that threads do not matter
+    best: Option<usize>,
+    dense: Option<f64>,
+    fitted: usize, // entries that the surrogate was fitted to
+    surrogate: Option<Surrogate>,
+    news: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct State {
+    entries: Vec<Trial>,
+    dense: Option<f64>,
+    fitted: usize,
+}
+
+impl Judge {
+    /// One that has seen nothing.
+    pub fn new(terms: Terms) -> Self {
+        Self { terms, ..Self::default() }
+    }
+
+    /// What was measured so far, in order.
+    pub fn entries(&self) -> &[Trial] {
+        &self.entries
+    }
+
+    /// The share of episodes that are measured: all until the surrogate has shown to be right, then one in `imagined`; none once the
+    /// run has measured as much as it may.
+    pub fn share(&self) -> f64 {
+        let spent = self.terms.evaluations > 0 && self.entries.len() as u64 >= self.terms.evaluations;
+        match &self.surrogate {
+            Some(s) if spent || s.trusted() => f64::from(u8::from(!spent)) / f64::from(1 + self.terms.imagined),
+            _ => 1.0,
+        }
+    }
+
+    /// The loss of a configuration without measuring it: what it was measured at, or what the surrogate expects.
+    pub fn expected(&self, objective: &dyn Objective, config: &[u16]) -> Option<f64> {
+        let known = self.entries.iter().find(|e| e.fidelity == self.terms.fidelity && e.config == config);
+        known.map(|e| e.loss).or_else(|| Some(self.surrogate.as_ref()?.predict(objective, config)))
+    }
+
+    /// The dense model's loss, once a measure has told it.
+    pub fn dense_loss(&self) -> Option<f64> {
+        self.dense
+    }
+
+    /// The surrogate, where there is one that is trusted.
+    pub fn surrogate(&self) -> Option<&Surrogate> {
+        self.surrogate.as_ref().filter(|s| s.trusted())
+    }
+
+    /// Remembers what a world measured, for [`Judge::commit`].
+    pub fn remember(&mut self, entry: Trial, dense: Option<f64>) {
+        self.dense = dense.or(self.dense);
+        self.fresh.push(entry);
+    }
+
+    /// Takes over what was remembered, in an order that no thread decides, and fits the surrogate anew when there is enough that is new.
+    pub fn commit(&mut self, objective: &dyn Objective) {
+        if self.fresh.is_empty() {
+            return;
+        }
+        self.fresh.sort_by(|a, b| a.config.cmp(&b.config));
+        for entry in std::mem::take(&mut self.fresh) {
+            self.take(entry);
+        }
+        let due = self.fitted.max(self.terms.warm_up) + self.fitted / 8;
+        if self.terms.surrogate && self.entries.len() >= due && self.entries.len() > self.fitted {
+            self.fitted = self.entries.len();
+            self.fit(objective);
+        }
+    }
+
+    fn fit(&mut self, objective: &dyn Objective) {
+        let used = self.entries[..self.fitted].iter().filter(|e| e.fidelity == self.terms.fidelity);
+        let measured: Vec<_> = used.map(|e| (e.config.clone(), e.loss)).collect();
+        self.surrogate = Surrogate::fit(objective, &measured);
+    }
+
+    fn take(&mut self, entry: Trial) {
+        if self.entries.iter().any(|e| e.fidelity == entry.fidelity && e.config == entry.config) {
+            return;
+        }
+        let fits = entry.cost <= self.terms.budgets.1 && entry.loss.is_finite();
+        let before = self.best.map(|i| &self.entries[i]);
+        let better =
+            before.is_none_or(|b| (entry.loss < b.loss && entry.fidelity == b.fidelity) || entry.fidelity > b.fidelity);
+        if fits && better {
+            let dense = self.dense.map_or(String::new(), |d| format!(" (dense {d:.3})"));
+            let first = if before.is_none() { "first model that fits" } else { "better" };
+            self.news.push(format!(
+                "measurement {:>4}  {first}: {:.1} MB, loss {:.4}{dense}",
+                self.entries.len() + 1,
+                entry.cost / 1e6,
+                entry.loss
+            ));
+            self.best = Some(self.entries.len());
+        }
+        self.entries.push(entry);
+    }
+
+    /// What a person should know since the last call.
+    pub fn news(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.news)
+    }
+
+    /// The area of costs and losses that the measured models dominate, as a share of the rectangle from the lowest budget (the smallest
+    /// model where there is one budget) and the dense loss to the highest budget and the reference: comparable between runs of one
+    /// objective and one range of budgets.
+    pub fn hypervolume(&self) -> f64 {
+        let (low, high) = self.terms.budgets;
+        let low = if low < high { low } else { self.terms.least };
+        let floor = self.dense.unwrap_or(0.0);
+        let area = (high - low) * self.terms.reference;
+        let points: Vec<(f64, f64)> = self.entries.iter().map(|e| (e.cost.max(low), e.loss.max(floor))).collect();
+        hypervolume(&points, (high, floor + self.terms.reference)) / area
+    }
+
+    /// The entries that no other is both lighter and better than, lightest first.
+    pub fn front(&self) -> Vec<&Trial> {
+        let points: Vec<(f64, f64)> = self.entries.iter().map(|e| (e.cost, e.loss)).collect();
+        front(&points).into_iter().map(|i| &self.entries[i]).filter(|e| e.loss.is_finite()).collect()
+    }
+
+    /// Says how the search stands.
+    pub fn report(&self, log: &mut Scalars) {
+        log.put("search/evaluations", self.entries.len() as f64);
+        log.put("search/hypervolume", self.hypervolume());
+        if let Some(best) = self.best.map(|i| &self.entries[i]) {
+            log.put("search/best_loss", best.loss);
+            log.put("search/best_bytes", best.cost);
+            if let Some(dense) = self.dense {
+                log.put("search/best_excess_loss", best.loss - dense);
+                log.put("search/dense_loss", dense);
+            }
+        }
+        if let Some(s) = &self.surrogate {
+            log.put("surrogate/explained", s.explained());
+            log.put("surrogate/trusted", f64::from(u8::from(s.trusted())));
+        }
+    }
+
+    /// Appends the state.
+    pub fn save(&self, out: &mut Vec<u8>) {
+        let state = State { entries: self.entries.clone(), dense: self.dense, fitted: self.fitted };
+        snapshot::put(out, &state);
+    }
+
+    /// Restores what [`Judge::save`] wrote; the surrogate is fitted to the same measurements again.
+    ///
+    /// # Errors
+    /// When the bytes are not such a state, or of another space.
+    pub fn load(&mut self, bytes: &mut &[u8], objective: &dyn Objective) -> Result<()> {
+        let state: State = snapshot::take(bytes)?;
+        for entry in &state.entries {
+            objective.space().check(&entry.config)?;
+        }
+        let terms = std::mem::take(&mut self.terms);
+        *self = Self { terms, dense: state.dense, ..Self::default() };
+        state.entries.into_iter().for_each(|e| self.take(e));
+        self.news.clear();
+        self.fitted = state.fitted.min(self.entries.len());
+        if self.fitted > 0 {
+            self.fit(objective);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,88 @@
+//! The objective over the tiny random LLaMA: nothing is downloaded, everything is real surgery.
+use super::*;
+use rlx::{Rng, conformance};
+
+fn never() -> bool {
+    false
+}
+
+fn config() -> Config {
+    let ledger = std::env::temp_dir().join(format!("rlx-llama-{}", std::process::id()));
+    Config {
+        model: "tiny".into(),
+        tokens: 96,
+        decide: vec![Decision::Ratio, Decision::Bits, Decision::Rank, Decision::Embedding],
+        ledger: ledger.display().to_string(),
+        ..Config::default()
+    }
+}
+
+fn objective(config: &Config) -> Llama {
+    Llama::new(crate::checkpointed::open(config, never).unwrap(), config, None).unwrap()
+}
+
+/// For random configurations: what is counted is what is on the disk, less than the header's slack above it, and never below.
+#[test]
+fn counted_bytes_are_those_on_the_disk_but_for_the_headers_slack() {
+    let config = config();
+    let mut llama = objective(&config);
+    let folder = std::env::temp_dir().join(format!("rlx-llama-save-{}", std::process::id()));
+    let mut rng = Rng::stream(3, 0);
+    for _ in 0..8 {
+        let mut c = vec![0; llama.space().dimensions().len()];
+        llama.space().sample(&mut rng, &mut c);
+        let _ = std::fs::remove_dir_all(&folder);
+        let (blocks, embedding) = llama.choices(&c);
+        let said = llama.subject().save(&blocks, embedding, &folder).unwrap();
+        let disk = std::fs::metadata(folder.join("model.safetensors")).unwrap().len();
+        let counted = llama.cost(&c) as u64;
+        assert_eq!(said, disk);
+        assert!(counted >= disk && counted < disk + 16_384, "{counted} counted, {disk} on the disk");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+/// More bits are nearer to the dense model, and so is more rank; the measure is a function of its arguments.
+#[test]
+fn bits_and_rank_bring_the_loss_back() {
+    let config = Config { ratios: vec![0.0, 0.5], bits: vec![2, 4, 16], embedding_bits: vec![8], ..config() };
+    let mut llama = objective(&config);
+    let blocks = 3;
+    let mut loss = |ratio: u16, bits: u16, rank: u16| {
+        let mut c = vec![0];
+        (0..blocks).for_each(|_| c.extend([ratio, bits, rank]));
+        let measure = llama.evaluate(&c, 0, 0, &never).unwrap();
+        assert_eq!(measure, llama.evaluate(&c, 0, 9, &never).unwrap());
+        (measure.loss - measure.metrics["dense_loss"]).abs()
+    };
+    let (two, four, sixteen) = (loss(0, 0, 0), loss(0, 1, 0), loss(0, 2, 0));
+    assert!(sixteen < four && four < two && sixteen < 0.01, "{two} {four} {sixteen}");
+    assert!(loss(0, 0, 3) < two, "rank 16 takes some of it back");
+}
+
+#[test]
+fn the_world_over_it_signs_the_contract() {
+    let config = Config { tokens: 64, ..config() };
+    let (shared, terms) = open(&config, never).unwrap();
+    let report = conformance::check(&|| World::new(shared.clone(), terms.clone(), None).unwrap());
+    assert!(report.passed(), "{report:#?}");
+    let _ = std::fs::remove_dir_all(&config.ledger);
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    let why = |config: Config| match open(&config, never) {
+        Ok(_) => panic!("it was to be refused"),
+        Err(e) => e.to_string(),
+    };
+    let missing = why(Config { model: "smollm2-7b".into(), ..config() });
+    assert!(missing.contains("rlx fetch smollm2-7b"), "{missing}");
+    let none = why(Config { decide: Vec::new(), ..config() });
+    assert!(none.contains("at least one of ratio, bits, rank and embedding"), "{none}");
+    let order = why(Config { bits: vec![4, 2], ..config() });
+    assert!(order.contains("bits") && order.contains("ascending"), "{order}");
+    let (shared, terms) =
+        open(&Config { budget_low: 0.001, budget_high: 0.002, tokens: 65, ..config() }, never).unwrap();
+    let small = World::new(shared, terms, None).err().unwrap().to_string();
+    assert!(small.contains("the smallest model that can be chosen"), "{small}");
+}

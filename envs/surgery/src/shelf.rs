@@ -1,0 +1,101 @@
+//! Ledgers of several processes side by side: each writes one of its own, and reads all.
+use rlx::{
+    Error, Ledger, Measure, Result,
+    objective::{Key, Record},
+};
+use std::{collections::HashMap, fs, path::Path};
+
+/// The ledgers in a folder: one that is this process's to write, and what the others held when it was opened.
+#[derive(Debug)]
+pub struct Shelf {
+    own: Ledger,
+    others: HashMap<Key, Measure>,
+}
+
+impl Shelf {
+    /// Opens the first ledger of the folder that no other process is writing, or makes one, and reads the others.
+    ///
+    /// # Errors
+    /// When the folder or a ledger can not be read or is damaged.
+    pub fn open(folder: &Path) -> Result<Self> {
+        fs::create_dir_all(folder).map_err(|e| Error::io("making", folder, e))?;
+        let file = |i: usize| folder.join(format!("{i}.jsonl"));
+        let (mut own, mut others) = (None, HashMap::new());
+        for i in 0.. {
+            if own.is_none() {
+                match Ledger::open(&file(i)) {
+                    Ok(ledger) => {
+                        own = Some(ledger);
+                        continue;
+                    }
+                    // Its owner goes on writing; what it has is read.
+                    Err(Error::Invalid { .. }) => {}
+                    Err(other) => return Err(other),
+                }
+            } else if !file(i).exists() {
+                break;
+            }
+            let records = Ledger::read(&file(i))?;
+            others.extend(records.into_iter().map(|Record { key, measure }| (key, measure)));
+        }
+        let own = own.ok_or_else(|| Error::invalid(format!("{}: no ledger could be opened", folder.display())))?;
+        Ok(Self { own, others })
+    }
+
+    /// The measure of that key, if any process made it.
+    ///
+    /// # Errors
+    /// When it was made here and could not be written yet.
+    pub fn get(&mut self, key: &Key) -> Result<Option<Measure>> {
+        if let Some(known) = self.others.get(key) {
+            return Ok(Some(known.clone()));
+        }
+        Ok(self.own.get(key)?.cloned())
+    }
+
+    /// Writes a measurement; on return it is on the disk.
+    ///
+    /// # Errors
+    /// As [`Ledger::put`].
+    pub fn put(&mut self, key: Key, measure: Measure) -> Result<()> {
+        self.own.put(Record { key, measure })
+    }
+
+    /// All measurements of an objective at a version and fidelity: what a surrogate may start from.
+    pub fn all(&self, name: &str, version: &str, fidelity: u32) -> Vec<(Vec<u16>, f64)> {
+        let own = self.own.records().iter().map(|r| (&r.key, &r.measure));
+        let fits = |k: &Key| k.objective == name && k.version == version && k.fidelity == fidelity;
+        let mut all: Vec<_> =
+            self.others.iter().chain(own).filter(|(k, _)| fits(k)).map(|(k, m)| (k.config.clone(), m.loss)).collect();
+        // A map has no order of its own.
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all.dedup_by(|a, b| a.0 == b.0);
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_processes_write_side_by_side_and_read_each_other() {
+        let folder = std::env::temp_dir().join(format!("rlx-shelf-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        let key =
+            |seed| Key { objective: "o".into(), version: "v".into(), config: vec![1, seed as u16], fidelity: 0, seed };
+        let measure = |loss| Measure { loss, ..Measure::default() };
+        let mut first = Shelf::open(&folder).unwrap();
+        first.put(key(1), measure(1.5)).unwrap();
+        // The lock is the file's, not the process's: a second one of this process stands for another.
+        let mut second = Shelf::open(&folder).unwrap();
+        assert_eq!(second.get(&key(1)).unwrap().unwrap().loss, 1.5);
+        second.put(key(2), measure(2.5)).unwrap();
+        drop((first, second));
+        let mut third = Shelf::open(&folder).unwrap();
+        assert_eq!(third.get(&key(2)).unwrap().unwrap().loss, 2.5);
+        assert_eq!(third.all("o", "v", 0), [(vec![1, 1], 1.5), (vec![1, 2], 2.5)]);
+        assert!(third.get(&key(3)).unwrap().is_none() && third.all("o", "w", 0).is_empty());
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}

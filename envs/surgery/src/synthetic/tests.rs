@@ -1,0 +1,129 @@
+//! The world over the model of a model: contract, budgets, resume, and what is known of the best.
+use super::*;
+use rlx::{ActionBuffer, Actions, Scalars, VecEnv, Vector, conformance, random_actions};
+
+fn never() -> bool {
+    false
+}
+
+fn config() -> Config {
+    Config { blocks: 6, ..Config::default() }
+}
+
+#[test]
+fn the_world_signs_the_contract() {
+    for (low, high) in [(0.3, 0.8), (0.0, 1.0)] {
+        let config = Config { budget_low: low, budget_high: high, ..config() };
+        let (shared, terms) = shared(&config, never);
+        let report = conformance::check(&|| World::new(shared.clone(), terms.clone(), None).unwrap());
+        assert!(report.passed(), "{report:#?}");
+    }
+}
+
+/// Random play over many budgets: what comes out fits, and the choices that were masked are those with which nothing does.
+#[test]
+fn no_episode_goes_over_its_budget() {
+    let config = Config { budget_low: 0.0, budget_high: 1.0, ..config() };
+    let (shared, terms) = shared(&config, never);
+    let mut envs = VecEnv::new(16, 3, || World::new(shared.clone(), terms.clone(), None).unwrap());
+    let spec = envs.spec().clone();
+    let (mut slab, mut rng) = (envs.slab(2), Rng::stream(1, 0));
+    let mut act = ActionBuffer::new(&spec.act, 16);
+    envs.reset(slab.frame_mut(0));
+    let mut seen = 0;
+    for t in 0..300 {
+        random_actions(&spec, slab.frame(t % 2), &mut rng, &mut act);
+        envs.step(act.get(), slab.frame_mut((t + 1) % 2)).unwrap();
+        let ended = envs.episodes().clone();
+        for (metrics, returns) in ended.metrics.iter().zip(&ended.returns) {
+            let used = metrics.get("budget_used").unwrap();
+            assert!(used <= 1.0 && used > 0.0, "{used}");
+            assert!((returns + metrics.get("excess_loss").unwrap()).abs() < 1e-6);
+            seen += 1;
+        }
+        envs.episodes().clear();
+    }
+    assert!(seen > 500);
+}
+
+/// At the smallest budget there is one way, and every mask leaves only it.
+#[test]
+fn the_smallest_budget_leaves_one_choice() {
+    let config = Config { budget_low: 0.0, budget_high: 0.0, ..config() };
+    let (shared, terms) = shared(&config, never);
+    let mut envs = VecEnv::new(1, 3, || World::new(shared.clone(), terms.clone(), None).unwrap());
+    let mut slab = envs.slab(2);
+    envs.reset(slab.frame_mut(0));
+    for t in 0..config.blocks {
+        assert_eq!(slab.frame(t % 2).mask, [false, false, false, true, true, false, false, false]);
+        envs.step(Actions::Discrete(&[3, 0]), slab.frame_mut((t + 1) % 2)).unwrap();
+    }
+    assert_eq!(envs.episodes().metrics[0].get("bytes"), Some(shared.least().1));
+    let below = Terms { budgets: (terms.least - 1.0, terms.least), ..terms };
+    let why = World::new(shared, below, None).err().unwrap().to_string();
+    assert!(why.contains("the smallest model that can be chosen has"), "{why}");
+}
+
+/// Four blocks of 16 choices, all tried: the bound is one, and tight.
+#[test]
+fn the_bound_is_the_exhaustive_optimum() {
+    let objective = Synthetic::new(&Config { blocks: 4, ..Config::default() });
+    let terms = terms(&Config { blocks: 4, ..Config::default() }, &objective);
+    for share in [0.2, 0.5, 0.9] {
+        let budget = terms.budgets.0 + share * (terms.budgets.1 - terms.budgets.0);
+        let mut best = f64::INFINITY;
+        for code in 0..16usize.pow(4) {
+            let config: Vec<u16> = (0..8u32).map(|d| (code / 4usize.pow(d) % 4) as u16).collect();
+            if objective.cost(&config) <= budget {
+                best = best.min(objective.loss(&config));
+            }
+        }
+        let bound = objective.bound(budget, 20_000);
+        assert!(bound <= best && bound > best - 0.01, "{bound} of {best}");
+    }
+}
+
+/// A batch with a surrogate: what it measures gets rarer once the surrogate is trusted, never passes the limit, and a saved batch goes
+/// on as if it had not stopped.
+#[test]
+fn a_surrogate_spares_measurements_and_is_resumed_to_the_bit() {
+    let config = Config { surrogate: true, warm_up: 30, imagined: 9, evaluations: 60, ..config() };
+    let (shared, terms) = shared(&config, never);
+    let new = || SurrogateVector::new(&shared, &terms, 4, 7).unwrap();
+    let play = |envs: &mut SurrogateVector, slab: &mut rlx::Slab, rng: &mut Rng, ticks: usize| -> Vec<f32> {
+        let (spec, mut out) = (envs.spec().clone(), Vec::new());
+        let mut act = ActionBuffer::new(&spec.act, 4);
+        for _ in 0..ticks {
+            slab.carry();
+            random_actions(&spec, slab.frame(0), rng, &mut act);
+            envs.step(act.get(), slab.frame_mut(1)).unwrap();
+            out.extend_from_slice(slab.frame(1).reward);
+        }
+        out
+    };
+    let mut first = new();
+    let (mut slab, mut rng) = (first.slab(2), Rng::stream(2, 0));
+    first.reset(slab.frame_mut(1));
+    play(&mut first, &mut slab, &mut rng, 200);
+    let (mut state, mut tick) = (Vec::new(), Vec::new());
+    first.save(&mut state);
+    slab.save_tick(1, &mut tick);
+    let mut second = new();
+    second.load(&state).unwrap();
+    let (mut other, mut same) = (second.slab(2), rng.clone());
+    other.load_tick(1, &mut &tick[..]).unwrap();
+    let expected = play(&mut first, &mut slab, &mut rng, 300);
+    assert_eq!(play(&mut second, &mut other, &mut same, 300), expected);
+    let mut log = Scalars::default();
+    first.objective().unwrap().report(&mut log);
+    let measured = log.get("search/evaluations").unwrap();
+    let episodes = 500.0 * 4.0 / config.blocks as f64;
+    assert!((30.0..=64.0).contains(&measured), "{measured} of {episodes} episodes were measured");
+    assert_eq!(log.get("surrogate/trusted"), Some(1.0));
+    let share = log.get("search/hypervolume").unwrap();
+    assert!((0.0..=1.0).contains(&share), "{share}");
+    assert!(first.objective().unwrap().news()[0].contains("first model that fits"));
+    for cut in [0, 5, state.len() / 2, state.len() - 1] {
+        assert!(new().load(&state[..cut]).is_err());
+    }
+}

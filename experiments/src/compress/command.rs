@@ -1,0 +1,171 @@
+//! `rlx compress`: what a trained policy or a search makes of a model under a byte budget.
+use crate::{interrupt, train};
+use anyhow::{Context, Result, anyhow, bail};
+use clap::Args;
+use rlx::{ActionBuffer, Mode, Policy, Registry, Rng, Scalars, Spec, Vector, objective::Trial};
+use rlx_surgery::{SurrogateVector, llama};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// What to compress, and by what.
+#[derive(Debug, Args)]
+pub struct CompressArgs {
+    /// The model: the name of a fetched one, a GGUF file, or a folder with config.json, safetensors and tokenizer.json.
+    model: String,
+    /// The most bytes that the compressed model may have: 60MB, 57MiB, 60_000_000.
+    #[arg(long, value_name = "SIZE")]
+    budget: String,
+    /// The run of compress-llama whose policy decides.
+    #[arg(long, value_name = "RUN")]
+    policy: String,
+    /// The folder to write; it must not be there yet.
+    #[arg(long, short, value_name = "FOLDER")]
+    output: PathBuf,
+    /// Configurations to measure: the policy's best guess, and drawn from it the others; the best is written.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    tries: u64,
+    /// The checkpoint: best, last or a step.
+    #[arg(long, default_value = "last")]
+    checkpoint: String,
+    /// Print JSON: model, policy, budget, bytes, file_bytes, loss, dense_loss, tried, output, configuration {dimension: level}.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Bytes of a text such as `60MB`, `57MiB`, `0.1GB` or `60_000_000`.
+///
+/// # Errors
+/// When it is none.
+pub fn size(text: &str) -> Result<f64> {
+    let plain: String = text.chars().filter(|c| !"_, ".contains(*c)).collect();
+    let digits = plain.find(|c: char| c.is_ascii_alphabetic() && !"eE".contains(c)).unwrap_or(plain.len());
+    let (number, unit) = plain.split_at(digits);
+    let factor = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "kb" => 1e3,
+        "mb" => 1e6,
+        "gb" => 1e9,
+        "kib" => 1024.0,
+        "mib" => 1024.0 * 1024.0,
+        "gib" => 1024.0 * 1024.0 * 1024.0,
+        _ => f64::NAN,
+    };
+    let bytes = number.parse::<f64>().unwrap_or(f64::NAN) * factor;
+    if bytes.is_finite() && bytes > 0.0 {
+        return Ok(bytes);
+    }
+    Err(anyhow!("--budget {text}: it must be a size such as 60MB, 57MiB or 60_000_000"))
+}
+
+/// Plays an episode: the policy decides a configuration, which is measured.
+fn episode(envs: &mut dyn Vector, spec: &Spec, policy: &mut dyn Policy, mode: Mode, rng: &mut Rng) -> Result<()> {
+    let mut slab = envs.slab(2);
+    let mut actions = ActionBuffer::new(&spec.act, 1);
+    envs.reset(slab.frame_mut(0));
+    let mut now = 0;
+    while envs.episodes().is_empty() {
+        policy.act(slab.frame(now), &[0], mode, std::slice::from_mut(rng), actions.get_mut())?;
+        envs.step(actions.get(), slab.frame_mut(1 - now))?;
+        now = 1 - now;
+    }
+    envs.episodes().clear();
+    Ok(())
+}
+
+/// The best that the policy decides on under the budget, and the dense model's loss.
+fn decide(
+    (config, seed): (&llama::Config, u64),
+    trained: &Spec,
+    policy: &mut dyn Policy,
+    tries: u64,
+) -> Result<(SurrogateVector, Trial, Option<f64>)> {
+    let (shared, terms) = llama::open(config, interrupt::asked)?;
+    let mut envs = SurrogateVector::new(&shared, &terms, 1, seed)?;
+    let spec = envs.spec().clone();
+    if spec.obs != trained.obs || spec.act != trained.act {
+        bail!(
+            "the policy was trained on a model of another shape: {}, and this one is {}",
+            trained.obs.describe(),
+            spec.obs.describe()
+        );
+    }
+    let mut rng = Rng::named(seed, "compress", 0);
+    for k in 0..tries {
+        let mode = if k == 0 { Mode::Greedy } else { Mode::Explore };
+        episode(&mut envs, &spec, policy, mode, &mut rng)?;
+    }
+    let objective = envs.objective().ok_or_else(|| anyhow!("a world without an objective"))?;
+    let best = objective.history().into_iter().filter(|t| t.loss.is_finite()).min_by(|a, b| a.loss.total_cmp(&b.loss));
+    let mut log = Scalars::default();
+    objective.report(&mut log);
+    let best = best.context("every model that was tried is broken: give a larger budget")?;
+    Ok((envs, best, log.get("search/dense_loss")))
+}
+
+/// Runs the command; what it prints.
+///
+/// # Errors
+/// When the run or the model is not to be had, the budget is below the smallest model, or the folder is there already.
+pub fn run(registry: &Registry, runs: &Path, args: &CompressArgs) -> Result<String> {
+    let budget = size(&args.budget)?;
+    if args.output.exists() {
+        bail!("{} is there already: nothing is overwritten", args.output.display());
+    }
+    let loaded = train::load(registry, runs, &args.policy, &args.checkpoint, &mut |w| say!("warning: {w}"));
+    let (dir, experiment, mut learner, _) = loaded?;
+    if experiment.world.name != "compress-llama" {
+        bail!("{} was trained in {}; a policy of compress-llama is needed", dir.name(), experiment.world.name);
+    }
+    let trained: llama::Config = rlx::config::from_map(&experiment.env)?;
+    let config = llama::Config {
+        model: args.model.clone(),
+        budget_low: budget / 1e6,
+        budget_high: budget / 1e6,
+        surrogate: false,
+        evaluations: 0,
+        ..trained
+    };
+    let seed = experiment.run.seed;
+    let (mut envs, best, dense) = decide((&config, seed), &experiment.spec, learner.policy(), args.tries)?;
+    let written = llama::write(&config, &best.config, &args.output, interrupt::asked)?;
+    let objective = envs.objective().ok_or_else(|| anyhow!("a world without an objective"))?;
+    let chosen: serde_json::Map<String, serde_json::Value> = (objective.space().dimensions().iter().zip(&best.config))
+        .map(|(d, l)| (d.name.clone(), d.level(*l).into()))
+        .collect();
+    crate::compress::report::write(
+        objective,
+        &format!("{} under {}", args.model, args.budget),
+        &args.output.join("report"),
+    )?;
+    if args.json {
+        let out = json!({
+            "model": args.model, "policy": dir.path(), "budget": budget, "bytes": best.cost, "file_bytes": written,
+            "loss": best.loss, "dense_loss": dense, "tried": objective.history().len(), "output": args.output,
+            "configuration": chosen,
+        });
+        return Ok(format!("{out:#}\n"));
+    }
+    let above = dense.map_or(String::new(), |d| format!(", {:+.4} above the dense model's {d:.4}", best.loss - d));
+    Ok(format!(
+        "{}: {:.2} MB of {:.2} MB, loss {:.4} nats a token{above}; best of {}\n",
+        args.output.display(),
+        written as f64 / 1e6,
+        budget / 1e6,
+        best.loss,
+        objective.history().len()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        let all = ["60MB", "60_000_000", "60e6", "1MiB", "0.5 GB", "100kb"].map(|t| size(t).unwrap());
+        assert_eq!(all, [60e6, 60e6, 60e6, 1_048_576.0, 5e8, 1e5]);
+        for wrong in ["", "MB", "-3MB", "60 apples", "nan", "1e400"] {
+            assert!(size(wrong).unwrap_err().to_string().contains("such as 60MB"), "{wrong}");
+        }
+    }
+}

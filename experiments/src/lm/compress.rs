@@ -1,0 +1,146 @@
+//! `rlx lm prune`: one choice for all blocks.
+use super::{find, open, print, read_ids};
+use crate::{interrupt::Stop, progress::thousands};
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use rlx_lm::{
+    archive::Stored,
+    gguf::BlockType,
+    llama::{
+        export,
+        judge::Windows,
+        recover::{Recovery, Trainer, merge},
+        save,
+        surgery::{Criterion, Plan, Surgeon, importance, moments},
+    },
+    quant::{Rounding, Scheme},
+};
+use std::path::PathBuf;
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// A folder of this project: packed, adapters beside the weights.
+    Packed,
+    /// A folder for transformers: half floats, adapters merged; blocks of different widths are filled up with zeros.
+    Transformers,
+    /// A file for llama.cpp, adapters merged; blocks of different widths make it of architecture deci.
+    Gguf,
+}
+
+/// `rlx lm prune MODEL`
+#[derive(Debug, Args)]
+pub struct Prune {
+    /// A GGUF file, a folder, or a name from the cache.
+    model: String,
+    /// Where to; nothing there is overwritten.
+    #[arg(long, short)]
+    output: PathBuf,
+    /// Share of the kv groups and channels that goes; 0 to 0.95.
+    #[arg(long, default_value_t = 0.2)]
+    ratio: f64,
+    /// How the projections are stored: 16, 8, 4, 3, 2, nf4, or a scheme such as q4s-g64.
+    #[arg(long, default_value = "4")]
+    bits: Scheme,
+    /// How the embedding and head are stored.
+    #[arg(long, default_value = "8")]
+    embedding: Scheme,
+    /// Rank of the adapters, 0 to 32; LoftQ's start.
+    #[arg(long, default_value_t = 0)]
+    rank: usize,
+    /// Blocks at the beginning that keep their widths.
+    #[arg(long, default_value_t = 4)]
+    first: usize,
+    /// Blocks at the end that keep theirs.
+    #[arg(long, default_value_t = 2)]
+    last: usize,
+    /// How groups are scored; by itself taylor-first on a text, magnitude without one.
+    #[arg(long, value_parser = ["taylor-first", "taylor-second", "magnitude", "activation", "random"])]
+    criterion: Option<String>,
+    /// Text to score groups, round and recover on.
+    #[arg(long, value_name = "FILE")]
+    text: Option<PathBuf>,
+    /// Round by GPTQ on the text instead of to the nearest level.
+    #[arg(long, requires = "text")]
+    gptq: bool,
+    /// Updates of the adapters on the text.
+    #[arg(long, default_value_t = 0)]
+    steps: u64,
+    /// Their highest learning rate.
+    #[arg(long, default_value_t = 3e-4)]
+    learning_rate: f64,
+    /// Chooses windows and random scores.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// What to write.
+    #[arg(long, value_enum, default_value_t = Format::Packed)]
+    format: Format,
+    /// Type of a GGUF's projections.
+    #[arg(long, default_value = "Q8_0", value_parser = ["F32", "F16", "Q8_0", "Q4_0", "Q4_1"])]
+    gguf_type: String,
+}
+
+/// Windows of training, and of scoring: LLM-Pruner's 64 tokens, 10 of them.
+const TRAINED: usize = 256;
+const SCORED: usize = 64;
+const SAMPLES: usize = 10;
+
+/// Compresses a model.
+pub fn run(args: &Prune, stop: &Stop) -> Result<()> {
+    if args.output.exists() {
+        bail!("{} is there already: choose another -o", args.output.display());
+    }
+    if !(0.0..=0.95).contains(&args.ratio) {
+        bail!("--ratio {}: it must be 0 to 0.95", args.ratio);
+    }
+    if args.steps > 0 && (args.text.is_none() || args.rank == 0) {
+        bail!("--steps trains adapters on a text: it needs --text FILE and --rank of 1 at least");
+    }
+    let named = args.criterion.as_deref().unwrap_or(if args.text.is_some() { "taylor-first" } else { "magnitude" });
+    let criterion: Criterion = serde_json::from_value(named.into())?;
+    let asked = &|| stop.asked();
+    let loaded = open(&args.model)?;
+    let ids = match &args.text {
+        Some(path) => read_ids(&loaded, Some(path), None)?,
+        None if matches!(criterion, Criterion::Magnitude | Criterion::Random) => vec![0; SCORED],
+        None => bail!("--criterion {named} scores on a text: say --text FILE, or --criterion magnitude"),
+    };
+    let calibration = Windows::new(&ids[..ids.len().min(SCORED * SAMPLES)], SCORED)?;
+    let scores = importance(&loaded.model, &calibration, criterion, args.seed, asked)?;
+    let gathered = args.gptq.then(|| moments(&loaded.model, &calibration, asked)).transpose()?;
+    let mut surgeon = Surgeon::new(loaded.model.clone(), scores, Rounding::Clipped, gathered, args.seed)?;
+    let plan = Plan::uniform(&loaded.model, args.ratio, args.bits, args.rank, (args.first, args.last), args.embedding);
+    let mut model = surgeon.build(&plan)?;
+    if args.steps > 0 {
+        let config =
+            Recovery { steps: args.steps, learning_rate: args.learning_rate, seed: args.seed, ..Recovery::default() };
+        let mut trainer = Trainer::new(&model, config)?;
+        let windows = Windows::new(&ids, TRAINED)?;
+        trainer.run(&windows, asked, &mut |s| {
+            if s.step % 10 == 0 || s.step == args.steps {
+                say!("step {} of {}: loss {:.4}", s.step, args.steps, s.loss);
+            }
+        })?;
+        model = trainer.model();
+    }
+    let tokenizer = loaded.tokenizer.as_ref();
+    let from = std::fs::metadata(find(&args.model)?).map_or(0, |m| m.len());
+    let what = match args.format {
+        Format::Packed => {
+            let bytes = save(&merge(&model), tokenizer, &args.output)?;
+            format!("{} bytes of weights, packed", thousands(bytes))
+        }
+        Format::Transformers => {
+            let widths = export::transformers(&model, tokenizer, Stored::F16, &args.output)?;
+            format!("half floats, {widths:?}")
+        }
+        Format::Gguf => {
+            let kind = BlockType::from_name(&args.gguf_type).context("a type that is known")?;
+            let arch = export::gguf(&model, tokenizer, kind, BlockType::Q8_0, &args.output)?;
+            let bytes = std::fs::metadata(&args.output)?.len();
+            format!("{} bytes, GGUF of architecture {arch}", thousands(bytes))
+        }
+    };
+    let dense =
+        if from > 0 && find(&args.model)?.is_file() { format!(" (it was {})", thousands(from)) } else { String::new() };
+    print(&format!("{}: {what}{dense}\n", args.output.display()))
+}

@@ -1,0 +1,120 @@
+//! `rlx lm eval`.
+use super::{open, print, read_ids};
+use crate::{interrupt::Stop, progress::Counting};
+use anyhow::{Result, bail};
+use clap::Args;
+use rlx_lm::llama::{
+    judge::{Reference, Windows, evaluate},
+    tasks,
+};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use tch::Kind;
+
+/// `rlx lm eval MODEL`
+#[derive(Debug, Args)]
+pub struct Eval {
+    /// A GGUF file, a folder, or a name from the cache.
+    model: String,
+    /// Mean negative log-likelihood of the tokens of this text.
+    #[arg(long, value_name = "FILE", conflicts_with = "ids")]
+    text: Option<PathBuf>,
+    /// The same of token ids: numbers between spaces, commas or brackets.
+    #[arg(long, value_name = "FILE")]
+    ids: Option<PathBuf>,
+    /// Tokens that are predicted from each other: the text is cut into windows of this many.
+    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    window: u32,
+    /// Tokens to judge at most, from the beginning; 0 takes all.
+    #[arg(long, default_value_t = 0)]
+    tokens: u64,
+    /// Also the divergence from this model's predictions.
+    #[arg(long, value_name = "MODEL")]
+    reference: Option<String>,
+    /// Multiple-choice sets: task.json of BIG-bench, or JSON lines with context, choices and answer.
+    #[arg(long, value_name = "FILE", value_delimiter = ',')]
+    tasks: Vec<PathBuf>,
+    /// Items of each set, drawn by the seed.
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    items: u32,
+    /// Draws items and shuffles choices.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A set's name: that of a task.json is its folder's.
+fn name(path: &Path) -> String {
+    let named = if path.file_name().is_some_and(|n| n == "task.json") {
+        path.parent().and_then(Path::file_name)
+    } else {
+        path.file_stem()
+    };
+    named.map_or_else(String::new, |n| n.to_string_lossy().into_owned())
+}
+
+/// Judges a model.
+pub fn run(args: &Eval, stop: &Stop) -> Result<()> {
+    let on_text = args.text.is_some() || args.ids.is_some();
+    if !on_text && args.tasks.is_empty() {
+        bail!("nothing to judge by: say --text FILE, --ids FILE or --tasks FILE,FILE");
+    }
+    let loaded = open(&args.model)?;
+    // Unpacked once: it is used for every window.
+    let model = loaded.model.dense(Kind::Float);
+    let asked = &|| stop.asked();
+    let mut out = json!({"model": loaded.path});
+    let mut text = String::new();
+    if on_text {
+        let mut ids = read_ids(&loaded, args.text.as_deref(), args.ids.as_deref())?;
+        if args.tokens > 0 {
+            ids.truncate(args.tokens as usize);
+        }
+        let windows = Windows::new(&ids, args.window as usize)?;
+        let reference = match &args.reference {
+            Some(other) => Some(Reference::new(&open(other)?.model.dense(Kind::Float), &windows, asked)?),
+            None => None,
+        };
+        let found = evaluate(&model, &windows, reference.as_ref(), asked)?;
+        out["text"] = json!({"nll": found.nll, "nll_error": found.nll_error, "perplexity": found.perplexity(), "kl": found.kl,
+            "tokens": found.tokens, "window": args.window, "reference": args.reference});
+        text += &format!(
+            "nll {:.4} ± {:.4} nats a token, perplexity {:.3}, {} tokens in windows of {}\n",
+            found.nll,
+            found.nll_error,
+            found.perplexity(),
+            found.tokens,
+            args.window
+        );
+        if let Some(kl) = found.kl {
+            text += &format!("kl {kl:.4} nats a token from {}\n", args.reference.as_deref().unwrap_or(""));
+        }
+    }
+    let mut sets = Vec::new();
+    for path in &args.tasks {
+        let items = tasks::read(path, args.items as usize, args.seed)?;
+        let mut progress = Counting::new("items", items.len() as u64, args.json);
+        let found = tasks::accuracy(&model, loaded.tokenizer()?, &items, asked, &mut |n| progress.tick(n as u64));
+        progress.end();
+        let found = found?;
+        let mut set = json!(found);
+        set["task"] = json!(name(path));
+        set["seed"] = json!(args.seed);
+        sets.push(set);
+        text += &format!(
+            "{}: acc {:.4} ± {:.4}, acc_norm {:.4} ± {:.4}, {} items\n",
+            name(path),
+            found.acc,
+            found.acc_error,
+            found.acc_norm,
+            found.acc_norm_error,
+            found.items
+        );
+    }
+    if !sets.is_empty() {
+        out["tasks"] = json!(sets);
+    }
+    print(&if args.json { format!("{out:#}\n") } else { text })
+}

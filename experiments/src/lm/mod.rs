@@ -1,0 +1,98 @@
+//! `rlx lm`: language models on the command line.
+mod compress;
+mod eval;
+mod generate;
+mod info;
+
+use crate::interrupt::Stop;
+use anyhow::{Result, bail};
+use clap::Subcommand;
+use rlx_lm::llama::{Loaded, load};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+/// `rlx lm ...`
+#[derive(Debug, Subcommand)]
+pub enum Lm {
+    /// Show a model's architecture and where its bytes are.
+    Info(info::Info),
+    /// Judge a model: likelihood of a text, accuracy on multiple-choice sets.
+    #[command(
+        after_help = "Examples:\n  rlx lm eval smollm2-135m --text held-out.txt\n  rlx lm eval OUT --text held-out.txt --reference smollm2-135m --json\n  rlx lm eval OUT --tasks strategyqa/task.json,mine.jsonl --items 500"
+    )]
+    Eval(eval::Eval),
+    /// Continue a text, as it is generated.
+    #[command(after_help = "Example:\n  rlx lm generate smollm2-135m --prompt \"The capital of France is\"")]
+    Generate(generate::Generate),
+    /// Prune and quantise all blocks alike, recover on a text, save.
+    #[command(
+        after_help = "Examples:\n  rlx lm prune smollm2-135m --ratio 0.2 --bits 4 --rank 8 -o OUT\n  rlx lm prune smollm2-135m --ratio 0.3 --bits 3 --rank 8 --text train.txt --steps 200 -o OUT\n  rlx lm prune smollm2-135m --ratio 0.2 --format gguf -o OUT.gguf"
+    )]
+    Prune(compress::Prune),
+}
+
+/// Runs one of them.
+pub fn run(command: &Lm) -> Result<ExitCode> {
+    let stop = Stop::install()?;
+    match command {
+        Lm::Info(args) => info::run(args),
+        Lm::Eval(args) => eval::run(args, &stop),
+        Lm::Generate(args) => generate::run(args, &stop),
+        Lm::Prune(args) => compress::run(args, &stop),
+    }?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Where models are kept that have a name.
+fn models() -> PathBuf {
+    rlx_lm::data::catalogue::cache().join("models")
+}
+
+/// The file or folder of a model: a path, or a name from the cache.
+fn find(model: &str) -> Result<PathBuf> {
+    let path = Path::new(model);
+    if path.exists() {
+        return Ok(path.into());
+    }
+    let named = !model.contains(['/', '\\']) && model != "..";
+    let Some(folder) = Some(models().join(model)).filter(|f| named && f.is_dir()) else {
+        bail!(
+            "no model '{model}': it is neither a GGUF file or a folder, nor a name in the cache; `rlx fetch {model}` gets one that is known"
+        );
+    };
+    if folder.join("config.json").exists() {
+        return Ok(folder);
+    }
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)?.filter_map(|e| Some(e.ok()?.path())).collect();
+    files.retain(|f| f.extension().is_some_and(|e| e == "gguf"));
+    match files.as_slice() {
+        [one] => Ok(one.clone()),
+        _ => bail!("{}: {} GGUF files; name one", folder.display(), files.len()),
+    }
+}
+
+fn open(model: &str) -> Result<Loaded> {
+    Ok(load(&find(model)?)?)
+}
+
+fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    Ok(out.flush()?)
+}
+
+/// Token ids of a file: a text, or numbers between spaces, commas and brackets.
+fn read_ids(loaded: &Loaded, text: Option<&Path>, ids: Option<&Path>) -> Result<Vec<u32>> {
+    let read = |path: &Path| std::fs::read_to_string(path).map_err(|e| rlx::Error::io("reading", path, e));
+    if let Some(path) = text {
+        return Ok(loaded.tokenizer()?.encode(&read(path)?)?);
+    }
+    let Some(path) = ids else { bail!("say --text FILE or --ids FILE") };
+    let body = read(path)?;
+    let parts = body.split(|c: char| c.is_whitespace() || ",[]".contains(c)).filter(|p| !p.is_empty());
+    let parse = |p: &str| p.parse().map_err(|_| anyhow::anyhow!("{}: '{p}' is not a token id", path.display()));
+    parts.map(parse).collect()
+}

@@ -1,0 +1,277 @@
+//! Fine-tuning: AdamW (arXiv 1711.05101), linear warm-up and decay, as BERT has it (arXiv 1810.04805, appendix A.3).
+use super::{Classifier, classify::Task, model::Dropout};
+use rlx::{Error, Result, snapshot};
+use rlx_nn::{AdamConfig, TensorAdam, adam::clip_grad_norm_tensor, threads};
+use serde::{Deserialize, Serialize};
+use tch::{Reduction, Tensor};
+
+/// How a classifier is fine-tuned.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The highest learning rate.
+    pub learning_rate: f64,
+    /// Weight decay of weights; biases and layer normalisation have none.
+    pub weight_decay: f64,
+    /// Share of the steps in which the learning rate rises from 0.
+    pub warmup: f64,
+    /// Steps in all: at the last one the learning rate is all but 0.
+    pub steps: u64,
+    /// Share that is dropped out.
+    pub dropout: f64,
+    /// Gradients of a larger norm are scaled down to it; 0 for never.
+    pub max_grad_norm: f64,
+    /// Seed of dropout.
+    pub seed: u64,
+}
+
+impl Plan {
+    /// The learning rate of step `t`, from 0.
+    pub fn rate(&self, t: u64) -> f64 {
+        let (t, steps) = (t as f64, self.steps as f64);
+        let rise = (self.warmup * steps).ceil();
+        let part = if t < rise { (t + 1.0) / rise } else { (steps - t) / (steps - rise).max(1.0) };
+        self.learning_rate * part.clamp(0.0, 1.0)
+    }
+}
+
+/// A classifier being fine-tuned.
+#[derive(Debug)]
+pub struct Tuner {
+    /// The classifier.
+    pub model: Classifier,
+    plan: Plan,
+    steps: u64,
+    parts: Vec<Stretch>,
+}
+
+/// A stretch of the flat vector with its optimiser. On a CPU an operation on all of it is as slow as memory, and its result is memory
+/// that the system must first make: stretches that fit a cache are several times as fast, and the same numbers.
+#[derive(Debug)]
+struct Stretch {
+    start: i64,
+    len: i64,
+    adam: TensorAdam,
+}
+
+/// Floats of a stretch: 1 MiB.
+const STRETCH: i64 = 1 << 18;
+
+/// What a step reports.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Step {
+    /// Mean cross-entropy of the batch.
+    pub loss: f64,
+    /// Norm of the gradient before it was scaled.
+    pub grad_norm: f64,
+    /// The learning rate.
+    pub learning_rate: f64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct State {
+    steps: u64,
+    flat: Vec<f32>,
+    parts: Vec<Vec<u8>>,
+}
+
+impl Tuner {
+    /// Ready for the first step.
+    pub fn new(model: Classifier, plan: Plan) -> Self {
+        let flat = model.params.flat();
+        let (n, all) = (model.decayed as i64, flat.numel() as i64);
+        let config = |weight_decay| AdamConfig { weight_decay, decoupled: true, ..AdamConfig::default() };
+        let most = if flat.device() == tch::Device::Cpu { STRETCH } else { all };
+        let mut parts = Vec::new();
+        for (from, to, weight_decay) in [(0, n, plan.weight_decay), (n, all, 0.0)] {
+            for start in (from..to).step_by(most as usize) {
+                let len = most.min(to - start);
+                parts.push(Stretch {
+                    start,
+                    len,
+                    adam: TensorAdam::new(config(weight_decay), &flat.narrow(0, start, len)),
+                });
+            }
+        }
+        Self { model, plan, steps: 0, parts }
+    }
+
+    /// Steps taken.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// One step on `rows`.
+    ///
+    /// # Errors
+    /// When the loss is not finite, or the device can not be written; the parameters are then as they were.
+    pub fn learn(&mut self, task: &Task<'_>, rows: &[usize]) -> Result<Step> {
+        let (batch, labels) = task.batch(rows, self.model.params.flat().device())?;
+        // Reseeded at each step: a resumed run drops the same.
+        threads::seed(self.plan.seed, self.steps);
+        let dropout = Dropout { share: self.plan.dropout, learning: true };
+        let (logits, _) = self.model.forward(&batch, dropout);
+        let loss = logits.cross_entropy_loss::<Tensor>(&labels, None, Reduction::Mean, -100, 0.0);
+        let value = loss.double_value(&[]);
+        if !value.is_finite() {
+            return Err(Error::NonFinite { what: "the loss".into(), step: self.steps });
+        }
+        loss.backward();
+        let mut grads = self.model.params.take_grads();
+        let most = if self.plan.max_grad_norm > 0.0 { self.plan.max_grad_norm } else { f64::INFINITY };
+        let grad_norm = clip_grad_norm_tensor(&mut grads, most).double_value(&[]);
+        if !grad_norm.is_finite() {
+            return Err(Error::NonFinite { what: "the gradient".into(), step: self.steps });
+        }
+        let learning_rate = self.plan.rate(self.steps);
+        let flat = self.model.params.flat_mut();
+        for part in &mut self.parts {
+            // Views: a step on them is a step on the whole.
+            let of = |t: &Tensor| t.narrow(0, part.start, part.len);
+            part.adam.step(&mut of(flat), &of(&grads), learning_rate);
+        }
+        self.steps += 1;
+        Ok(Step { loss: value, grad_norm, learning_rate })
+    }
+
+    /// Parameters and optimiser, exact.
+    ///
+    /// # Errors
+    /// When the device can not be read.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        let flat = self.model.params.to_vec()?;
+        let parts = self.parts.iter().map(|p| p.adam.to_bytes()).collect::<Result<_>>()?;
+        let state = State { steps: self.steps, flat, parts };
+        snapshot::put(&mut out, &state);
+        Ok(out)
+    }
+
+    /// Takes a state back.
+    ///
+    /// # Errors
+    /// When it is none, or of another model.
+    pub fn restore(&mut self, bytes: &[u8]) -> Result<()> {
+        let state: State = snapshot::get(bytes)?;
+        if state.parts.len() != self.parts.len() {
+            return Err(Error::mismatch(
+                "optimiser state",
+                format!("{} parts", self.parts.len()),
+                state.parts.len().to_string(),
+            ));
+        }
+        for (part, bytes) in self.parts.iter_mut().zip(&state.parts) {
+            part.adam.restore(bytes)?;
+        }
+        self.model.params.set(&state.flat)?;
+        self.steps = state.steps;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        bert::{Config, Pooling, config::Family, model::fresh},
+        data::batches,
+    };
+    use tch::Device;
+
+    const PLAN: Plan = Plan {
+        learning_rate: 3e-3,
+        weight_decay: 0.01,
+        warmup: 0.1,
+        steps: 120,
+        dropout: 0.1,
+        max_grad_norm: 1.0,
+        seed: 5,
+    };
+
+    fn tuner(pooling: Pooling, plan: Plan) -> Tuner {
+        let config = Config {
+            family: Family::Bert,
+            layers: 2,
+            width: 16,
+            heads: 2,
+            inner: 32,
+            vocabulary: 12,
+            positions: 8,
+            types: 2,
+            eps: 1e-12,
+            activation: "gelu".into(),
+        };
+        let weights = fresh(&config, 1).unwrap();
+        Tuner::new(Classifier::new(&weights, 2, pooling, 2, Device::Cpu).unwrap(), plan)
+    }
+
+    /// Which of tokens 3 and 4 comes first.
+    fn texts() -> (Vec<Vec<u32>>, Vec<usize>) {
+        let mut rng = rlx::Rng::stream(8, 8);
+        let text = |_| {
+            let mut t: Vec<u32> = (0..3 + rng.below(4)).map(|_| 5 + rng.below(7) as u32).collect();
+            let (a, b) = (rng.below(t.len() - 1), rng.bits() & 1);
+            t[a] = 3 + b as u32;
+            t[a + 1] = 4 - b as u32;
+            (t, b as usize)
+        };
+        (0..400).map(text).unzip()
+    }
+
+    fn run(tuner: &mut Tuner, to: u64) -> f64 {
+        let (texts, labels) = texts();
+        let task = Task { texts: &texts, labels: &labels, pad: 0, batch: 20 };
+        let rows: Vec<usize> = (0..400).collect();
+        let lengths: Vec<usize> = texts.iter().map(Vec::len).collect();
+        let per = 20;
+        let mut last = 0.0;
+        while tuner.steps() < to {
+            let (epoch, at) = (tuner.steps() / per, tuner.steps() % per);
+            let order = batches::epoch(&rows, &lengths, 20, 9, epoch);
+            last = tuner.learn(&task, &order[at as usize]).unwrap().loss;
+        }
+        last
+    }
+
+    #[test]
+    fn the_rate_rises_and_falls_in_lines() {
+        let rates: Vec<f64> = (0..120).map(|t| PLAN.rate(t) / PLAN.learning_rate).collect();
+        assert!((rates[0] - 1.0 / 12.0).abs() < 1e-12 && (rates[11] - 1.0).abs() < 1e-12);
+        assert!((rates[12] - 1.0).abs() < 1e-12 && (rates[66] - 0.5).abs() < 1e-12 && rates[119] < 0.01);
+        let flat = Plan { warmup: 0.0, ..PLAN };
+        assert_eq!(flat.rate(0), flat.learning_rate);
+    }
+
+    #[test]
+    fn an_order_of_words_is_learnt_with_either_pooling() {
+        threads::set(1);
+        let (texts, labels) = texts();
+        let task = Task { texts: &texts, labels: &labels, pad: 0, batch: 64 };
+        let rows: Vec<usize> = (0..400).collect();
+        for pooling in [Pooling::Mean, Pooling::Cls] {
+            let plan = Plan { steps: 400, ..PLAN };
+            let mut tuner = tuner(pooling, plan);
+            let before = tuner.model.judge(&task, &rows, &|| false).unwrap().scores();
+            assert!(before.accuracy < 0.7, "{before:?}");
+            run(&mut tuner, 400);
+            let after = tuner.model.judge(&task, &rows, &|| false).unwrap().scores();
+            assert!(after.accuracy > 0.95 && after.f1 > 0.95, "{pooling:?}: {after:?}");
+            let stopped = tuner.model.judge(&task, &rows, &|| true);
+            assert!(matches!(stopped, Err(Error::Interrupted)));
+        }
+    }
+
+    #[test]
+    fn a_resumed_tuner_ends_in_the_same_bytes() {
+        threads::set(1);
+        let mut whole = tuner(Pooling::Mean, PLAN);
+        run(&mut whole, 50);
+        let mut first = tuner(Pooling::Mean, PLAN);
+        run(&mut first, 23);
+        let saved = first.to_bytes().unwrap();
+        let mut second = tuner(Pooling::Mean, PLAN);
+        second.restore(&saved).unwrap();
+        run(&mut second, 50);
+        assert_eq!(whole.to_bytes().unwrap(), second.to_bytes().unwrap());
+        assert!(second.restore(&saved[..saved.len() / 2]).is_err());
+    }
+}

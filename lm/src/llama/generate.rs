@@ -1,0 +1,115 @@
+//! Generating text, a token at a time over a cache of keys and values.
+use super::model::{Cache, Linear, Model};
+use crate::quant::Matrix;
+use rlx::{Error, Result, Rng};
+use tch::{Kind, Tensor};
+
+/// How products are computed while generating. Which is fastest depends on the machine: whoever may read a clock measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kernel {
+    /// 32-bit floats, unpacked once.
+    Float,
+    /// bfloat16, unpacked once.
+    Bfloat16,
+    /// Codes of up to 4 bits stay packed, in libtorch's int4 layout; the rest is bfloat16.
+    Int4,
+}
+
+impl Kernel {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Float, Self::Bfloat16, Self::Int4];
+
+    /// The model made ready to run so. Adapters are merged, except beside codes that stay packed.
+    pub fn ready(self, model: &Model) -> Model {
+        let kind = if self == Self::Float { Kind::Float } else { Kind::BFloat16 };
+        let mut out = model.clone();
+        out.compute = kind;
+        // An embedding is only looked up: the head is where its product is.
+        out.head = Some(self.matrix(model.head.as_ref().unwrap_or(&model.embedding), kind));
+        for p in out.blocks.iter_mut().flat_map(|b| &mut b.projections) {
+            let weight = self.matrix(&p.weight, kind);
+            *p = match weight {
+                Matrix::Packed(_) => Linear { weight, adapter: p.adapter.clone() },
+                Matrix::Dense(_) => Linear::new(Matrix::Dense(tch::no_grad(|| p.effective(Kind::Float).to_kind(kind)))),
+            };
+        }
+        out
+    }
+
+    fn matrix(self, m: &Matrix, kind: Kind) -> Matrix {
+        let fast = if let (Self::Int4, Matrix::Packed(p)) = (self, m) { p.int4() } else { None };
+        fast.map_or_else(|| Matrix::Dense(m.dense(kind)), Matrix::Packed)
+    }
+}
+
+/// A text being generated.
+pub struct Generator<'a> {
+    model: &'a Model,
+    cache: Cache,
+    rng: Rng,
+    temperature: f64,
+    // logits of the next token [vocab]
+    next: Tensor,
+}
+
+impl<'a> Generator<'a> {
+    /// Reads the prompt. Temperature 0 is greedy.
+    ///
+    /// # Errors
+    /// When the prompt is empty, too long or has a token that the model does not have.
+    pub fn new(model: &'a Model, prompt: &[u32], temperature: f64, seed: u64) -> Result<Self> {
+        let ids = model.ids(prompt)?;
+        let mut cache = Cache::new(model, prompt.len() + 128);
+        let next = step(model, &ids, &mut cache);
+        Ok(Self { model, cache, rng: Rng::named(seed, "generate", 0), temperature, next })
+    }
+
+    /// Positions read so far.
+    pub fn len(&self) -> usize {
+        self.cache.len()
+    }
+    /// Whether there is none; there always is one.
+    pub fn is_empty(&self) -> bool {
+        self.cache.is_empty()
+    }
+
+    /// The next token; none at the end of the text or of the context.
+    ///
+    /// # Errors
+    /// When a logit is not a number.
+    pub fn token(&mut self) -> Result<Option<u32>> {
+        if self.cache.len() >= self.model.config.context {
+            return Ok(None);
+        }
+        let id = if self.temperature > 0.0 {
+            let p: Vec<f64> = Vec::try_from((&self.next / self.temperature).softmax(-1, Kind::Double))
+                .map_err(|e| Error::invalid(format!("generating: {e}")))?;
+            let mut left = self.rng.unit();
+            let drawn = p.iter().position(|p| {
+                left -= p;
+                left < 0.0
+            });
+            drawn.unwrap_or(0)
+        } else {
+            self.next.argmax(None, false).int64_value(&[]) as usize
+        };
+        if !self.next.max().double_value(&[]).is_finite() {
+            return Err(Error::NonFinite { what: "a logit".into(), step: self.cache.len() as u64 });
+        }
+        let id = id as u32;
+        if self.model.config.eos.contains(&id) {
+            return Ok(None);
+        }
+        let ids = Tensor::from_slice(&[i64::from(id)]).unsqueeze(0).to_device(self.model.device());
+        self.next = step(self.model, &ids, &mut self.cache);
+        Ok(Some(id))
+    }
+}
+
+fn step(model: &Model, ids: &Tensor, cache: &mut Cache) -> Tensor {
+    tch::no_grad(|| {
+        let hidden = model.hidden(ids, Some(cache), None);
+        let last = hidden.select(1, hidden.size()[1] - 1);
+        model.logits(&last).squeeze_dim(0)
+    })
+}

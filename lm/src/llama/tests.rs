@@ -1,0 +1,270 @@
+use super::{
+    generate::{Generator, Kernel},
+    judge::{Windows, evaluate},
+    recover::{Recovery, Trainer, attach, merge},
+    surgery::*,
+    *,
+};
+use crate::{
+    archive::Stored,
+    gguf::BlockType,
+    quant::{Rounding, Scheme},
+};
+use rlx::Rng;
+use std::path::PathBuf;
+use tch::{Kind, Tensor};
+
+fn folder(name: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("rlx-lm-{name}-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&path);
+    let _ = std::fs::remove_file(&path);
+    path
+}
+
+fn ids() -> Tensor {
+    Tensor::from_slice(&(0..20i64).map(|i| i * 11 % 97).collect::<Vec<_>>()).unsqueeze(0)
+}
+
+fn worst(a: &Tensor, b: &Tensor) -> f64 {
+    (a - b).abs().max().double_value(&[])
+}
+
+/// The tiny model with blocks of different widths.
+fn uneven() -> Model {
+    let mut model = tiny(8);
+    let kept = Kept { kv_heads: vec![1], channels: (0..64).collect() };
+    model.blocks[1] = narrow(&model.blocks[1], &kept, 16).unwrap();
+    model.config.blocks[1] = model.blocks[1].shape;
+    model
+}
+
+#[test]
+fn a_cache_gives_what_one_pass_gives() {
+    let model = uneven();
+    let whole = model.forward(&ids());
+    let mut cache = Cache::new(&model, 4);
+    let mut parts = Vec::new();
+    for (from, len) in [(0, 7), (7, 1), (8, 5), (13, 1), (14, 6)] {
+        parts.push(tch::no_grad(|| model.logits(&model.hidden(&ids().narrow(1, from, len), Some(&mut cache), None))));
+    }
+    assert!(worst(&Tensor::cat(&parts, 1), &whole) < 1e-4);
+}
+
+#[test]
+fn exports_are_the_same_function() {
+    for (model, arch, widths) in
+        [(tiny(2), "llama", export::Widths::Uniform), (uneven(), "deci", export::Widths::ZeroPadded)]
+    {
+        let path = folder("hf");
+        assert_eq!(export::transformers(&model, None, Stored::F32, &path).unwrap(), widths);
+        let back = load(&path).unwrap().model;
+        assert!(worst(&back.forward(&ids()), &model.forward(&ids())) < 1e-4);
+        std::fs::remove_dir_all(path).unwrap();
+        let path = folder("gguf");
+        assert_eq!(export::gguf(&model, None, BlockType::F32, BlockType::F32, &path).unwrap(), arch);
+        let back = load(&path).unwrap().model;
+        assert_eq!(back.config.blocks, model.config.blocks);
+        assert!(worst(&back.forward(&ids()), &model.forward(&ids())) < 1e-4);
+        assert!(export::gguf(&model, None, BlockType::F32, BlockType::F32, &path).is_err(), "not overwritten");
+        std::fs::remove_file(path).unwrap();
+    }
+}
+
+#[test]
+fn recovery_lowers_the_loss_and_resumes_to_the_bit() {
+    let dense = tiny(5);
+    let mut rng = Rng::stream(3, 3);
+    // A text with something to learn: each token follows from the one before it.
+    let text: Vec<u32> = (0..640)
+        .scan(5u32, |x, _| {
+            *x = if rng.unit() < 0.9 { (*x * 5 + 3) % 97 } else { rng.below(97) as u32 };
+            Some(*x)
+        })
+        .collect();
+    let windows = Windows::new(&text, 32).unwrap();
+    let scores = importance(&dense, &windows, Criterion::Magnitude, 0, &|| false).unwrap();
+    let mut surgeon = Surgeon::new(dense, scores, Rounding::Clipped, None, 0).unwrap();
+    let plan = Plan::uniform(surgeon.dense(), 0.3, Scheme::of_bits(3).unwrap(), 8, (0, 1), Scheme::F16);
+    let model = surgeon.build(&plan).unwrap();
+    let config = Recovery { steps: 40, learning_rate: 5e-3, warmup: 5, accumulate: 2, ..Recovery::default() };
+    let before = evaluate(&model, &windows, None, &|| false).unwrap().nll;
+    let mut one = Trainer::new(&model, config.clone()).unwrap();
+    one.run(&windows, &|| false, &mut |_| {}).unwrap();
+    let after = evaluate(&one.model(), &windows, None, &|| false).unwrap().nll;
+    assert!(after < before - 0.3, "{before} to {after}");
+    let mut two = Trainer::new(&model, config.clone()).unwrap();
+    (0..15).for_each(|_| assert!(two.update(&windows, &|| false).unwrap().loss > 0.0));
+    let mut three = Trainer::new(&model, config).unwrap();
+    three.restore(&two.to_bytes().unwrap()).unwrap();
+    three.run(&windows, &|| false, &mut |_| {}).unwrap();
+    assert_eq!(three.to_bytes().unwrap(), one.to_bytes().unwrap());
+    assert!(matches!(
+        Trainer::new(&model, Recovery::default()).unwrap().update(&windows, &|| true),
+        Err(rlx::Error::Interrupted)
+    ));
+}
+
+#[test]
+fn merging_into_floats_changes_nothing_and_fresh_adapters_add_nothing() {
+    let model = tiny(6);
+    let mut with = attach(&model, &[4, 0, 2], 2.0, 1).unwrap();
+    assert!(worst(&with.forward(&ids()), &model.forward(&ids())) == 0.0);
+    for p in with.blocks.iter_mut().flat_map(|b| &mut b.projections) {
+        if let Some(a) = &mut p.adapter {
+            a.b = Tensor::ones_like(&a.b) * 0.01;
+        }
+    }
+    let merged = merge(&with);
+    assert!(merged.blocks.iter().flat_map(|b| &b.projections).all(|p| p.adapter.is_none()));
+    assert!(worst(&with.forward(&ids()), &merged.forward(&ids())) < 1e-4);
+    assert!(worst(&with.forward(&ids()), &model.forward(&ids())) > 1e-3);
+}
+
+#[test]
+fn all_kernels_generate_what_the_model_says() {
+    let dense = tiny(9);
+    let windows = Windows::new(&(0..64u32).collect::<Vec<_>>(), 32).unwrap();
+    let scores = importance(&dense, &windows, Criterion::Magnitude, 0, &|| false).unwrap();
+    let mut surgeon = Surgeon::new(dense, scores, Rounding::Clipped, None, 0).unwrap();
+    let plan = Plan::uniform(surgeon.dense(), 0.0, Scheme::of_bits(4).unwrap(), 4, (0, 0), Scheme::of_bits(8).unwrap());
+    let model = surgeon.build(&plan).unwrap();
+    let right = model.forward(&ids());
+    for kernel in Kernel::ALL {
+        let ready = kernel.ready(&model);
+        let mut cache = Cache::new(&ready, 32);
+        let parts: Vec<Tensor> = (0..20)
+            .map(|i| tch::no_grad(|| ready.logits(&ready.hidden(&ids().narrow(1, i, 1), Some(&mut cache), None))))
+            .collect();
+        let difference = worst(&Tensor::cat(&parts, 1), &right) / right.abs().max().double_value(&[]);
+        assert!(difference < if kernel == Kernel::Float { 1e-4 } else { 0.05 }, "{kernel:?}: {difference}");
+    }
+    let run = |t: f64| {
+        let mut g = Generator::new(&model, &[3, 4], t, 1).unwrap();
+        (0..10).map_while(|_| g.token().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(run(0.8), run(0.8));
+    assert!(Generator::new(&model, &[200], 0.0, 1).is_err());
+}
+
+#[test]
+fn a_llama3_config_scales_long_wavelengths_only() {
+    let mut config = tiny_config();
+    config.rope_theta = 500_000.0;
+    let plain = rope::frequencies(&config);
+    config.rope_scaling = Some(RopeScaling::Llama3 {
+        factor: 8.0,
+        low_freq_factor: 1.0,
+        high_freq_factor: 4.0,
+        original_max_position_embeddings: 8192.0,
+    });
+    let scaled = rope::frequencies(&config);
+    assert_eq!(plain[0], scaled[0]);
+    assert!((plain[7] / scaled[7] - 8.0).abs() < 1e-9);
+}
+
+#[test]
+fn unsupported_and_impossible_configs_are_refused_by_name() {
+    let good = tiny_config().to_transformers(tiny_config().blocks[0], "float32");
+    let with = |key: &str, value: serde_json::Value| {
+        let mut json = good.as_object().unwrap().clone();
+        json.insert(key.into(), value);
+        Config::from_transformers(&json)
+    };
+    assert_eq!(with("vocab_size", 97.into()).unwrap(), tiny_config());
+    for (key, value, word) in [
+        ("model_type", "gpt2".into(), "gpt2"),
+        ("hidden_size", (-3).into(), "hidden_size"),
+        ("num_hidden_layers", u64::MAX.into(), "layers"),
+        ("attention_bias", true.into(), "attention_bias"),
+        ("num_key_value_heads", 3.into(), "heads"),
+        ("num_attention_heads", 0.into(), "heads"),
+        ("head_dim", 7.into(), "head_dim"),
+        ("rope_scaling", serde_json::json!({"rope_type": "yarn"}), "yarn"),
+        ("hidden_act", "gelu".into(), "gelu"),
+    ] {
+        let error = with(key, value).unwrap_err().to_string();
+        assert!(error.contains(word), "{key}: {error}");
+    }
+}
+
+#[test]
+fn damaged_files_are_errors_never_panics() {
+    let path = folder("fuzz");
+    export::gguf(&uneven(), None, BlockType::Q8_0, BlockType::Q4_1, &path).unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let dir = folder("fuzz-st");
+    save(&uneven(), None, &dir).unwrap();
+    let weights = std::fs::read(dir.join("model.safetensors")).unwrap();
+    let head = 8 + u64::from_le_bytes(weights[..8].try_into().unwrap()) as usize;
+    let mut rng = Rng::stream(1, 1);
+    let mut refused = 0;
+    for round in 0..400 {
+        let (source, header) = if round % 2 == 0 { (&whole, 1200) } else { (&weights, head) };
+        let mut bytes = source.clone();
+        match round % 5 {
+            0 => bytes.truncate(rng.below(bytes.len())),
+            1 => {
+                let at = rng.below(header - 8);
+                let lie = [u64::MAX, 1 << 62, 0, 1 << 40, 3][rng.below(5)];
+                bytes[at..at + 8].copy_from_slice(&lie.to_le_bytes());
+            }
+            _ => (0..1 + rng.below(6)).for_each(|_| {
+                let at = rng.below(header);
+                bytes[at] = rng.bits() as u8;
+            }),
+        }
+        let result = if round % 2 == 0 {
+            std::fs::write(&path, &bytes).unwrap();
+            load(&path)
+        } else {
+            std::fs::write(dir.join("model.safetensors"), &bytes).unwrap();
+            load(&dir)
+        };
+        refused += usize::from(result.is_err());
+    }
+    // A flipped name in the metadata may still be a model.
+    assert!(refused > 300, "{refused} of 400");
+    let _ = std::fs::remove_file(path);
+    std::fs::remove_dir_all(dir).unwrap();
+    assert!(load(&folder("nowhere")).unwrap_err().to_string().contains("no model at"));
+}
+
+#[test]
+fn quantising_keeps_its_bound() {
+    tch::manual_seed(1);
+    let w = Tensor::randn([64, 160], (Kind::Float, tch::Device::Cpu));
+    for (scheme, rms) in [("8", 0.008), ("4", 0.09), ("3", 0.19), ("2", 0.45), ("nf4", 0.1), ("q4s-g32", 0.11)] {
+        let scheme: Scheme = scheme.parse().unwrap();
+        let packed = crate::quant::Packed::quantize(&w, scheme, Rounding::Nearest).unwrap();
+        let error = packed.dequantize(Kind::Float) - &w;
+        if let Some((scale, _)) = packed.affine() {
+            // Half a step, and what half floats round of scale and minimum: 2^-11 of values below 5 each.
+            let group = scheme.group().unwrap() as i64;
+            let steps = scale.repeat_interleave_self_int(group, 1, None).narrow(1, 0, 160);
+            let over = (error.abs() - steps * 0.5).max().double_value(&[]);
+            assert!(over < 5.0 / 1024.0, "{scheme}: {over}");
+        }
+        let found = error.square().mean(Kind::Float).sqrt().double_value(&[]);
+        assert!(found < rms && found > rms * 0.5, "{scheme}: root mean square {found}");
+        let clipped = crate::quant::Packed::quantize(&w, scheme, Rounding::Clipped).unwrap();
+        let less = (clipped.dequantize(Kind::Float) - &w).square().mean(Kind::Float).sqrt().double_value(&[]);
+        assert!(less <= found * 1.0001, "{scheme}");
+        assert_eq!(crate::quant::Matrix::Packed(packed).bytes(), scheme.bytes(64, 160));
+    }
+}
+
+#[test]
+fn gptq_changes_outputs_less_than_rounding() {
+    tch::manual_seed(2);
+    let mixing = Tensor::randn([96, 96], (Kind::Float, tch::Device::Cpu));
+    // Inputs that hang together: that is what it can use.
+    let x = Tensor::randn([400, 24], (Kind::Float, tch::Device::Cpu)).matmul(&mixing.narrow(0, 0, 24))
+        + Tensor::randn([400, 96], (Kind::Float, tch::Device::Cpu)) * 0.3;
+    let w = Tensor::randn([32, 96], (Kind::Float, tch::Device::Cpu));
+    let scheme = Scheme::of_bits(3).unwrap();
+    let off = |p: &crate::quant::Packed| (x.matmul(&(p.dequantize(Kind::Float) - &w).tr())).norm().double_value(&[]);
+    let plain = off(&crate::quant::Packed::quantize(&w, scheme, Rounding::Nearest).unwrap());
+    let better = off(&crate::quant::gptq(&w, &x.tr().matmul(&x), scheme, Rounding::Nearest).unwrap());
+    assert!(better < plain * 0.7, "{better} against {plain}");
+}
