@@ -101,9 +101,9 @@ impl Scene {
         }
         let palm = machine.frame * Pose::from_translation(Vector::new(0.0, 0.0, PALM_Z));
         out.push(body(rlx::Shape::Box(PALM), *bodies[machine.hand].position() * palm, WHITE));
-        for (finger, side) in machine.fingers.iter().zip([1.0, -1.0]) {
+        for (finger, side) in machine.finger_bodies(&self.world).into_iter().zip([1.0, -1.0]) {
             let at = Pose::from_translation(Vector::new(0.0, side * FINGER[1], FINGER[2]));
-            out.push(body(rlx::Shape::Box(FINGER), *bodies[*finger].position() * at, DARK));
+            out.push(body(rlx::Shape::Box(FINGER), *bodies[finger].position() * at, DARK));
         }
         out
     }

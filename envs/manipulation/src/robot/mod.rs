@@ -259,6 +259,12 @@ impl Machine {
         Some(world.multibody_joints.get(self.joint)?.0.link(number)?.rigid_body_handle())
     }
 
+    /// The bodies of the fingers, which are the last links.
+    pub fn finger_bodies(&self, world: &PhysicsWorld) -> Vec<RigidBodyHandle> {
+        let links = world.multibody_joints.get(self.joint).map_or(0, |(mb, _)| mb.num_links());
+        (links.saturating_sub(2)..links).filter_map(|number| self.link(world, number)).collect()
+    }
+
     /// The tool's pose: between the fingertips.
     pub fn tool(&self, bodies: &RigidBodySet) -> Pose {
         *bodies[self.hand].position() * self.tool
