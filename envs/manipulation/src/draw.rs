@@ -2,7 +2,7 @@
 use crate::{
     goal::Measure,
     physics::CONTROL_S,
-    robot::{FINGER, PALM, PALM_Z},
+    robot::{FINGER, PALM, PALM_Z, RobotKind},
     scene::Scene,
     world::Manipulation,
 };
@@ -14,8 +14,10 @@ const DARK: [u8; 3] = [70, 76, 86];
 /// A goal that is not reached, and one that is.
 const WANTED: [u8; 4] = [232, 150, 24, 110];
 const REACHED: [u8; 4] = [40, 168, 84, 130];
-/// From in front of the robot, to its left.
-const CAMERA: Camera = Camera { eye: [1.15, -1.0, 0.85], target: [-0.02, 0.0, 0.1], angle: 0.6 };
+/// From in front of the robot, to its right.
+const CAMERA: Camera = Camera { eye: [1.0, -1.05, 0.62], target: [0.02, 0.0, 0.11], angle: 0.46 };
+/// The same for an arm, all of which is to be seen.
+const FARTHER: Camera = Camera { eye: [1.2, -1.25, 0.75], target: [-0.12, 0.0, 0.24], angle: 0.56 };
 
 /// A link of a robot that is drawn though nothing touches it.
 pub(crate) struct Part {
@@ -141,6 +143,7 @@ impl Manipulation {
             (_, unit) => format!("{distance:.3} {unit}"),
         };
         notes.push(("to the goal".into(), far));
-        Drawing { bodies, camera: CAMERA, tick_s: CONTROL_S, success: Some(success), notes }
+        let camera = if self.options.robot == RobotKind::Panda { FARTHER } else { CAMERA };
+        Drawing { bodies, camera, tick_s: CONTROL_S, success: Some(success), notes }
     }
 }

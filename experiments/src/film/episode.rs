@@ -1,5 +1,6 @@
 //! An episode as it is filmed: what a world looked like at every step, and what was paid.
-use rlx::{ActionBuffer, Drawing, Mode, Policy, Result, Rng, Status, Vector};
+use anyhow::{Context, Result, bail};
+use rlx::{ActionBuffer, Drawing, Mode, Policy, Rng, Status, Vector};
 
 /// A moment.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,20 +38,7 @@ pub enum Actor<'a> {
     Policy(&'a mut dyn Policy, Mode),
 }
 
-/// Why there is no film.
-#[derive(Debug, thiserror::Error)]
-pub enum Unfilmed {
-    /// The world can not be seen.
-    #[error("nothing is to be seen of this world: it does not say what it looks like (Env::draw)")]
-    Unseen,
-    /// It runs for ever.
-    #[error("the episode has not ended after {0} steps")]
-    Endless(usize),
-    /// The world or who acts failed.
-    #[error(transparent)]
-    Failed(#[from] rlx::Error),
-}
-
+const UNSEEN: &str = "nothing is to be seen of this world: it does not say what it looks like (Env::draw)";
 /// Most steps of an episode.
 pub const LONGEST: usize = 20_000;
 
@@ -63,7 +51,7 @@ fn frame(step: usize, reward: f64, total: f64, mut drawing: Drawing) -> Frame {
 ///
 /// # Errors
 /// When nothing is to be seen, it does not end, or the world or who acts fails.
-pub fn film(worlds: &mut dyn Vector, actor: &mut Actor<'_>, seed: u64) -> std::result::Result<Film, Unfilmed> {
+pub fn film(worlds: &mut dyn Vector, actor: &mut Actor<'_>, seed: u64) -> Result<Film> {
     worlds.film();
     let (spec, rows) = (worlds.spec().clone(), worlds.spec().rows * worlds.len());
     let mut slab = worlds.slab(2);
@@ -72,7 +60,7 @@ pub fn film(worlds: &mut dyn Vector, actor: &mut Actor<'_>, seed: u64) -> std::r
     let mut act = ActionBuffer::new(&spec.act, rows);
     let all: Vec<u32> = (0..rows as u32).collect();
     let mut rngs: Vec<Rng> = all.iter().map(|i| Rng::named(seed, "policy", u64::from(*i))).collect();
-    let mut frames = vec![frame(0, 0.0, 0.0, worlds.draw(0).ok_or(Unfilmed::Unseen)?)];
+    let mut frames = vec![frame(0, 0.0, 0.0, worlds.draw(0).context(UNSEEN)?)];
     let mut total = 0.0;
     for step in 1..=LONGEST {
         choose(worlds, actor, slab.frame((step - 1) % 2), &all, &mut rngs, &mut act)?;
@@ -88,12 +76,12 @@ pub fn film(worlds: &mut dyn Vector, actor: &mut Actor<'_>, seed: u64) -> std::r
             ended.worlds.iter().position(|w| *w == 0).and_then(|i| ended.drawings[i].take())
         };
         worlds.episodes().clear();
-        frames.push(frame(step, reward, total, drawing.ok_or(Unfilmed::Unseen)?));
+        frames.push(frame(step, reward, total, drawing.context(UNSEEN)?));
         if status != Status::Running {
             return Ok(Film { frames, status });
         }
     }
-    Err(Unfilmed::Endless(LONGEST))
+    bail!("the episode has not ended after {LONGEST} steps")
 }
 
 fn choose(
@@ -108,12 +96,12 @@ fn choose(
     match actor {
         Actor::Bot(number) => {
             let worlds_of: Vec<u32> = (0..worlds.len() as u32).collect();
-            worlds.bot(*number, &worlds_of, &mut rngs[..worlds_of.len()], act.get_mut())
+            worlds.bot(*number, &worlds_of, &mut rngs[..worlds_of.len()], act.get_mut())?;
         }
         Actor::Random => {
             rlx::random_actions(worlds.spec(), frame, &mut rngs[0], act);
-            Ok(())
         }
-        Actor::Policy(policy, mode) => policy.act(frame, all, *mode, rngs, act.get_mut()),
+        Actor::Policy(policy, mode) => policy.act(frame, all, *mode, rngs, act.get_mut())?,
     }
+    Ok(())
 }

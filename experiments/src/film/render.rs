@@ -101,13 +101,13 @@ impl Pipeline for Lit<'_> {
         let n = normal.normalized();
         let facing = n.dot(sun());
         // A sky that is brighter than the ground.
-        let ambient = 0.50 + 0.14 * n.z;
+        let ambient = 0.60 + 0.08 * n.z + 0.06 * n.x;
         let light = if self.mark {
             0.7 + 0.3 * n.dot((self.eye - *at).normalized()).abs()
         } else if facing > 0.0 {
             let half = (sun() + (self.eye - *at).normalized()).normalized();
             let gloss = 0.10 * n.dot(half).max(0.0).powi(24);
-            ambient + self.sunlit(*at + n * 0.002) * (0.42 * facing + gloss)
+            ambient + self.sunlit(*at + n * 0.002) * (0.40 * facing + gloss)
         } else {
             ambient
         };

@@ -112,8 +112,13 @@ impl Robot for Panda {
         0.03
     }
     fn parts(&self) -> Vec<Part> {
-        let foot = Pose::from_parts(Vector::new(-0.03, 0.0, 0.05), Rotation::IDENTITY);
-        let mut parts = vec![Part { link: 0, shape: rlx::Shape::Box([0.1, 0.09, 0.05]), at: foot }];
+        // A pedestal beside the table, and the arm's foot on it.
+        let block = |z: f32, half: [f32; 3]| Part {
+            link: 0,
+            shape: rlx::Shape::Box(half),
+            at: Pose::from_translation(Vector::new(-0.03, 0.0, z)),
+        };
+        let mut parts = vec![block(-0.2, [0.12, 0.12, 0.2]), block(0.03, [0.1, 0.09, 0.03])];
         for (i, (a, b, radius)) in CAPSULES.iter().enumerate() {
             let (shape, at) = capsule(Vector::from_array(*a), Vector::from_array(*b), *radius);
             parts.push(Part { link: i + 1, shape, at });
