@@ -57,9 +57,11 @@ pub fn gif(pictures: &[Picture], tick_s: f32) -> Result<Vec<u8>> {
     let same = COLOURS as u8;
     for (i, now) in pictures.iter().enumerate() {
         let area = if i == 0 { [0, 0, now.width, now.height] } else { changed(&pictures[i - 1], now) };
-        let index = |c: &[u8]| *nearest.entry([c[0], c[1], c[2]]).or_insert_with(|| {
-            (palette.index_of(&[c[0], c[1], c[2], 255])).min(COLOURS - 1) as u8
-        });
+        let index = |c: &[u8]| {
+            *nearest
+                .entry([c[0], c[1], c[2]])
+                .or_insert_with(|| (palette.index_of(&[c[0], c[1], c[2], 255])).min(COLOURS - 1) as u8)
+        };
         let mut buffer: Vec<u8> = part(now, area).chunks_exact(3).map(index).collect();
         if i > 0 {
             let before = part(&pictures[i - 1], area);

@@ -126,7 +126,9 @@ pub fn page(film: &Film, title: &str) -> String {
                     }
                 }
                 script #film type="application/json" { (PreEscaped(data)) }
-                script { (PreEscaped(include_str!("page.js"))) }
+                script {
+                    (PreEscaped(concat!(include_str!("page.js"), include_str!("page_view.js"), include_str!("page_control.js"))))
+                }
             }
         }
     }

@@ -1,6 +1,10 @@
 //! Drawings as pixels: a sun with shadows, translucent marks, four samples a pixel.
 use super::mesh::{self, Corner};
-use euc::{DepthStrategy, Pipeline, buffer::Buffer2d, rasterizer::{BackfaceCullingDisabled, Triangles}};
+use euc::{
+    DepthStrategy, Pipeline,
+    buffer::Buffer2d,
+    rasterizer::{BackfaceCullingDisabled, Triangles},
+};
 use rlx::{Body, Camera, Drawing};
 use vek::{FrustumPlanes, Mat4, Quaternion, Vec2, Vec3, Vec4};
 
@@ -175,9 +179,7 @@ fn shrunk(fine: &[[u8; 4]], size: Vec2<usize>) -> Vec<u8> {
     for y in 0..size.y {
         for x in 0..size.x {
             for k in 0..3 {
-                let sample = |i: usize| {
-                    u32::from(fine[(y * FINE + i / FINE) * size.x * FINE + x * FINE + i % FINE][k])
-                };
+                let sample = |i: usize| u32::from(fine[(y * FINE + i / FINE) * size.x * FINE + x * FINE + i % FINE][k]);
                 let sum: u32 = (0..FINE * FINE).map(sample).sum();
                 rgb.push((sum / (FINE * FINE) as u32) as u8);
             }
