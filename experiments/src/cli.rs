@@ -211,7 +211,7 @@ struct List {
 
 #[derive(Debug, Args)]
 struct Bench {
-    /// What to measure: matmul, envs, a world's name, ppo-10x64, ppo-4x256; all when none is named.
+    /// What to measure: matmul, envs, manipulation, a world's name, ppo-10x64, ppo-4x256; all when none is named.
     names: Vec<String>,
     /// Timed repeats of each.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1000))]

@@ -13,7 +13,7 @@ mod scene;
 mod tasks;
 mod world;
 
-pub use config::{AssembleSkill, Begin, ChainConfig, Config, DrawerStoreSkill, GantryConfig, Stack3Skill};
+pub use config::{AssembleSkill, Begin, ChainConfig, Config, DrawerStoreSkill, GantryConfig, OnlyGantry, Stack3Skill};
 pub use goal::{Convention, Reward};
 pub use physics::{Accuracy, CONTROL_S};
 pub use robot::RobotKind;
@@ -39,7 +39,7 @@ fn world(name: &'static str, config: &Config, limit: u32, task: impl Task + 'sta
 
 /// A task of the gantry hand of those settings.
 fn gantry(name: &'static str, config: &GantryConfig, limit: u32, task: impl Task + 'static) -> Manipulation {
-    let GantryConfig { reward, accuracy, time_limit } = *config;
+    let GantryConfig { reward, accuracy, time_limit, .. } = *config;
     world(name, &Config { reward, accuracy, time_limit, ..Config::default() }, limit, task)
 }
 

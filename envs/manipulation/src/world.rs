@@ -164,8 +164,11 @@ impl Manipulation {
     }
 
     fn identity(&self) -> String {
-        let Options { name, robot, fine, yaw, .. } = &self.options;
-        format!("{VERSION}, {name}, {robot:?}, fine {fine}, yaw {yaw}, {} goals", self.episode.desired.len())
+        let Options { name, robot, fine, yaw, reward, ends, .. } = &self.options;
+        let goals = self.episode.desired.len();
+        format!(
+            "{VERSION}, {name}, {robot:?}, fine {fine}, yaw {yaw}, {goals} goals, {reward:?}, success ends it {ends}"
+        )
     }
 }
 
@@ -318,3 +321,6 @@ fn checksum(bytes: &[u8]) -> u64 {
     let word = |chunk: &[u8]| chunk.iter().fold(chunk.len() as u64, |w, b| w << 8 | u64::from(*b));
     bytes.chunks(7).map(word).fold(0xCBF2_9CE4_8422_2325, |h, w| (h ^ w).wrapping_mul(0x0100_0000_01B3))
 }
+
+#[cfg(test)]
+mod tests;
