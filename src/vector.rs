@@ -81,9 +81,11 @@ pub trait Vector: Send {
     /// When there is no such player, or `out` is of another kind or size.
     fn bot(&self, number: usize, worlds: &[u32], rng: &mut [Rng], out: ActionsMut<'_>) -> Result<()>;
     /// What a world looks like now; None where nothing is to be seen.
-    fn draw(&self, world: usize) -> Option<Drawing>;
+    fn draw(&self, _world: usize) -> Option<Drawing> {
+        None
+    }
     /// Keeps from now on how a world looked when an episode ended, which [`Vector::draw`] comes too late for: the next has begun.
-    fn film(&mut self);
+    fn film(&mut self) {}
     /// Episodes ended since they were last cleared.
     fn episodes(&mut self) -> &mut Episodes;
     /// The costly function that the worlds are over ([`Env::objective`]), if they are over one.

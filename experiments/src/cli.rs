@@ -2,7 +2,7 @@
 use crate::{
     bench, evaluate,
     experiment::{Experiment, Request},
-    export, fetch, heal,
+    export, fetch, film, heal,
     interrupt::Stop,
     lab, list, lm,
     progress::{Counting, Progress, thousands},
