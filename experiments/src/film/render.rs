@@ -1,10 +1,6 @@
 //! Drawings as pixels: a sun with shadows, translucent marks, four samples a pixel.
 use super::mesh::{self, Corner};
-use euc::{
-    DepthStrategy, Pipeline,
-    buffer::Buffer2d,
-    rasterizer::{BackfaceCullingDisabled, Triangles},
-};
+use euc::{DepthStrategy, Pipeline, buffer::Buffer2d, rasterizer::Triangles};
 use rlx::{Body, Camera, Drawing};
 use vek::{FrustumPlanes, Mat4, Quaternion, Vec2, Vec3, Vec4};
 
@@ -162,7 +158,7 @@ pub fn render(drawing: &Drawing, width: usize, height: usize) -> Picture {
     }
     for body in bodies.iter().filter(|b| b.alpha > 0.0 && b.alpha < 1.0) {
         let mut mark = Buffer2d::new([w, h], [0u8; 4]);
-        lit(body, true).draw::<Triangles<_, BackfaceCullingDisabled>, _>(&body.corners, &mut mark, Some(&mut depth));
+        lit(body, true).draw::<Triangles<_>, _>(&body.corners, &mut mark, Some(&mut depth));
         for (below, over) in colours.as_mut().iter_mut().zip(mark.as_ref()).filter(|(_, over)| over[3] > 0) {
             for k in 0..3 {
                 let mixed = f32::from(below[k]) * (1.0 - body.alpha) + f32::from(over[k]) * body.alpha;

@@ -1,6 +1,7 @@
 //! What a world promises whatever is done to it: finite and slow physics, nothing through anything, snapshots that are its own.
 use super::*;
-use rlx::{ActionBuffer, Actions, Registry, Table, VecEnv, Vector};
+use rapier3d::prelude::Vector;
+use rlx::{ActionBuffer, Actions, Registry, Table, VecEnv, Vector as Worlds};
 
 fn registry() -> Registry {
     let mut registry = Registry::new();
@@ -13,7 +14,7 @@ fn table(text: &str) -> Table {
     pairs.map(|(key, value)| (key.to_owned(), value.into())).collect()
 }
 
-fn vector(world: &str, settings: &str, n: usize, seed: u64) -> Box<dyn Vector> {
+fn vector(world: &str, settings: &str, n: usize, seed: u64) -> Box<dyn Worlds> {
     registry().find_world(world).unwrap().vector(&table(settings), n, seed).unwrap()
 }
 
