@@ -1,5 +1,5 @@
 //! A world, as its author writes it.
-use crate::{Element, Error, Objective, Result, Rng, Scalars, Spec};
+use crate::{Drawing, Element, Error, Objective, Result, Rng, Scalars, Spec};
 use serde::{Deserialize, Serialize};
 
 /// How a tick left the episode. A death and a time-out never merge: one has no future, the other's value is bootstrapped.
@@ -77,6 +77,11 @@ pub trait Env: Send + 'static {
     /// Appends one feature row per legal move of each acting row and the number of moves of each, for worlds whose
     /// [`Spec::candidates`] is set. The order is that of the action ids.
     fn candidates(&self, _rows: &mut Vec<Self::Obs>, _counts: &mut Vec<u32>) {}
+
+    /// What the world looks like now; None where nothing is to be seen.
+    fn draw(&self) -> Option<Drawing> {
+        None
+    }
 
     /// The costly function that the world is a thin adapter over, for learners that search it themselves; see [`Objective`] for what
     /// such a world promises.

@@ -4,6 +4,7 @@ mod batch;
 pub mod checkpoint;
 pub mod config;
 pub mod conformance;
+mod drawing;
 mod env;
 mod error;
 mod learn;
@@ -19,6 +20,7 @@ mod vector;
 
 pub use batch::{Frame, FrameMut, Ragged, Slab};
 pub use checkpoint::{LoadDir, SaveDir};
+pub use drawing::{Body, Camera, Drawing, Shape};
 pub use env::{Env, Oracle, Status, View};
 pub use error::{Error, Result};
 pub use learn::{Array, Checkpoint, Export, Insight, Learner, Mode, Policy};

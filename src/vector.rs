@@ -1,7 +1,7 @@
 //! Many worlds behind one virtual call per batch.
 use crate::{
-    Actions, ActionsMut, Column, Element, Env, Error, Frame, FrameMut, Objective, Oracle, Ragged, Result, Rng, Scalars,
-    Slab, Spec, Status, View, snapshot,
+    Actions, ActionsMut, Column, Drawing, Element, Env, Error, Frame, FrameMut, Objective, Oracle, Ragged, Result, Rng,
+    Scalars, Slab, Spec, Status, View, snapshot,
 };
 use rayon::prelude::*;
 
@@ -18,6 +18,8 @@ pub struct Episodes {
     pub status: Vec<Status>,
     /// What the world said of it ([`Env::metrics`]).
     pub metrics: Vec<Scalars>,
+    /// How its world looked at its end, while worlds are filmed ([`Vector::film`]); empty otherwise.
+    pub drawings: Vec<Option<Drawing>>,
 }
 
 impl Episodes {
@@ -36,6 +38,7 @@ impl Episodes {
         self.worlds.clear();
         self.status.clear();
         self.metrics.clear();
+        self.drawings.clear();
     }
     fn append(&mut self, other: &mut Self) {
         self.returns.append(&mut other.returns);
@@ -43,6 +46,7 @@ impl Episodes {
         self.worlds.append(&mut other.worlds);
         self.status.append(&mut other.status);
         self.metrics.append(&mut other.metrics);
+        self.drawings.append(&mut other.drawings);
     }
 }
 
@@ -76,6 +80,12 @@ pub trait Vector: Send {
     /// # Errors
     /// When there is no such player, or `out` is of another kind or size.
     fn bot(&self, number: usize, worlds: &[u32], rng: &mut [Rng], out: ActionsMut<'_>) -> Result<()>;
+    /// What a world looks like now; None where nothing is to be seen.
+    fn draw(&self, _world: usize) -> Option<Drawing> {
+        None
+    }
+    /// Keeps from now on how a world looked when an episode ended, which [`Vector::draw`] comes too late for: the next has begun.
+    fn film(&mut self) {}
     /// Episodes ended since they were last cleared.
     fn episodes(&mut self) -> &mut Episodes;
     /// The costly function that the worlds are over ([`Env::objective`]), if they are over one.
@@ -96,6 +106,7 @@ struct Slot<E> {
     env: E,
     rng: Rng,
     length: u32,
+    filmed: bool,
 }
 
 impl<E: Env> Slot<E> {
@@ -109,6 +120,9 @@ impl<E: Env> Slot<E> {
         episodes.worlds.push(world as u32);
         episodes.status.push(status);
         episodes.metrics.push(metrics);
+        if self.filmed {
+            episodes.drawings.push(self.env.draw());
+        }
         self.length = 0;
         view.mask.fill(true);
         view.seat.fill(0);
@@ -159,8 +173,8 @@ impl<E: Env> VecEnv<E> {
     /// If `n` is 0.
     pub fn new(n: usize, seed: u64, make: impl Fn() -> E) -> Self {
         assert!(n > 0, "a batch needs at least one world");
-        let slots: Vec<_> =
-            (0..n).map(|i| Slot { env: make(), rng: Rng::named(seed, "world", i as u64), length: 0 }).collect();
+        let slot = |i| Slot { env: make(), rng: Rng::named(seed, "world", i as u64), length: 0, filmed: false };
+        let slots: Vec<_> = (0..n).map(slot).collect();
         let spec = slots[0].env.spec();
         Self {
             returns: vec![0.0; n * spec.players],
@@ -429,6 +443,14 @@ impl<E: Env> Vector for VecEnv<E> {
             self.slots[w as usize].env.bot(number, rng, act)?;
         }
         Ok(())
+    }
+
+    fn draw(&self, world: usize) -> Option<Drawing> {
+        self.slots.get(world)?.env.draw()
+    }
+
+    fn film(&mut self) {
+        self.slots.iter_mut().for_each(|s| s.filmed = true);
     }
 
     fn episodes(&mut self) -> &mut Episodes {

@@ -30,7 +30,12 @@ pub struct Rate {
 }
 
 /// Groups of benchmarks.
-pub const GROUPS: [&str; 8] = ["matmul", "envs", "ppo-10x64", "ppo-4x256", "dmc", "idrl", "dmc-512", "sac-256"];
+pub const GROUPS: [&str; 9] =
+    ["matmul", "envs", "manipulation", "ppo-10x64", "ppo-4x256", "dmc", "idrl", "dmc-512", "sac-256"];
+
+/// Worlds with costly steps, and the robot at work in them.
+const MANIPULATION: [(&str, &str); 4] =
+    [("reach", "gantry"), ("push", "gantry"), ("pick-place", "gantry"), ("pick-place", "panda")];
 
 /// Worlds a thread in the benchmark of worlds: with their actions they fit the inner caches.
 const WORLDS: usize = 256;
@@ -93,6 +98,17 @@ pub fn run(registry: &Registry, names: &[String], repeats: usize, mut each: impl
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
                 add(rate(name, "steps/s", threads, repeats, || pool.install(|| steps_per_second(&mut *envs)))?);
             }
+        }
+    }
+    for (name, robot) in MANIPULATION {
+        let Ok(world) = registry.find_world(name) else { continue };
+        for threads in if wanted("manipulation") { 1..=cores.min(2) } else { 1..=0 } {
+            let mut config = world.keys.defaults();
+            config.insert("robot".into(), robot.into());
+            let mut envs = world.vector(&config, 8 * threads, 0)?;
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+            let name = format!("{name} {robot} control steps");
+            add(rate(name, "steps/s", threads, repeats, || pool.install(|| steps_per_second(&mut *envs)))?);
         }
     }
     for (name, epochs, minibatch) in [("ppo-10x64", 10, 64), ("ppo-4x256", 4, 256)] {

@@ -2,7 +2,7 @@
 use crate::{
     bench, evaluate,
     experiment::{Experiment, Request},
-    export, fetch, heal,
+    export, fetch, film, heal,
     interrupt::Stop,
     lab, list, lm,
     progress::{Counting, Progress, thousands},
@@ -59,8 +59,11 @@ enum Command {
         after_help = "Examples:\n  rlx play red10\n  rlx play red10 --agent red10-idrl-main-s0 --rules paper --beliefs\n  rlx play --replay games.jsonl --number 3"
     )]
     Play(red10::cli::Play),
-    /// Write games between agents as JSON lines.
-    Record(red10::cli::RecordArgs),
+    /// Film an episode as GIF, animated PNG or a page to look around in; or write games of red10 as JSON lines.
+    #[command(
+        after_help = "Examples:\n  rlx record pick-place -o pick.gif\n  rlx record push --set robot=panda --seed 3 -o push.html\n  rlx record push-sac-first-s0 -o learnt.gif\n  rlx record red10 --agent greedy --games 100 -o games.jsonl"
+    )]
+    Record(film::record::RecordArgs),
     /// Play duplicate deals between every two of some red10 agents: who wins how often against whom, and ratings with intervals.
     #[command(
         after_help = "Examples:\n  rlx league random greedy belief --decks 200\n  rlx league RUN OTHER greedy --json"
@@ -208,7 +211,7 @@ struct List {
 
 #[derive(Debug, Args)]
 struct Bench {
-    /// What to measure: matmul, envs, a world's name, ppo-10x64, ppo-4x256; all when none is named.
+    /// What to measure: matmul, envs, manipulation, a world's name, ppo-10x64, ppo-4x256; all when none is named.
     names: Vec<String>,
     /// Timed repeats of each.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1000))]
@@ -324,7 +327,8 @@ fn run(registry: &Registry, cli: Cli) -> Ended {
         }
         Command::Play(args) => red10::cli::run_play(registry, &cli.runs, &args).map_err(failed),
         Command::Record(args) => {
-            red10::cli::run_record(registry, &cli.runs, &args).map(|()| ExitCode::SUCCESS).map_err(failed)
+            let said = film::record::run(registry, &cli.runs, &args).map_err(failed)?;
+            print(&said).map(|()| ExitCode::SUCCESS)
         }
         Command::League(args) => {
             red10::league::check(&args.agents).map_err(usage)?;

@@ -26,6 +26,7 @@ pub mod evaluate;
 pub mod experiment;
 mod export;
 mod fetch;
+pub mod film;
 pub mod heal;
 mod interrupt;
 pub mod lab;

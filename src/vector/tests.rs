@@ -414,3 +414,56 @@ fn hidden_state_is_shut_until_the_door_is_opened() {
     let ragged = race(2, 0, true);
     assert!(ragged.frame(&ragged.slab(1), 0).candidates.is_some());
 }
+
+/// A world that shows its count.
+struct Counting(f32);
+
+impl Env for Counting {
+    type Obs = f32;
+    type Act = f32;
+    fn spec(&self) -> Spec {
+        Spec::solo("counting", Space::uniform(1, 0.0, 100.0), Space::uniform(1, -1.0, 1.0)).limited(3)
+    }
+    fn reset(&mut self, _: &mut Rng, view: View<'_, f32>) {
+        self.0 = 0.0;
+        view.obs[0] = 0.0;
+    }
+    fn step(&mut self, _: &[f32], _: &mut Rng, view: View<'_, f32>, _: &mut [f32]) -> Result<Status> {
+        self.0 += 1.0;
+        view.obs[0] = self.0;
+        Ok(Status::Running)
+    }
+    fn save(&self, _: &mut Vec<u8>) {}
+    fn load(&mut self, _: &[u8]) -> Result<()> {
+        Ok(())
+    }
+    fn draw(&self) -> Option<crate::Drawing> {
+        let camera = crate::Camera { eye: [1.0; 3], target: [0.0; 3], angle: 1.0 };
+        let body = crate::Body {
+            shape: crate::Shape::Ball { radius: 1.0 },
+            colour: [0; 4],
+            at: [self.0, 0.0, 0.0],
+            turn: [0.0, 0.0, 0.0, 1.0],
+        };
+        Some(crate::Drawing { bodies: vec![body], camera, tick_s: 1.0, success: None, notes: Vec::new() })
+    }
+}
+
+#[test]
+fn a_filmed_episode_keeps_how_it_ended() {
+    let mut envs = VecEnv::new(1, 0, || Counting(0.0));
+    let mut slab = envs.slab(2);
+    envs.reset(slab.frame_mut(0));
+    let seen = |d: Option<crate::Drawing>| d.unwrap().bodies[0].at[0];
+    for filmed in [false, true] {
+        for t in 1..=3 {
+            envs.step(crate::Actions::Continuous(&[0.0]), slab.frame_mut(1)).unwrap();
+            assert_eq!(seen(envs.draw(0)), (t % 3) as f32, "after the end the next episode is seen");
+        }
+        let drawings = std::mem::take(&mut envs.episodes().drawings);
+        assert_eq!(drawings.len(), usize::from(filmed));
+        drawings.into_iter().for_each(|d| assert_eq!(seen(d), 3.0));
+        envs.film();
+    }
+    assert!(envs.draw(1).is_none(), "there is no second world");
+}

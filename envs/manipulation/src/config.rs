@@ -23,10 +23,21 @@ pub struct Config {
     pub time_limit: u32,
 }
 
+/// The robot of the tasks that only the gantry hand does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnlyGantry {
+    /// The two-finger hand on a gantry.
+    #[default]
+    Gantry,
+}
+
 /// Settings of the tasks with furniture and parts, which the gantry hand does.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct GantryConfig {
+    /// Which robot works: the gantry alone.
+    pub robot: OnlyGantry,
     /// What a step pays.
     pub reward: Reward,
     /// How finely time is cut.
@@ -50,6 +61,8 @@ pub enum Begin {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ChainConfig<S: Default> {
+    /// Which robot works: the gantry alone.
+    pub robot: OnlyGantry,
     /// What a step pays.
     pub reward: Reward,
     /// How finely time is cut.

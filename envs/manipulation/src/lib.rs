@@ -4,6 +4,7 @@
 //! and observations are Fetch's (Plappert et al., arXiv 1802.09464): 25 actions a second, each the tool's way in units of 5 cm and the
 //! fingers'; what is faster than .8 m/s (1.25 m/s where a puck is struck) is slowed down, its direction kept.
 mod config;
+mod draw;
 mod goal;
 mod layout;
 mod physics;
@@ -12,7 +13,7 @@ mod scene;
 mod tasks;
 mod world;
 
-pub use config::{AssembleSkill, Begin, ChainConfig, Config, DrawerStoreSkill, GantryConfig, Stack3Skill};
+pub use config::{AssembleSkill, Begin, ChainConfig, Config, DrawerStoreSkill, GantryConfig, OnlyGantry, Stack3Skill};
 pub use goal::{Convention, Reward};
 pub use physics::{Accuracy, CONTROL_S};
 pub use robot::RobotKind;
@@ -38,7 +39,7 @@ fn world(name: &'static str, config: &Config, limit: u32, task: impl Task + 'sta
 
 /// A task of the gantry hand of those settings.
 fn gantry(name: &'static str, config: &GantryConfig, limit: u32, task: impl Task + 'static) -> Manipulation {
-    let GantryConfig { reward, accuracy, time_limit } = *config;
+    let GantryConfig { reward, accuracy, time_limit, .. } = *config;
     world(name, &Config { reward, accuracy, time_limit, ..Config::default() }, limit, task)
 }
 

@@ -138,6 +138,20 @@ impl Manipulation {
         (k, &self.aims[k], &self.episode.desired[self.goal(k).1])
     }
 
+    pub(crate) fn aims(&self) -> &[Aim] {
+        &self.aims
+    }
+
+    /// What skill `k` is to achieve.
+    pub(crate) fn desired(&self, k: usize) -> &[f32] {
+        &self.episode.desired[self.goal(k).1]
+    }
+
+    /// How far the goal is, and whether a chain is done.
+    pub(crate) fn standing(&self) -> (f32, bool) {
+        (self.episode.distance, self.episode.done)
+    }
+
     /// What the scripted policy does now.
     fn scripted(&self, act: &mut [f32]) {
         let (k, _, desired) = self.at_work();
@@ -150,8 +164,11 @@ impl Manipulation {
     }
 
     fn identity(&self) -> String {
-        let Options { name, robot, fine, yaw, .. } = &self.options;
-        format!("{VERSION}, {name}, {robot:?}, fine {fine}, yaw {yaw}, {} goals", self.episode.desired.len())
+        let Options { name, robot, fine, yaw, reward, ends, .. } = &self.options;
+        let goals = self.episode.desired.len();
+        format!(
+            "{VERSION}, {name}, {robot:?}, fine {fine}, yaw {yaw}, {goals} goals, {reward:?}, success ends it {ends}"
+        )
     }
 }
 
@@ -293,6 +310,10 @@ impl Env for Manipulation {
         self.scripted(act);
         Ok(())
     }
+
+    fn draw(&self) -> Option<rlx::Drawing> {
+        Some(self.drawing())
+    }
 }
 
 /// FNV-1a over words: a damaged state is refused before the engine sees it.
@@ -300,3 +321,6 @@ fn checksum(bytes: &[u8]) -> u64 {
     let word = |chunk: &[u8]| chunk.iter().fold(chunk.len() as u64, |w, b| w << 8 | u64::from(*b));
     bytes.chunks(7).map(word).fold(0xCBF2_9CE4_8422_2325, |h, w| (h ^ w).wrapping_mul(0x0100_0000_01B3))
 }
+
+#[cfg(test)]
+mod tests;

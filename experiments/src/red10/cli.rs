@@ -8,7 +8,7 @@ use super::{
     text::Lang,
     tui::{self, Look},
 };
-use crate::{interrupt::Stop, progress::Counting};
+use crate::{film::record::RecordArgs, interrupt::Stop, progress::Counting};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use rlx::Registry;
@@ -70,29 +70,6 @@ pub struct Play {
     /// With --replay: which game of the file, from 1 on.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     number: u64,
-}
-
-/// `rlx record`.
-#[derive(Debug, Args)]
-pub struct RecordArgs {
-    /// The game: red10.
-    #[arg(value_parser = ["red10"])]
-    game: String,
-    /// Who plays, a run or a bot: one for all seats, or one per seat.
-    #[arg(long, value_name = "RUN|BOT", default_value = DEFAULT_AGENT)]
-    agent: Vec<String>,
-    /// Games.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
-    games: u64,
-    /// Seed of the deals.
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// The rules: paper or folk4.
-    #[arg(long, default_value = "paper", value_parser = ["paper", "folk4"])]
-    rules: String,
-    /// The file to write; it must not be there yet.
-    #[arg(long, short, value_name = "FILE")]
-    output: PathBuf,
 }
 
 /// `rlx league`.
@@ -275,14 +252,16 @@ impl Read for Lines {
     }
 }
 
-/// Runs `rlx record`.
+/// Runs `rlx record red10`; what it returns is said of it.
 ///
 /// # Errors
 /// When an agent fails or the file is there already.
-pub fn run_record(registry: &Registry, runs: &Path, args: &RecordArgs) -> Result<()> {
-    let rules = rules(&args.rules);
-    let (mut agents, of, names) = seats(registry, runs, &args.agent, None, &rules)?;
-    record::record(&names, &mut agents, of, &rules, args.games, args.seed, &args.output)?;
-    writeln!(io::stdout(), "{}: {} games", args.output.display(), args.games)?;
-    Ok(())
+pub fn run_record(registry: &Registry, runs: &Path, args: &RecordArgs) -> Result<String> {
+    let rules = rules(args.rules.as_deref().unwrap_or("paper"));
+    let by_itself = [DEFAULT_AGENT.to_owned()];
+    let names = if args.agent.is_empty() { &by_itself[..] } else { &args.agent };
+    let (mut agents, of, names) = seats(registry, runs, names, None, &rules)?;
+    let games = args.games.unwrap_or(1);
+    record::record(&names, &mut agents, of, &rules, games, args.seed, &args.output)?;
+    Ok(format!("{}: {games} games\n", args.output.display()))
 }

@@ -1,6 +1,6 @@
 //! A hand on three linear axes, and a turn about the vertical for tasks that need one. ONE multibody of two or three joints.
 use super::{ARM, Drive, Robot, TOOL, Target, down, link, mass};
-use crate::physics::Settings;
+use crate::{draw::Part, physics::Settings};
 use rapier3d::prelude::*;
 
 const LINEAR: Drive = Drive { link: 1, axis: 0, stiffness: 4000.0, damping: 200.0, force: 60.0, armature: 0.0 };
@@ -46,6 +46,11 @@ impl Robot for Gantry {
     }
     fn leash(&self) -> f32 {
         0.06
+    }
+    fn parts(&self) -> Vec<Part> {
+        // The rod that the hand hangs on.
+        let at = Pose::from_translation(Vector::new(0.0, 0.0, -0.305));
+        vec![Part { link: 1, shape: rlx::Shape::Box([0.016, 0.016, 0.3]), at }]
     }
     fn settings(&self, fine: bool) -> Settings {
         let (substeps, contact_hz) = if fine { (10, 250.0) } else { (4, 200.0) };

@@ -7,7 +7,10 @@ mod panda;
 pub(crate) use gantry::Gantry;
 pub(crate) use panda::Panda;
 
-use crate::physics::{CONTROL_S, ROBOT, Settings};
+use crate::{
+    draw::Part,
+    physics::{CONTROL_S, ROBOT, Settings},
+};
 use rapier3d::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -77,6 +80,8 @@ pub(crate) trait Robot: Send {
     }
     /// How far the target may lead the tool, m: what limits the force on what is in the way.
     fn leash(&self) -> f32;
+    /// What of it is drawn beside its hand.
+    fn parts(&self) -> Vec<Part>;
     /// Settings of the engine that it needs.
     fn settings(&self, fine: bool) -> Settings;
 }
@@ -242,6 +247,22 @@ impl Machine {
                 link.joint.set_spring(0, FINGER_STIFFNESS, rest);
             }
         }
+    }
+
+    /// What of the arm is drawn.
+    pub fn parts(&self) -> Vec<Part> {
+        self.robot.parts()
+    }
+
+    /// The body of a link.
+    pub fn link(&self, world: &PhysicsWorld, number: usize) -> Option<RigidBodyHandle> {
+        Some(world.multibody_joints.get(self.joint)?.0.link(number)?.rigid_body_handle())
+    }
+
+    /// The bodies of the fingers, which are the last links.
+    pub fn finger_bodies(&self, world: &PhysicsWorld) -> Vec<RigidBodyHandle> {
+        let links = world.multibody_joints.get(self.joint).map_or(0, |(mb, _)| mb.num_links());
+        (links.saturating_sub(2)..links).filter_map(|number| self.link(world, number)).collect()
     }
 
     /// The tool's pose: between the fingertips.

@@ -1,6 +1,9 @@
 //! A Franka Panda: seven revolute joints with the real arm's origins and masses, and the same hand.
 use super::{ARM, Drive, Robot, TOOL, Target, along, down, link, mass};
-use crate::physics::{ROBOT, Settings};
+use crate::{
+    draw::{Part, capsule},
+    physics::{ROBOT, Settings},
+};
 use rapier3d::prelude::*;
 use std::f32::consts::{FRAC_PI_2, FRAC_PI_4};
 
@@ -107,6 +110,20 @@ impl Robot for Panda {
     }
     fn leash(&self) -> f32 {
         0.03
+    }
+    fn parts(&self) -> Vec<Part> {
+        // A pedestal beside the table, and the arm's foot on it.
+        let block = |z: f32, half: [f32; 3]| Part {
+            link: 0,
+            shape: rlx::Shape::Box(half),
+            at: Pose::from_translation(Vector::new(-0.03, 0.0, z)),
+        };
+        let mut parts = vec![block(-0.2, [0.12, 0.12, 0.2]), block(0.03, [0.1, 0.09, 0.03])];
+        for (i, (a, b, radius)) in CAPSULES.iter().enumerate() {
+            let (shape, at) = capsule(Vector::from_array(*a), Vector::from_array(*b), *radius);
+            parts.push(Part { link: i + 1, shape, at });
+        }
+        parts
     }
     fn settings(&self, fine: bool) -> Settings {
         let iterations = if fine { 4 } else { 2 };

@@ -1,0 +1,337 @@
+//! What a world promises whatever is done to it: finite and slow physics, nothing through anything, snapshots that are its own.
+use super::*;
+use rapier3d::prelude::Vector;
+use rlx::{ActionBuffer, Actions, Registry, Table, VecEnv, Vector as Worlds};
+
+fn registry() -> Registry {
+    let mut registry = Registry::new();
+    crate::register(&mut registry);
+    registry
+}
+
+fn table(text: &str) -> Table {
+    let pairs = text.split_whitespace().filter_map(|pair| pair.split_once('='));
+    let value = |text: &str| text.parse::<u32>().map_or_else(|_| text.into(), Into::into);
+    pairs.map(|(key, text)| (key.to_owned(), value(text))).collect()
+}
+
+fn vector(world: &str, settings: &str, n: usize, seed: u64) -> Box<dyn Worlds> {
+    registry().find_world(world).unwrap().vector(&table(settings), n, seed).unwrap()
+}
+
+fn config(robot: RobotKind) -> crate::Config {
+    crate::Config { robot, ..crate::Config::default() }
+}
+
+/// Worlds of every kind of contact that a robot other than the gantry's can have, too.
+fn worlds(robot: RobotKind) -> Vec<Manipulation> {
+    use crate::tasks::{basic, blocks, furniture, parts};
+    let (c, fetch) = (config(robot), crate::Convention::Fetch);
+    let gantry = crate::GantryConfig::default();
+    let mut all = vec![
+        crate::world("push", &c, 50, basic::Push(fetch)),
+        crate::world("slide", &c, 50, basic::Slide(fetch)),
+        crate::world("pick-place", &c, 50, basic::PickPlace(fetch)),
+        crate::world("stack", &c, 100, blocks::Stack(fetch)),
+    ];
+    if robot == RobotKind::Gantry {
+        all.push(crate::gantry("drawer-open", &gantry, 50, furniture::DrawerOpen));
+        all.push(crate::gantry("door-open", &gantry, 75, furniture::DoorOpen));
+        all.push(crate::gantry("peg-insert", &gantry, 75, parts::PegInsert));
+        all.push(crate::gantry("nut-thread", &gantry, 75, parts::NutThread));
+    }
+    all
+}
+
+/// One world's rows and payments.
+struct Played {
+    obs: Vec<f32>,
+    pay: [f32; 1],
+}
+
+impl Played {
+    fn of(world: &Manipulation) -> Self {
+        Self { obs: vec![0.0; world.layout.width], pay: [0.0] }
+    }
+    fn reset(&mut self, world: &mut Manipulation, rng: &mut Rng) {
+        world.reset(rng, View { obs: &mut self.obs, mask: &mut [], seat: &mut [0] });
+    }
+    fn step(&mut self, world: &mut Manipulation, act: &[f32], rng: &mut Rng) -> Result<Status> {
+        self.pay = [0.0];
+        world.step(act, rng, View { obs: &mut self.obs, mask: &mut [], seat: &mut [0] }, &mut self.pay)
+    }
+}
+
+/// Somebody who wants to break it: goes over a thing and presses as hard as it can, drags, squeezes, flings, each for a while.
+struct Vandal {
+    left: usize,
+    way: usize,
+    act: Vec<f32>,
+}
+
+impl Vandal {
+    fn act(&mut self, world: &Manipulation, rng: &mut Rng) -> &[f32] {
+        if self.left == 0 {
+            self.left = 1 + rng.below(15);
+            self.way = rng.below(4);
+            self.act = (0..world.width()).map(|_| if rng.unit() < 0.5 { -1.0 } else { 1.0 }).collect();
+        }
+        self.left -= 1;
+        let thing = world.scene.at(0) - world.scene.tool();
+        match self.way {
+            // Towards it, wherever it is, and through it.
+            0 => self.act[..3].copy_from_slice(&(thing / MOVE).to_array().map(|x| x.clamp(-1.0, 1.0))),
+            // Over it and down.
+            1 => {
+                let flat = Vector::new(thing.x, thing.y, 0.0);
+                let down = if flat.length() < 0.02 { -1.0 } else { 0.6 };
+                self.act[..3].copy_from_slice(&[flat.x / MOVE, flat.y / MOVE, down].map(|x| x.clamp(-1.0, 1.0)));
+            }
+            // Every step another corner of what may be asked for.
+            2 => self.act.iter_mut().for_each(|a| *a = if rng.unit() < 0.5 { -1.0 } else { 1.0 }),
+            _ => {}
+        }
+        &self.act
+    }
+}
+
+/// Fastest body, m/s, and the lowest that the lowest point of a loose thing is under the table's top while over the table, m.
+fn worst(world: &Manipulation) -> (f32, f32) {
+    let scene = &world.scene;
+    let mut speed = 0.0f32;
+    for (_, body) in scene.world.bodies.iter() {
+        let v = body.linvel().length();
+        assert!(v.is_finite() && body.position().translation.is_finite(), "{}", world.options.name);
+        speed = speed.max(v);
+    }
+    let mut deep = 0.0f32;
+    for thing in &scene.things {
+        let body = &scene.world.bodies[thing.body];
+        let at = body.position().translation;
+        // Not what hangs over the edge.
+        if (-0.42..0.95).contains(&at.x) && at.y.abs() < 0.55 {
+            for collider in body.colliders() {
+                deep = deep.max(-scene.world.colliders[*collider].compute_aabb().mins.z);
+            }
+        }
+        assert!(at.z > -0.42, "{}: {} fell through the floor", world.options.name, thing.name);
+    }
+    (speed, deep)
+}
+
+fn vandalised(robot: RobotKind, episodes: u64) {
+    for mut world in worlds(robot) {
+        let (mut rng, mut played) = (Rng::named(5, "vandal", 0), Played::of(&world));
+        let (mut speed, mut deep) = (0.0f32, 0.0f32);
+        for _ in 0..episodes {
+            let mut vandal = Vandal { left: 0, way: 0, act: Vec::new() };
+            played.reset(&mut world, &mut rng);
+            for _ in 0..100 {
+                let act = vandal.act(&world, &mut rng).to_vec();
+                let name = world.options.name;
+                played.step(&mut world, &act, &mut rng).unwrap_or_else(|e| panic!("{name}: {e}"));
+                let (v, d) = worst(&world);
+                (speed, deep) = (speed.max(v), deep.max(d));
+            }
+        }
+        assert!(speed < 10.0, "{} {robot:?}: {speed} m/s", world.options.name);
+        assert!(deep < 0.01, "{} {robot:?}: {} mm into the table", world.options.name, 1000.0 * deep);
+    }
+}
+
+#[test]
+fn pressing_neither_breaks_nor_tunnels_nor_flings() {
+    vandalised(RobotKind::Gantry, 20);
+}
+
+#[test]
+fn nor_does_an_arm() {
+    vandalised(RobotKind::Panda, 8);
+}
+
+#[test]
+fn what_is_restored_goes_on_to_the_bit() {
+    for (robot, seed) in (0..3).flat_map(|s| [(RobotKind::Gantry, s), (RobotKind::Panda, s)]) {
+        for (mut world, mut other) in worlds(robot).into_iter().zip(worlds(robot)) {
+            let mut rng = Rng::named(9, "restored", seed);
+            let (mut a, mut b) = (Played::of(&world), Played::of(&other));
+            let mut vandal = Vandal { left: 0, way: 0, act: Vec::new() };
+            a.reset(&mut world, &mut rng);
+            // The other one has a life of its own before.
+            b.reset(&mut other, &mut rng);
+            for k in 0..60 {
+                if k % 20 == 7 {
+                    let mut state = Vec::new();
+                    world.save(&mut state);
+                    other.load(&state).unwrap();
+                }
+                let act = vandal.act(&world, &mut rng).to_vec();
+                let ended = a.step(&mut world, &act, &mut rng).unwrap();
+                let same = b.step(&mut other, &act, &mut rng).unwrap();
+                if k >= 7 {
+                    let bits = |row: &[f32]| row.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                    assert!(bits(&a.obs) == bits(&b.obs), "{} {robot:?} at step {k}", world.options.name);
+                    assert_eq!((ended, a.pay), (same, b.pay));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_world_is_the_same_in_every_batch_on_any_threads() {
+    const STEPS: usize = 12;
+    let rows = |n: usize, threads: usize, settings: &str| -> Vec<Vec<u32>> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let mut envs = vector("pick-place", settings, n, 4);
+            let (spec, mut slab) = (envs.spec().clone(), envs.slab(2));
+            envs.reset(slab.frame_mut(0));
+            let mut act = ActionBuffer::new(&spec.act, n);
+            let mut rngs: Vec<Rng> = (0..n as u64).map(|i| Rng::named(1, "batch", i)).collect();
+            let mut seen = vec![Vec::new(); n];
+            for t in 0..STEPS {
+                let rlx::ActionsMut::Continuous(out) = act.get_mut() else { unreachable!() };
+                for (row, rng) in out.chunks_mut(4).zip(&mut rngs) {
+                    row.iter_mut().for_each(|a| *a = rng.uniform(-1.2, 1.2) as f32);
+                }
+                envs.step(act.get(), slab.frame_mut((t + 1) % 2)).unwrap();
+                let frame = slab.frame((t + 1) % 2);
+                let rlx::ColumnRef::F32(obs) = frame.obs else { unreachable!() };
+                for (i, row) in obs.chunks(obs.len() / n).enumerate() {
+                    seen[i].extend(row.iter().chain(&frame.reward[i..=i]).map(|x| x.to_bits()));
+                }
+            }
+            seen
+        })
+    };
+    for settings in ["time_limit=7", "robot=panda time_limit=7"] {
+        let all = rows(9, 1, settings);
+        for (n, threads) in [(1, 1), (4, 1), (9, 2), (9, 3), (5, 4)] {
+            let some = rows(n, threads, settings);
+            assert!(some == all[..n], "'{settings}': {n} worlds on {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn a_snapshot_of_another_world_or_version_or_a_damaged_one_is_refused() {
+    let saved = |world: &Manipulation| {
+        let mut state = Vec::new();
+        world.save(&mut state);
+        state
+    };
+    let mut rng = Rng::named(2, "refused", 0);
+    let c = crate::Config::default();
+    let fetch = crate::Convention::Fetch;
+    let mut world = crate::world("push", &c, 50, crate::tasks::basic::Push(fetch));
+    let mut played = Played::of(&world);
+    played.reset(&mut world, &mut rng);
+    played.step(&mut world, &[1.0, 0.0, -1.0, 0.0], &mut rng).unwrap();
+    let state = saved(&world);
+    let panda = crate::Convention::Panda;
+    let others = [
+        ("another task", crate::world("pick-place", &c, 50, crate::tasks::basic::PickPlace(fetch))),
+        ("another robot", crate::world("push", &config(RobotKind::Panda), 50, crate::tasks::basic::Push(fetch))),
+        (
+            "another convention",
+            crate::world(
+                "push",
+                &crate::Config { convention: panda, ..c.clone() },
+                50,
+                crate::tasks::basic::Push(panda),
+            ),
+        ),
+        (
+            "another accuracy",
+            crate::world(
+                "push",
+                &crate::Config { accuracy: crate::Accuracy::Fine, ..c.clone() },
+                50,
+                crate::tasks::basic::Push(fetch),
+            ),
+        ),
+    ];
+    for (what, mut other) in others {
+        let error = other.load(&state).expect_err(what).to_string();
+        assert!(error.contains("snapshot of a manipulation world: expected"), "{what}: {error}");
+    }
+    let version = state.windows(VERSION.len()).position(|w| w == VERSION.as_bytes()).unwrap();
+    let mut old = state.clone();
+    old[version + "rlx-manipulation ".len()] = b'0';
+    let error = world.load(&old).unwrap_err().to_string();
+    assert!(error.contains("rlx-manipulation 1") && error.contains("rlx-manipulation 0"), "{error}");
+    for cut in (0..state.len()).step_by(41) {
+        assert!(world.load(&state[..cut]).is_err(), "cut at {cut}");
+    }
+    for at in (0..state.len()).step_by(37) {
+        let mut damaged = state.clone();
+        damaged[at] ^= 1 << (at % 8);
+        assert!(world.load(&damaged).is_err(), "changed at {at}");
+    }
+    assert!(saved(&world) == state, "what was refused changed nothing");
+}
+
+#[test]
+fn actions_out_of_range_are_clipped_and_counted_and_nan_is_refused_with_its_step() {
+    let make =
+        || crate::world("push", &crate::Config::default(), 5, crate::tasks::basic::Push(crate::Convention::Fetch));
+    let (mut wild, mut tame) = (VecEnv::new(1, 3, make), VecEnv::new(1, 3, make));
+    let (mut a, mut b) = (wild.slab(1), tame.slab(1));
+    wild.reset(a.frame_mut(0));
+    tame.reset(b.frame_mut(0));
+    for k in 0..5 {
+        if k == 3 {
+            for bad in [f32::NAN, f32::INFINITY] {
+                let error = wild.step(Actions::Continuous(&[0.0, bad, 0.0, 0.0]), a.frame_mut(0)).unwrap_err();
+                let error = error.to_string();
+                assert!(error.contains("at step 3 of an episode") && error.contains("finite"), "{error}");
+            }
+        }
+        let (far, near) = if k < 2 { (7.5, 1.0) } else { (0.5, 0.5) };
+        wild.step(Actions::Continuous(&[far, -far, 0.0, far]), a.frame_mut(0)).unwrap();
+        tame.step(Actions::Continuous(&[near, -near, 0.0, near]), b.frame_mut(0)).unwrap();
+        assert_eq!(a.frame(0).obs, b.frame(0).obs, "clipped, and what was refused left no trace");
+    }
+    let clipped = |envs: &mut VecEnv<Manipulation>| envs.episodes().metrics[0].get("clipped");
+    assert_eq!((clipped(&mut wild), clipped(&mut tame)), (Some(2.0), Some(0.0)));
+}
+
+#[test]
+fn a_task_refuses_a_robot_that_can_not_do_it() {
+    for world in ["drawer-open", "peg-insert", "assemble"] {
+        let registry = registry();
+        let made = registry.find_world(world).unwrap().vector(&table("robot=panda"), 1, 0);
+        let error = made.err().unwrap().to_string();
+        assert!(error.contains("panda") && error.contains("gantry"), "{world}: {error}");
+    }
+    let error = registry().find_world("push").unwrap().vector(&table("robot=fetch"), 1, 0).err().unwrap().to_string();
+    assert!(error.contains("fetch") && error.contains("gantry") && error.contains("panda"), "{error}");
+}
+
+/// What is drawn is where the physics has it, and a filmed episode has the same bodies all along.
+#[test]
+fn drawings_are_where_things_are() {
+    for robot in [RobotKind::Gantry, RobotKind::Panda] {
+        for mut world in worlds(robot) {
+            let (mut rng, mut played) = (Rng::named(8, "drawn", 0), Played::of(&world));
+            played.reset(&mut world, &mut rng);
+            let first = world.drawing();
+            for _ in 0..5 {
+                let at = world.scene.at(0).to_array();
+                let drawing = world.drawing();
+                assert_eq!(drawing.bodies.len(), first.bodies.len());
+                for (a, b) in drawing.bodies.iter().zip(&first.bodies) {
+                    assert_eq!(a.shape, b.shape);
+                    assert!(a.at.iter().chain(&a.turn).all(|x| x.is_finite()));
+                    let norm: f32 = a.turn.iter().map(|q| q * q).sum();
+                    assert!((norm - 1.0).abs() < 1e-4);
+                }
+                if matches!(world.options.name, "push" | "stack") {
+                    assert!(drawing.bodies.iter().any(|b| b.at == at), "{}: the block", world.options.name);
+                }
+                played.step(&mut world, &[0.5, -0.5, -1.0, 1.0], &mut rng).unwrap();
+            }
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! `rlx record` of a world or a run: one episode as GIF, APNG or HTML.
+use super::{
+    encode,
+    episode::{self, Actor, Film},
+    page,
+    render::{self, Picture},
+    words::{Writer, short},
+};
+use crate::{experiment::Experiment, red10, train};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use clap::Args;
+use rayon::prelude::*;
+use rlx::{Learner, Mode, Registry, Spec, Table, Vector, World, config::nearest};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+/// `rlx record`.
+#[derive(Debug, Args)]
+pub struct RecordArgs {
+    /// red10 (games as JSON lines), or a world that can be seen, or a run in one (an episode as a picture).
+    pub what: String,
+    /// Who acts: a run, a world's own player (scripted), or random; by itself the run, or the world's own player.
+    /// red10: a run or a bot, one for all seats or one per seat.
+    #[arg(long, value_name = "RUN|BOT")]
+    pub agent: Vec<String>,
+    /// Seed of the episode or of the deals.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// The file to write, which must not be there yet: .gif, .png (animated) or .html (to look around in); red10: .jsonl.
+    #[arg(long, short, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Set a key of the world.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Width and height of a picture, in pixels [default: 480x360].
+    #[arg(long, value_name = "WIDTHxHEIGHT", value_parser = size)]
+    pub size: Option<(usize, usize)>,
+    /// The checkpoint of a run: best, last or a step.
+    #[arg(long, default_value = "best")]
+    pub checkpoint: String,
+    /// A run draws its actions as in training instead of the best ones.
+    #[arg(long)]
+    pub explore: bool,
+    /// red10: games [default: 1].
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub games: Option<u64>,
+    /// red10: the rules: paper or folk4 [default: paper].
+    #[arg(long, value_parser = ["paper", "folk4"])]
+    pub rules: Option<String>,
+}
+
+/// Smallest and largest sides of a picture.
+const SIDES: std::ops::RangeInclusive<usize> = 64..=4096;
+
+fn size(text: &str) -> std::result::Result<(usize, usize), String> {
+    let both = text.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
+    both.filter(|(w, h)| SIDES.contains(w) && SIDES.contains(h))
+        .ok_or_else(|| format!("it must be like 480x360, each from {} to {}", SIDES.start(), SIDES.end()))
+}
+
+/// What is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Gif,
+    Png,
+    Html,
+}
+
+impl Kind {
+    fn of(path: &Path) -> Result<Self> {
+        match path.extension().and_then(|e| e.to_str()).map(str::to_lowercase).as_deref() {
+            Some("gif") => Ok(Self::Gif),
+            Some("png" | "apng") => Ok(Self::Png),
+            Some("html" | "htm") => Ok(Self::Html),
+            _ => bail!("{}: the name must end in .gif, .png (animated) or .html", path.display()),
+        }
+    }
+}
+
+/// A world under its settings, and who is at work in it.
+struct Scene {
+    world: World,
+    table: Table,
+    spec: Spec,
+    /// The run that was named in the place of a world.
+    run: Option<String>,
+}
+
+fn scene(registry: &Registry, runs: &Path, args: &RecordArgs) -> Result<Scene> {
+    let (world, mut table, run) = match registry.find_world(&args.what) {
+        Ok(world) => (world.clone(), world.keys.defaults(), None),
+        Err(no_world) => {
+            let Ok(dir) = crate::run_dir::RunDir::open(runs, &args.what) else {
+                bail!("{no_world}, and no run of that name in {}", runs.display())
+            };
+            let experiment = Experiment::from_toml(registry, &dir.config()?)
+                .with_context(|| format!("{}/config.toml", dir.path().display()))?;
+            (experiment.world, experiment.env, Some(args.what.clone()))
+        }
+    };
+    for set in &args.set {
+        let (key, text) = set.split_once('=').ok_or_else(|| anyhow!("--set {set}: it must be key=value"))?;
+        let near = || nearest(key, world.keys.iter().map(|k| k.name.as_str()));
+        let known = world.keys.get(key).ok_or_else(|| anyhow!("{} has no key '{key}'{}", world.name, near()))?;
+        table.insert(key.into(), known.parse(text)?);
+    }
+    let spec = world.spec(&table)?;
+    Ok(Scene { world, table, spec, run })
+}
+
+/// Who acts, before it is asked to.
+enum Agent {
+    Bot(usize),
+    Random,
+    Run(Box<dyn Learner>),
+}
+
+fn agent(registry: &Registry, runs: &Path, scene: &Scene, args: &RecordArgs) -> Result<(String, Agent)> {
+    let Scene { world, spec, run, .. } = scene;
+    ensure!(args.agent.len() <= 1, "--agent is given {} times: one acts in {}", args.agent.len(), world.name);
+    let by_itself = || run.clone().or_else(|| spec.bots.first().cloned()).unwrap_or_else(|| "random".into());
+    let name = args.agent.first().cloned().unwrap_or_else(by_itself);
+    if let Some(number) = spec.bots.iter().position(|b| *b == name) {
+        return Ok((name, Agent::Bot(number)));
+    }
+    if name == "random" {
+        return Ok((name, Agent::Random));
+    }
+    let loaded = train::load(registry, runs, &name, &args.checkpoint, &mut |w| say!("warning: {w}"));
+    let (dir, experiment, learner, checkpoint) = loaded.with_context(|| {
+        let bots: Vec<&str> = spec.bots.iter().map(String::as_str).chain(["random"]).collect();
+        format!("'{name}' is none of {}'s own players ({}) and no run that can be loaded", world.name, bots.join(", "))
+    })?;
+    let theirs = &experiment.spec;
+    ensure!(
+        experiment.world.name == world.name && theirs.obs == spec.obs && theirs.act == spec.act,
+        "{} was trained in {}, which is seen and acted in otherwise than {} under these settings",
+        dir.name(),
+        experiment.world.name,
+        world.name
+    );
+    Ok((format!("{} at step {}", dir.name(), checkpoint.step()), Agent::Run(learner)))
+}
+
+/// Runs `rlx record`; what it returns is said of it.
+///
+/// # Errors
+/// When there is no such world, run or agent, nothing is to be seen, or the file is there already.
+pub fn run(registry: &Registry, runs: &Path, args: &RecordArgs) -> Result<String> {
+    if args.what == "red10" {
+        let films = [("--set", !args.set.is_empty()), ("--size", args.size.is_some()), ("--explore", args.explore)];
+        if let Some((flag, _)) = films.iter().find(|(_, given)| *given) {
+            bail!("{flag} is for worlds that are filmed: red10 is written as JSON lines");
+        }
+        return red10::cli::run_record(registry, runs, args);
+    }
+    let of_games = [("--games", args.games.is_some()), ("--rules", args.rules.is_some())];
+    if let Some((flag, _)) = of_games.iter().find(|(_, given)| *given) {
+        bail!("{flag} is for red10");
+    }
+    let scene = scene(registry, runs, args)?;
+    let kind = Kind::of(&args.output)?;
+    // Said before the work: the file is made at its end.
+    ensure!(
+        !args.output.exists(),
+        "{} is there already, and a file that is there is never overwritten",
+        args.output.display()
+    );
+    let (who, mut agent) = agent(registry, runs, &scene, args)?;
+    let mut worlds: Box<dyn Vector> = scene.world.vector(&scene.table, 1, args.seed)?;
+    let mode = if args.explore { Mode::Explore } else { Mode::Greedy };
+    let mut actor = match &mut agent {
+        Agent::Bot(number) => Actor::Bot(*number),
+        Agent::Random => Actor::Random,
+        Agent::Run(learner) => Actor::Policy(learner.policy(), mode),
+    };
+    let film = episode::film(&mut *worlds, &mut actor, args.seed).with_context(|| scene.world.name.clone())?;
+    let title = format!("{}, {who}, seed {}", scene.world.name, args.seed);
+    let tick = film.frames[0].drawing.tick_s;
+    let bytes = match kind {
+        Kind::Html => page::page(&film, &title).into_bytes(),
+        Kind::Gif => encode::gif(&pictures(&film, &title, args.size)?, tick)?,
+        Kind::Png => encode::apng(&pictures(&film, &title, args.size)?, tick)?,
+    };
+    let mut file = red10::record::create(&args.output)?;
+    file.write_all(&bytes).with_context(|| format!("writing {}", args.output.display()))?;
+    Ok(said(&film, &args.output, bytes.len()))
+}
+
+fn said(film: &Film, path: &Path, bytes: usize) -> String {
+    let end = &film.frames[film.frames.len() - 1];
+    let success = match end.success {
+        Some(true) => ", success at the end",
+        Some(false) => ", no success at the end",
+        None => "",
+    };
+    let (steps, total, kib) = (end.step, short(end.total), bytes.div_ceil(1024));
+    format!("{}: {steps} steps, return {total}{success}; {kib} KiB\n", path.display())
+}
+
+/// The frames with their words.
+///
+/// # Errors
+/// When the words can not be drawn.
+pub fn pictures(film: &Film, title: &str, size: Option<(usize, usize)>) -> Result<Vec<Picture>> {
+    let (width, height) = size.unwrap_or((480, 360));
+    let writer = Writer::new(title, film.frames.len() - 1);
+    film.frames
+        .par_iter()
+        .map(|frame| {
+            let mut picture = render::render(&frame.drawing, width, height);
+            writer.write(frame, &mut picture)?;
+            Ok(picture)
+        })
+        .collect()
+}
