@@ -25,6 +25,31 @@ pub enum DeviceChoice {
     Auto,
 }
 
+/// A device as libtorch names it.
+pub fn torch(device: Device) -> tch::Device {
+    match device {
+        Device::Cpu => tch::Device::Cpu,
+        Device::Cuda(n) => tch::Device::Cuda(n),
+    }
+}
+
+impl DeviceChoice {
+    /// The device that is chosen.
+    ///
+    /// # Errors
+    /// When CUDA is asked for and not there.
+    pub fn device(self) -> Result<Device> {
+        match (self, tch::Cuda::is_available()) {
+            (Self::Cpu, _) | (Self::Auto, false) => Ok(Device::Cpu),
+            (_, true) => Ok(Device::Cuda(0)),
+            (Self::Cuda, false) => bail!(
+                "device = \"cuda\": libtorch finds no CUDA device; the libtorch that `make install` gets is for CPUs, point LIBTORCH at a \
+                 full one to build for CUDA"
+            ),
+        }
+    }
+}
+
 /// What every run has, whatever its world and algorithm.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -311,14 +336,7 @@ impl Experiment {
     /// # Errors
     /// When CUDA is asked for and not there.
     pub fn device(&self) -> Result<Device> {
-        match (self.run.device, tch::Cuda::is_available()) {
-            (DeviceChoice::Cpu, _) | (DeviceChoice::Auto, false) => Ok(Device::Cpu),
-            (_, true) => Ok(Device::Cuda(0)),
-            (DeviceChoice::Cuda, false) => bail!(
-                "device = \"cuda\": libtorch finds no CUDA device; the libtorch that `make install` gets is for CPUs, point LIBTORCH at a \
-                 full one to build for CUDA"
-            ),
-        }
+        self.run.device.device()
     }
 }
 

@@ -1,8 +1,5 @@
 //! The command.
-use super::{
-    Config,
-    run::{Healer, Summary},
-};
+use super::{Config, run::Healer, summary::Summary};
 use crate::{interrupt::Stop, progress::Progress};
 use anyhow::{Context, Result, anyhow};
 use clap::Args;

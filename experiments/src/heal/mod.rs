@@ -7,5 +7,6 @@ pub mod pages;
 mod prepare;
 pub mod report;
 pub mod run;
+pub mod summary;
 
 pub use config::Config;

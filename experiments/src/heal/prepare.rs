@@ -94,10 +94,7 @@ pub fn prepare(config: &Config) -> Result<Ready> {
         set.iter_mut().for_each(|row| *row = next.next().expect("as many as there are"));
     }
     let classes = data.classes.len();
-    let device = match config.device()? {
-        rlx::Device::Cpu => tch::Device::Cpu,
-        rlx::Device::Cuda(n) => tch::Device::Cuda(n),
-    };
+    let device = crate::experiment::torch(config.device()?);
     let model = Classifier::new(&weights, classes, config.pooling, config.seed, device)?;
     let steps = config.epochs * split.train.len().div_ceil(config.batch) as u64;
     let plan = Plan {

@@ -2,6 +2,7 @@
 use super::{
     Config,
     prepare::{Ready, prepare},
+    summary::{Best, Summary, write_tensors},
 };
 use crate::{
     interrupt::Stop,
@@ -13,10 +14,7 @@ use crate::{
 use anyhow::{Context, Result, bail};
 use rlx::{Error, Scalars, Sink, checkpoint::LoadDir, config::to_map, snapshot};
 use rlx_lm::{
-    bert::{
-        classify::{Judged, Scores},
-        corrupt::Done,
-    },
+    bert::classify::{Judged, Scores},
     data::batches,
 };
 use serde::{Deserialize, Serialize};
@@ -36,19 +34,6 @@ const DRAWS: usize = 2000;
 /// What TensorBoard's table of hyperparameters shows beside them.
 const SHOWN: [&str; 2] = ["test/f1", "eval/f1"];
 
-/// The best pass so far, by F1 and then by loss on the validation texts.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Best {
-    /// The pass; 0 is before the first.
-    pub epoch: u64,
-    /// Steps taken.
-    pub step: u64,
-    /// Its scores.
-    pub scores: Scores,
-    /// Its loss.
-    pub loss: f64,
-}
-
 /// The loop's own state; it is in every checkpoint, so it holds no clock.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -60,51 +45,6 @@ struct State {
     best: Option<Best>,
     /// Since the last row: losses, norms of gradients, steps.
     sums: (f64, f64, u64),
-}
-
-/// How a healing ended, as `summary.json` has it.
-#[derive(Clone, Debug, Serialize)]
-pub struct Summary {
-    /// The run folder.
-    pub run: String,
-    /// `finished`, `interrupted` or `failed`.
-    pub status: &'static str,
-    /// Why it failed.
-    pub error: Option<String>,
-    /// The data.
-    pub env: String,
-    /// `heal`.
-    pub algo: &'static str,
-    /// The model.
-    pub model: String,
-    /// The data.
-    pub data: String,
-    /// The seed.
-    pub seed: u64,
-    /// Steps taken.
-    pub steps: u64,
-    /// Passes made.
-    pub epochs: u64,
-    /// Seconds, over all starts.
-    pub elapsed_s: f64,
-    /// What the corruption did.
-    pub corruption: Done,
-    /// Classes and texts: `classes train validation test duplicates contradictory tokens`.
-    pub sizes: Value,
-    /// Validation before the first step.
-    pub before: Option<Scores>,
-    /// Validation at its best.
-    pub best: Option<Best>,
-    /// The test of the best model: `f1 f1_low f1_high accuracy accuracy_low accuracy_high loss majority`.
-    pub test: Option<Value>,
-    /// Version of this program.
-    pub rlx: &'static str,
-    /// Revision of its source.
-    pub revision: &'static str,
-    /// Version of libtorch it was built with.
-    pub libtorch: &'static str,
-    /// Threads.
-    pub threads: usize,
 }
 
 /// A healing in progress.
@@ -490,22 +430,6 @@ impl<'a> Healer<'a> {
             threads: config.threads,
         }
     }
-}
-
-fn write_tensors(
-    path: &Path,
-    kind: safetensors::Dtype,
-    bytes: &[(String, Vec<u8>)],
-    shape: impl Fn(usize) -> Vec<usize>,
-    meta: Option<std::collections::HashMap<String, String>>,
-) -> Result<()> {
-    let views = bytes.iter().enumerate().map(|(i, (name, data))| {
-        let view = safetensors::tensor::TensorView::new(kind, shape(i), data);
-        view.map(|v| (name.clone(), v))
-    });
-    let views: Vec<_> = views.collect::<std::result::Result<_, _>>().context("a tensor of its own size")?;
-    let file = safetensors::serialize(views, meta).context("writing tensors")?;
-    write_synced(path, &file)
 }
 
 fn restore(from: &LoadDir, ready: &mut Ready) -> Result<(State, Vec<f32>)> {

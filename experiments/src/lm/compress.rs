@@ -1,5 +1,5 @@
 //! `rlx lm prune`: one choice for all blocks.
-use super::{find, open, print, read_ids};
+use super::{On, find, open, peak_text, print, read_ids};
 use crate::{interrupt::Stop, progress::thousands};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
@@ -77,6 +77,8 @@ pub struct Prune {
     /// Type of a GGUF's projections.
     #[arg(long, default_value = "Q8_0", value_parser = ["F32", "F16", "Q8_0", "Q4_0", "Q4_1"])]
     gguf_type: String,
+    #[command(flatten)]
+    on: On,
 }
 
 /// Windows of training, and of scoring: LLM-Pruner's 64 tokens, 10 of them.
@@ -98,7 +100,7 @@ pub fn run(args: &Prune, stop: &Stop) -> Result<()> {
     let named = args.criterion.as_deref().unwrap_or(if args.text.is_some() { "taylor-first" } else { "magnitude" });
     let criterion: Criterion = serde_json::from_value(named.into())?;
     let asked = &|| stop.asked();
-    let loaded = open(&args.model)?;
+    let loaded = open(&args.model, args.on.device()?)?;
     let ids = match &args.text {
         Some(path) => read_ids(&loaded, Some(path), None)?,
         None if matches!(criterion, Criterion::Magnitude | Criterion::Random) => vec![0; SCORED],
@@ -142,5 +144,5 @@ pub fn run(args: &Prune, stop: &Stop) -> Result<()> {
     };
     let dense =
         if from > 0 && find(&args.model)?.is_file() { format!(" (it was {})", thousands(from)) } else { String::new() };
-    print(&format!("{}: {what}{dense}\n", args.output.display()))
+    print(&format!("{}: {what}{dense}{}\n", args.output.display(), peak_text()))
 }

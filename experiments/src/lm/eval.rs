@@ -1,5 +1,5 @@
 //! `rlx lm eval`.
-use super::{open, print, read_ids};
+use super::{On, open, peak_memory, peak_text, print, read_ids};
 use crate::{interrupt::Stop, progress::Counting};
 use anyhow::{Result, bail};
 use clap::Args;
@@ -43,6 +43,8 @@ pub struct Eval {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    on: On,
 }
 
 /// A set's name: that of a task.json is its folder's.
@@ -61,7 +63,7 @@ pub fn run(args: &Eval, stop: &Stop) -> Result<()> {
     if !on_text && args.tasks.is_empty() {
         bail!("nothing to judge by: say --text FILE, --ids FILE or --tasks FILE,FILE");
     }
-    let loaded = open(&args.model)?;
+    let loaded = open(&args.model, args.on.device()?)?;
     // Unpacked once: it is used for every window.
     let model = loaded.model.dense(Kind::Float);
     let asked = &|| stop.asked();
@@ -74,7 +76,9 @@ pub fn run(args: &Eval, stop: &Stop) -> Result<()> {
         }
         let windows = Windows::new(&ids, args.window as usize)?;
         let reference = match &args.reference {
-            Some(other) => Some(Reference::new(&open(other)?.model.dense(Kind::Float), &windows, asked)?),
+            Some(other) => {
+                Some(Reference::new(&open(other, args.on.device()?)?.model.dense(Kind::Float), &windows, asked)?)
+            }
             None => None,
         };
         let found = evaluate(&model, &windows, reference.as_ref(), asked)?;
@@ -116,5 +120,6 @@ pub fn run(args: &Eval, stop: &Stop) -> Result<()> {
     if !sets.is_empty() {
         out["tasks"] = json!(sets);
     }
-    print(&if args.json { format!("{out:#}\n") } else { text })
+    out["peak_memory_bytes"] = json!(peak_memory());
+    print(&if args.json { format!("{out:#}\n") } else { text + peak_text().trim_start_matches(", ") + "\n" })
 }

@@ -1,5 +1,5 @@
 //! `rlx lm generate`.
-use super::{open, print};
+use super::{On, open, peak_text, print};
 use crate::interrupt::Stop;
 use anyhow::Result;
 use clap::Args;
@@ -29,6 +29,8 @@ pub struct Generate {
     /// How products are computed; auto measures each and takes the fastest.
     #[arg(long, default_value = "auto", value_parser = ["auto", "float", "bfloat16", "int4"])]
     kernel: String,
+    #[command(flatten)]
+    on: On,
 }
 
 fn temperature(text: &str) -> Result<f64, String> {
@@ -74,7 +76,7 @@ fn choose(model: &Model, prompt: &[u32], wanted: &str) -> Result<(Kernel, Model)
 
 /// Generates, printing as it goes.
 pub fn run(args: &Generate, stop: &Stop) -> Result<()> {
-    let loaded = open(&args.model)?;
+    let loaded = open(&args.model, args.on.device()?)?;
     let tokenizer = loaded.tokenizer()?;
     let prompt = tokenizer.encode(&args.prompt)?;
     // Whatever is wrong with the prompt is said before anything is measured.
@@ -99,9 +101,10 @@ pub fn run(args: &Generate, stop: &Stop) -> Result<()> {
     let (seconds, made) = (start.elapsed().as_secs_f64(), ids.len() - prompt.len());
     print("\n")?;
     say!(
-        "{made} tokens in {seconds:.2} s, {:.1} tokens/s ({kernel:?}); prompt of {} tokens in {read:.2} s",
+        "{made} tokens in {seconds:.2} s, {:.1} tokens/s ({kernel:?}); prompt of {} tokens in {read:.2} s{}",
         made as f64 / seconds.max(1e-9),
-        prompt.len()
+        prompt.len(),
+        peak_text()
     );
     Ok(())
 }

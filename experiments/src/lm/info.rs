@@ -18,7 +18,7 @@ pub struct Info {
 
 /// Shows what a model is.
 pub fn run(args: &Info) -> Result<()> {
-    let loaded = open(&args.model)?;
+    let loaded = open(&args.model, tch::Device::Cpu)?;
     let (model, config) = (&loaded.model, &loaded.model.config);
     let disk = std::fs::metadata(if loaded.path.is_dir() {
         loaded.path.join("model.safetensors")

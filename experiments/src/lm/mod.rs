@@ -4,15 +4,19 @@ mod eval;
 mod generate;
 mod info;
 
-use crate::interrupt::Stop;
+use crate::{
+    experiment::{DeviceChoice, torch},
+    interrupt::Stop,
+};
 use anyhow::{Result, bail};
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use rlx_lm::llama::{Loaded, load};
 use std::{
     io::Write,
     path::{Path, PathBuf},
     process::ExitCode,
 };
+use tch::Device;
 
 /// `rlx lm ...`
 #[derive(Debug, Subcommand)]
@@ -74,8 +78,36 @@ fn find(model: &str) -> Result<PathBuf> {
     }
 }
 
-fn open(model: &str) -> Result<Loaded> {
-    Ok(load(&find(model)?)?)
+/// Where a model runs.
+#[derive(Debug, Args)]
+struct On {
+    /// Where tensors live: cpu, cuda, or auto, which takes CUDA if there is one.
+    #[arg(long, default_value = "cpu", value_parser = ["cpu", "cuda", "auto"])]
+    device: String,
+}
+
+impl On {
+    fn device(&self) -> Result<Device> {
+        Ok(torch(serde_json::from_value::<DeviceChoice>(self.device.as_str().into())?.device()?))
+    }
+}
+
+fn open(model: &str, device: Device) -> Result<Loaded> {
+    let mut loaded = load(&find(model)?)?;
+    loaded.model = loaded.model.to_device(device);
+    Ok(loaded)
+}
+
+/// The most main memory that this process has held, bytes; none where the system does not say.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+}
+
+/// The same for people.
+fn peak_text() -> String {
+    peak_memory().map_or_else(String::new, |b| format!(", peak memory {:.0} MB", b as f64 / 1e6))
 }
 
 fn print(text: &str) -> Result<()> {

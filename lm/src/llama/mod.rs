@@ -19,4 +19,6 @@ pub use save::{Layout, StoredBlock, plan, save};
 pub use tiny::{random, tiny, tiny_config};
 
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod tests;

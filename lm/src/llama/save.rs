@@ -179,6 +179,22 @@ pub(super) fn is_packed(json: &Map<String, Json>) -> bool {
     json.get("format").and_then(Json::as_str).is_some_and(|f| f.starts_with("rlx-packed"))
 }
 
+/// A tensor as it was planned: another type would be counted wrongly, and a damaged number would show as a NaN far from here.
+fn part(archive: &mut Archive, name: &str, stored: Stored, shape: &[usize]) -> Result<Tensor> {
+    let t = archive.tensor(name, Some(shape))?;
+    if t.kind() != stored.kind() {
+        return Err(Error::mismatch(
+            format!("tensor '{name}'"),
+            format!("{:?}", stored.kind()),
+            format!("{:?}", t.kind()),
+        ));
+    }
+    if stored != Stored::U8 && !bool::try_from(t.isfinite().all()).unwrap_or(false) {
+        return Err(Error::invalid(format!("tensor '{name}' has numbers that are not finite")));
+    }
+    Ok(t)
+}
+
 /// Reads a model of this format.
 pub(super) fn read(json: &Map<String, Json>, archive: &mut Archive) -> Result<(Model, String)> {
     if json.get("format").and_then(Json::as_str) != Some(FORMAT) {
@@ -199,10 +215,19 @@ pub(super) fn read(json: &Map<String, Json>, archive: &mut Archive) -> Result<(M
     if layout.blocks.iter().any(|b| b.rank > config.width || !b.scale.is_finite()) {
         return Err(Error::invalid("config.json: an adapter's rank or scale is impossible"));
     }
+    let factors = layout.rope_factors.as_deref().unwrap_or(&[]);
+    if layout.rope_factors.is_some()
+        && (factors.len() != config.head_dim / 2 || factors.iter().any(|f| !(f.is_finite() && *f > 0.0)))
+    {
+        return Err(Error::invalid(format!(
+            "config.json: rope_factors must be {} positive numbers",
+            config.head_dim / 2
+        )));
+    }
     let matrix = |archive: &mut Archive, name: &str, scheme: Scheme, [rows, columns]: [usize; 2]| {
         let mut parts = Vec::new();
-        for (suffix, _, shape) in scheme.parts(rows, columns) {
-            parts.push(archive.tensor(&format!("{name}.weight{suffix}"), Some(&shape))?);
+        for (suffix, stored, shape) in scheme.parts(rows, columns) {
+            parts.push(part(archive, &format!("{name}.weight{suffix}"), stored, &shape)?);
         }
         Ok(match scheme.group() {
             None => Matrix::Dense(parts.remove(0)),
@@ -219,17 +244,18 @@ pub(super) fn read(json: &Map<String, Json>, archive: &mut Archive) -> Result<(M
             let [rows, columns] = p.size(&config, &b.shape);
             let mut linear = Linear::new(matrix(archive, &layer(i, p), b.scheme, [rows, columns])?);
             if b.rank > 0 {
-                let a = archive.tensor(&format!("{}.lora_a", layer(i, p)), Some(&[b.rank, columns]))?;
-                let b_ = archive.tensor(&format!("{}.lora_b", layer(i, p)), Some(&[rows, b.rank]))?;
+                let a = part(archive, &format!("{}.lora_a", layer(i, p)), Stored::F16, &[b.rank, columns])?;
+                let b_ = part(archive, &format!("{}.lora_b", layer(i, p)), Stored::F16, &[rows, b.rank])?;
                 linear.adapter = Some(Adapter { a, b: b_, scale: b.scale });
             }
             projections.push(linear);
         }
-        let mut norm = |name: &str| archive.tensor(&format!("model.layers.{i}.{name}.weight"), Some(&[config.width]));
+        let mut norm =
+            |name: &str| part(archive, &format!("model.layers.{i}.{name}.weight"), Stored::F32, &[config.width]);
         let (attention_norm, mlp_norm) = (norm("input_layernorm")?, norm("post_attention_layernorm")?);
         blocks.push(Block { shape: b.shape, attention_norm, mlp_norm, projections: seven(projections) });
     }
-    let norm = archive.tensor("model.norm.weight", Some(&[config.width]))?;
+    let norm = part(archive, "model.norm.weight", Stored::F32, &[config.width])?;
     let model =
         Model { config, embedding, blocks, norm, head, rope_factors: layout.rope_factors, compute: Kind::Float };
     Ok((model, format!("packed safetensors ({FORMAT})")))
