@@ -353,6 +353,13 @@ fn show_report(registry: &Registry, runs: &Path, args: &Report) -> Answer {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The first line of a text of many, cut to what a terminal shows well.
+fn first_line(text: &str) -> String {
+    let line = text.split(['\n', '\r']).next().unwrap_or_default();
+    let short: String = line.split("\\n").next().unwrap_or_default().chars().take(200).collect();
+    if short.len() < text.len() { short + " ..." } else { short }
+}
+
 fn status(registry: &Registry, runs: &Path, which: &Which, json: bool) -> Answer {
     let (spec, folder) = which.open(runs).map_err(usage)?;
     let cells = Cells::new(registry, &spec).map_err(usage)?;
@@ -378,7 +385,8 @@ fn status(registry: &Registry, runs: &Path, which: &Which, json: bool) -> Answer
             (Status::Started, false) => "broken off".into(),
             (status, _) => format!("{status:?}").to_lowercase(),
         };
-        let why = r.error.as_ref().map_or(String::new(), |e| format!("  {e}"));
+        // The whole of it is in the record.
+        let why = r.error.as_ref().map_or(String::new(), |e| format!("  {}", first_line(e)));
         text += &format!(
             "{:>6}  {word:11} {} {} seed {}  {} steps, {:.0} s on {}{why}\n",
             cell.index,
