@@ -116,7 +116,7 @@ impl Default for Config {
             model: "smollm2-135m".into(),
             text: String::new(),
             tokens: 2048,
-            decide: vec![Decision::Ratio, Decision::Bits, Decision::Embedding],
+            decide: vec![Decision::Ratio, Decision::Bits, Decision::Rank, Decision::Embedding],
             ratios: vec![0.0, 0.125, 0.25, 0.375, 0.5],
             bits: vec![2, 3, 4],
             ranks: vec![0, 4, 8, 16],
