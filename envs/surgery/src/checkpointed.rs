@@ -366,11 +366,12 @@ impl Subject for Checkpointed {
         how: (u32, u64),
         to: &Path,
         stop: &dyn Fn() -> bool,
-    ) -> Result<u64> {
+    ) -> Result<(u64, f64)> {
         if to.exists() {
             return Err(Error::invalid(format!("{} is there already: nothing is overwritten", to.display())));
         }
         let model = self.made(blocks, embedding_bits, how, stop)?;
-        llama::save(&model, self.loaded.as_ref().and_then(|l| l.tokenizer.as_ref()), to)
+        let bytes = llama::save(&model, self.loaded.as_ref().and_then(|l| l.tokenizer.as_ref()), to)?;
+        Ok((bytes, evaluate(&model, &self.windows, None, stop)?.nll))
     }
 }

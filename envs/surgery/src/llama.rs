@@ -396,8 +396,9 @@ pub fn open(config: &Config, stop: fn() -> bool) -> Result<(Shared, Terms)> {
     let bare = Llama::new(subject, config, None)?;
     let folder = ledger_folder(config, &bare);
     let shelf = Shelf::open(&folder)?;
-    // Calibration is the model's and the text's, whatever is decided.
-    let objective = Llama { cache: folder.parent().map(PathBuf::from), ..bare };
+    // Calibration is the model's and the text's, whatever is decided; a folder of one's own keeps all to itself.
+    let shared_by = if config.ledger.is_empty() { folder.parent().map(PathBuf::from) } else { Some(folder) };
+    let objective = Llama { cache: shared_by, ..bare };
     let (low, high, least) = budgets(config, &objective);
     let terms = Terms {
         name: "compress-llama".into(),
@@ -416,11 +417,12 @@ pub fn open(config: &Config, stop: fn() -> bool) -> Result<(Shared, Terms)> {
     Ok((shared, terms))
 }
 
-/// Writes the model that a configuration makes into a new folder, after the recovery of the config's fidelity. Bytes of its weights' file.
+/// Writes the model that a configuration makes into a new folder, after the recovery of the config's fidelity. Bytes of its weights' file, and
+/// its loss.
 ///
 /// # Errors
 /// When the model is not to be had, the configuration is not of its space, or the folder is there already.
-pub fn write(config: &Config, levels: &[u16], to: &std::path::Path, stop: fn() -> bool) -> Result<u64> {
+pub fn write(config: &Config, levels: &[u16], to: &std::path::Path, stop: fn() -> bool) -> Result<(u64, f64)> {
     let mut llama = Llama::new(crate::checkpointed::open(config, stop)?, config, None)?;
     llama.space.check(levels)?;
     let (blocks, embedding) = llama.choices(levels);

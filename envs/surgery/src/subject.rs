@@ -83,7 +83,7 @@ pub trait Subject: Send {
         seed: u64,
         stop: &dyn Fn() -> bool,
     ) -> Result<f64>;
-    /// Writes the model after surgery and the fidelity's recovery into a new folder. Bytes of its weights.
+    /// Writes the model after surgery and the fidelity's recovery into a new folder. Bytes of its weights, and its loss.
     ///
     /// # Errors
     /// As [`Subject::loss`]; when the folder is there already, or the disk can not take it.
@@ -94,7 +94,7 @@ pub trait Subject: Send {
         fidelity_and_seed: (u32, u64),
         to: &Path,
         stop: &dyn Fn() -> bool,
-    ) -> Result<u64>;
+    ) -> Result<(u64, f64)>;
 }
 
 /// The user's cache of this program.

@@ -33,7 +33,7 @@ fn counted_bytes_are_those_on_the_disk_but_for_the_headers_slack() {
         llama.space().sample(&mut rng, &mut c);
         let _ = std::fs::remove_dir_all(&folder);
         let (blocks, embedding) = llama.choices(&c);
-        let said = llama.subject().save(&blocks, embedding, (0, 0), &folder, &never).unwrap();
+        let (said, _) = llama.subject().save(&blocks, embedding, (0, 0), &folder, &never).unwrap();
         let disk = std::fs::metadata(folder.join("model.safetensors")).unwrap().len();
         let counted = llama.cost(&c) as u64;
         assert_eq!(said, disk);
@@ -87,7 +87,8 @@ fn a_recovery_is_measured_and_saved() {
     let none = llama.evaluate(&[0; 10], 2, 0, &never).unwrap().loss;
     assert_eq!(none, llama.evaluate(&[0; 10], 0, 0, &never).unwrap().loss);
     assert!(matches!(llama.evaluate(&c, 2, 5, &|| true), Err(Error::Interrupted)));
-    write(&Config { fidelity: 2, ..config.clone() }, &c, &folder, never).unwrap();
+    let (_, written) = write(&Config { fidelity: 2, ..config.clone() }, &c, &folder, never).unwrap();
+    assert_eq!(written, full);
     let model = rlx_lm::llama::load(&folder).unwrap().model;
     // Other words of the dense model than it was tuned on; what is measured is noise to it.
     let starts: Vec<u32> = (0..64).collect();
