@@ -243,6 +243,10 @@ pub trait Objective: Send {
     fn budgets(&self) -> (f64, f64) {
         (0.0, f64::INFINITY)
     }
+    /// The fidelity, by its number, at which configurations are measured before any is promoted.
+    fn fidelity(&self) -> u32 {
+        0
+    }
     /// Ticks that the world over it takes to decide a configuration: what a searcher's measurement counts as.
     fn ticks(&self) -> u64 {
         self.space().dimensions().len() as u64
@@ -291,6 +295,9 @@ impl<T: Objective + ?Sized> Objective for Box<T> {
     }
     fn budgets(&self) -> (f64, f64) {
         (**self).budgets()
+    }
+    fn fidelity(&self) -> u32 {
+        (**self).fidelity()
     }
     fn ticks(&self) -> u64 {
         (**self).ticks()
@@ -365,6 +372,9 @@ impl<O: Objective> Objective for Measured<O> {
     }
     fn budgets(&self) -> (f64, f64) {
         self.objective.budgets()
+    }
+    fn fidelity(&self) -> u32 {
+        self.objective.fidelity()
     }
     fn ticks(&self) -> u64 {
         self.objective.ticks()

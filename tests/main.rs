@@ -1,6 +1,7 @@
 //! Promises that cross crates, kept by the real binary.
 mod cli;
 mod common;
+mod compress;
 mod damage;
 mod engines;
 mod experiment;

@@ -477,6 +477,9 @@ fn farewell(s: &Summary) {
     if s.env == "red10" {
         say!("  rlx eval {0} --vs greedy\n  rlx play red10 --rules paper --agent {0}", s.run);
     }
+    if s.env == "compress-llama" {
+        say!("  rlx compress MODEL --budget 60MB --policy {} -o OUT", s.run);
+    }
 }
 
 /// Plays duplicate deals between `args.run`, a run or a bot, and `vs`.

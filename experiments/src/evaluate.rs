@@ -51,7 +51,7 @@ pub fn evaluate(experiment: &Experiment, policy: &mut dyn Policy, plan: Plan, st
     let worlds = plan.episodes.div_ceil(each);
     // Apart from training: its worlds draw from the streams of the seed itself.
     let seed = Rng::named(plan.seed, "evaluation", 0).bits();
-    let mut envs = experiment.world.vector(&experiment.env, worlds, seed)?;
+    let mut envs = experiment.world.vector(&experiment.eval_env, worlds, seed)?;
     let (rows, players) = (worlds * experiment.spec.rows, experiment.spec.players);
     let mut slab = envs.slab(2);
     let mut actions = ActionBuffer::new(&experiment.spec.act, rows);

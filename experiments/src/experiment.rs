@@ -87,6 +87,8 @@ pub struct RunConfig {
     /// Episodes of such an evaluation.
     #[schemars(range(min = 1))]
     pub eval_episodes: usize,
+    /// What evaluations change of the world's config, each `key=value`: a chain that is learnt from anywhere, judged from its beginning.
+    pub eval_set: Vec<String>,
     /// The run folder whose policy training starts from; empty for a fresh one.
     pub init_from: String,
 }
@@ -107,6 +109,7 @@ impl Default for RunConfig {
             keep_checkpoints: 3,
             eval_every: 25_000,
             eval_episodes: 20,
+            eval_set: Vec::new(),
             init_from: String::new(),
         }
     }
@@ -138,6 +141,8 @@ pub struct Experiment {
     pub world: World,
     /// The world's config, every default resolved.
     pub env: Table,
+    /// The same for evaluations.
+    pub eval_env: Table,
     /// The algorithm.
     pub algo: Algo,
     /// The algorithm's config, every default resolved.
@@ -285,7 +290,25 @@ impl Experiment {
                 _ => bail!("{why}"),
             }
         }
-        Ok(Self { run, world, env: tables.env, algo, hyper: tables.algo, spec })
+        let mut eval_env = tables.env.clone();
+        for set in &run.eval_set {
+            let (key, text) = set.split_once('=').ok_or_else(|| anyhow!("eval_set: '{set}' must be key=value"))?;
+            let near = || nearest(key, world.keys.iter().map(|k| k.name.as_str()));
+            let known =
+                world.keys.get(key).ok_or_else(|| anyhow!("eval_set: {} has no key '{key}'{}", world.name, near()))?;
+            eval_env.insert(key.into(), known.parse(text)?);
+        }
+        if !run.eval_set.is_empty() {
+            world.keys.check(&world.name, &eval_env)?;
+            let other = world.spec(&eval_env)?;
+            if (&other.obs, &other.act) != (&spec.obs, &spec.act) {
+                bail!(
+                    "eval_set: {:?} changes what is seen or how it is acted on; only the same policy can be judged",
+                    run.eval_set
+                );
+            }
+        }
+        Ok(Self { run, world, env: tables.env, eval_env, algo, hyper: tables.algo, spec })
     }
 
     /// From the text of a run's `config.toml`.
@@ -426,6 +449,19 @@ mod tests {
         assert_eq!((e.hyper["learning_rate"].as_f64(), e.hyper["epochs"].as_u64()), (Some(0.5), Some(3)));
         assert_eq!(e.hyper["gae_lambda"].as_f64(), Some(0.8), "from the preset");
         assert_eq!(e.run.preset, "cartpole-ppo");
+    }
+
+    #[test]
+    fn evaluations_may_be_in_another_setting_of_the_world() {
+        let set = ["begin=any", "eval_set=[\"begin=first\", \"time_limit=80\"]"];
+        let e = Experiment::new(&crate::registry(), &request("assemble", "chain", &set)).unwrap();
+        assert_eq!((e.env["begin"].as_str(), e.eval_env["begin"].as_str()), (Some("any"), Some("first")));
+        assert_eq!(e.eval_env["time_limit"].as_u64(), Some(80));
+        let read = Experiment::from_toml(&crate::registry(), &e.to_toml()).unwrap();
+        assert_eq!((read.run, read.eval_env), (e.run, e.eval_env));
+        let other = ["eval_set=[\"decide=[bits]\"]", "model=tiny"];
+        assert!(fails(&request("compress-llama", "random", &other)).contains("only the same policy can be judged"));
+        assert!(fails(&request("push", "sac", &["eval_set=[\"rewrad=dense\"]"])).contains("did you mean 'reward'"));
     }
 
     #[test]

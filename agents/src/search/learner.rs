@@ -81,21 +81,23 @@ impl<S: Strategy> Searcher<S> {
 
     /// The configuration that is measured next, and at which fidelity.
     fn next(&mut self, objective: &dyn rlx::Objective) -> Result<(Vec<u16>, u32)> {
-        let common = S::common(&self.config);
-        let (fidelity, every) = (common.fidelity, common.promote_every);
+        let (fidelity, every) = (objective.fidelity(), S::common(&self.config).promote_every);
         let last = objective.fidelities().len() as u32 - 1;
         let (low, high) = objective.budgets();
         let state = &mut self.state;
         // Once around every budget before the same is asked for again; the highest first.
         let share = 1.0 - (GOLDEN * state.proposals as f64).fract();
         let budget = if low.is_finite() && high.is_finite() { low + (high - low) * share } else { high };
-        let done = state.trials.len() as u64;
-        if every > 0 && fidelity < last && done > 0 && done.is_multiple_of(every) {
-            let (base, higher): (Vec<&Trial>, Vec<&Trial>) = state.trials.iter().partition(|t| t.fidelity == fidelity);
-            let open = base.iter().filter(|t| t.cost <= budget && t.loss.is_finite());
-            let open = open.filter(|t| higher.iter().all(|h| h.config != t.config));
+        let at = |f: u32| state.trials.iter().filter(move |t| t.fidelity == f);
+        // The highest first: what is nearest to an end is ended.
+        for level in (fidelity..last).rev().filter(|_| every > 0) {
+            if (at(level).count() as u64) < every * (at(level + 1).count() as u64 + 1) {
+                continue;
+            }
+            let open = at(level).filter(|t| t.cost <= high && t.loss.is_finite());
+            let open = open.filter(|t| at(level + 1).all(|h| h.config != t.config));
             if let Some(best) = open.min_by(|a, b| a.loss.total_cmp(&b.loss)) {
-                return Ok((best.config.clone(), fidelity + 1));
+                return Ok((best.config.clone(), level + 1));
             }
         }
         state.proposals += 1;

@@ -27,10 +27,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Common {
-    /// The fidelity at which configurations are measured, by its number: 0 is the cheapest.
-    #[schemars(range(min = 0, max = 100))]
-    pub fidelity: u32,
-    /// After so many measurements the best configuration that was not yet is measured at the next fidelity; 0 for never.
+    /// For so many measurements at a fidelity the best of them is measured at the next one as well, up to the highest (as in successive
+    /// halving, arXiv 1810.05934); 0 for never.
     #[schemars(range(min = 0))]
     pub promote_every: u64,
 }

@@ -269,9 +269,9 @@ fn the_policy_acts_out_the_best_that_fits_and_promotion_goes_first() {
         config.extend(ids.map(|i| i as u16));
     }
     assert_eq!(Toy::loss(&config), best);
-    // Every third measurement is the best one's at the next fidelity.
+    // After three measurements the best one is measured at the next fidelity.
     let setup = Setup { spec: envs.spec().clone(), worlds: 1, seed: 0, steps: 100, device: rlx::Device::Cpu };
-    let config = random::Config { common: Common { fidelity: 0, promote_every: 3 } };
+    let config = random::Config { common: Common { promote_every: 3 } };
     let mut promoted = Searcher::<random::Random>::new(config, setup).unwrap();
     let all = run(&mut promoted, &mut vector((1800.0, 1800.0)), 4);
     let first = all[..3].iter().map(|p| p.1).fold(f64::INFINITY, f64::min);

@@ -7,7 +7,9 @@ use rlx::{Error, Result, Rng};
 use rlx_lm::{
     llama::{
         self, Loaded, Model,
+        generate::own_words,
         judge::{Windows, evaluate},
+        recover::{Recovery, Trainer},
         surgery::{self, Criterion, Plan, Surgeon, features, importance, keep},
     },
     quant::{Rounding, Scheme},
@@ -26,6 +28,10 @@ const TEXT: &str = include_str!("../text/measure.txt");
 const CALIBRATION: (usize, usize) = (10, 64);
 /// Tokens of a window that a measurement predicts within.
 const WINDOW: usize = 256;
+/// Windows that a recovery is tuned on: so many, of so many tokens. A step sees [`TUNED_BATCH`] of them.
+const TUNED: (usize, usize) = (128, 128);
+/// Windows of a step.
+const TUNED_BATCH: usize = 4;
 /// Channels of an MLP go by so many, so that packed blocks and GGUF's stay whole.
 const CHANNELS: usize = 32;
 /// Variants of blocks are forgotten beyond so many bytes.
@@ -44,7 +50,24 @@ pub struct Checkpointed {
     dense_loss: Option<f64>,
     header: u64,
     rounding: Rounding,
+    tuning: Tuning,
     stop: fn() -> bool,
+}
+
+/// What recoveries are made of.
+struct Tuning {
+    /// Steps of fidelity 1 and of fidelity 2.
+    steps: [u64; 2],
+    learning_rate: f64,
+    /// The text; until it is asked for, the tokens that the dense model's own begins with.
+    text: RefCell<Text>,
+    /// Where the model's own words are kept.
+    kept: Option<PathBuf>,
+}
+
+enum Text {
+    Starts(Vec<u32>),
+    Ready(Windows),
 }
 
 fn hash(path: &Path) -> Result<String> {
@@ -127,6 +150,31 @@ pub fn open(config: &Config, stop: fn() -> bool) -> Result<Box<dyn Subject>> {
     }
     let measured = &ids[first..ids.len().min(first + config.tokens)];
     let window = WINDOW.min(dense.config.context);
+    let (text, told, kept) = match config.recover_text.as_str() {
+        "" => {
+            let mut rng = Rng::named(0, "beginnings", 0);
+            let starts = (0..TUNED.0).map(|_| ids[rng.below(first)]).collect();
+            let name = format!("own-words-{}.json", short(&Sha256::digest(what.as_bytes())));
+            // The tiny model's are made in a moment.
+            let kept = loaded.is_some().then(|| cache().join("own-words").join(name));
+            (Text::Starts(starts), "its own words".to_owned(), kept)
+        }
+        file => {
+            let Some(loaded) = &loaded else {
+                return Err(Error::invalid("recover_text: the model 'tiny' knows no words; leave it empty"));
+            };
+            let text = fs::read_to_string(file).map_err(|e| Error::io("reading", file, e))?;
+            let ids = loaded.tokenizer()?.encode(&text)?;
+            let least = TUNED_BATCH * TUNED.1;
+            if ids.len() < least {
+                return Err(Error::invalid(format!(
+                    "recover_text: {file} has {} tokens; it must have at least {least}",
+                    ids.len()
+                )));
+            }
+            (Text::Ready(Windows::new(&ids, TUNED.1)?), short(&Sha256::digest(text.as_bytes())), None)
+        }
+    };
     // The largest header there can be, but for digits of offsets.
     let shape = |b: &llama::BlockShape| surgery::Choice {
         shape: *b,
@@ -139,7 +187,20 @@ pub fn open(config: &Config, stop: fn() -> bool) -> Result<Box<dyn Subject>> {
     };
     let file = llama::plan(&widest.layout(&dense));
     Ok(Box::new(Checkpointed {
-        version: format!("1 {what} tokens {} windows {window} clipped {}", measured.len(), config.clipped),
+        version: format!(
+            "2 {what} tokens {} windows {window} clipped {}; recovery on {told}, {} and {} steps of {TUNED_BATCH}, {}",
+            measured.len(),
+            config.clipped,
+            config.recover_few,
+            config.recover_full,
+            config.recover_learning_rate
+        ),
+        tuning: Tuning {
+            steps: [config.recover_few, config.recover_full],
+            learning_rate: config.recover_learning_rate,
+            text: RefCell::new(text),
+            kept,
+        },
         rounding: if config.clipped { Rounding::Clipped } else { Rounding::Nearest },
         header: file.bytes() - file.payload() + HEADER_SLACK,
         calibration: Windows::new(&ids[..first], CALIBRATION.1)?,
@@ -161,6 +222,66 @@ impl Checkpointed {
     fn plan(&self, blocks: &[Choice], embedding_bits: u32) -> Result<Plan> {
         let blocks = blocks.iter().enumerate().map(|(b, c)| self.choice(b, c)).collect::<Result<_>>()?;
         Ok(Plan { blocks, embedding: Scheme::of_bits(embedding_bits)? })
+    }
+
+    /// The model after surgery and recovery. Without an adapter there is nothing to tune, and it is as surgery left it.
+    fn made(
+        &self,
+        blocks: &[Choice],
+        embedding_bits: u32,
+        (fidelity, seed): (u32, u64),
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Model> {
+        let plan = self.plan(blocks, embedding_bits)?;
+        let model = self.with_surgeon(|s| s.build(&plan))?;
+        if fidelity == 0 || plan.blocks.iter().all(|b| b.rank == 0) {
+            return Ok(model);
+        }
+        let steps = self.tuning.steps[(fidelity as usize - 1).min(1)];
+        let config = Recovery {
+            steps,
+            learning_rate: self.tuning.learning_rate,
+            warmup: steps.div_ceil(10),
+            batch: TUNED_BATCH,
+            seed,
+            ..Recovery::default()
+        };
+        let mut trainer = Trainer::new(&model, config)?;
+        trainer.run(&*self.tuning_text(stop)?, stop, &mut |_| {})?;
+        Ok(trainer.model())
+    }
+
+    /// The text to tune on; the model's own words are made when they are first asked for, which takes a minute or two.
+    fn tuning_text(&self, stop: &dyn Fn() -> bool) -> Result<std::cell::Ref<'_, Windows>> {
+        let starts = match &*self.tuning.text.borrow() {
+            Text::Starts(starts) => Some(starts.clone()),
+            Text::Ready(_) => None,
+        };
+        if let Some(starts) = starts {
+            let known = self.tuning.kept.as_ref().and_then(|p| fs::read(p).ok());
+            let known = known.and_then(|bytes| serde_json::from_slice::<Vec<Vec<u32>>>(&bytes).ok());
+            let vocab = self.dense.config.vocab as u32;
+            let whole = |t: &Vec<Vec<u32>>| {
+                t.len() == TUNED.0 && t.iter().all(|w| w.len() == TUNED.1 && w.iter().all(|id| *id < vocab))
+            };
+            let texts = match known.filter(whole) {
+                Some(texts) => texts,
+                None => {
+                    let texts = own_words(&self.dense, &starts, TUNED.1, 0, stop)?;
+                    if let Some(path) = &self.tuning.kept {
+                        // Without it the next start makes them again, nothing else.
+                        let _ = path.parent().map(fs::create_dir_all);
+                        let _ = serde_json::to_vec(&texts).map(|bytes| fs::write(path, bytes));
+                    }
+                    texts
+                }
+            };
+            *self.tuning.text.borrow_mut() = Text::Ready(Windows::new(&texts.concat(), TUNED.1)?);
+        }
+        Ok(std::cell::Ref::map(self.tuning.text.borrow(), |t| match t {
+            Text::Ready(windows) => windows,
+            Text::Starts(_) => unreachable!("it was just made"),
+        }))
     }
 
     /// Does something with the surgeon, which is made when it is first asked for: scoring the groups takes seconds.
@@ -186,7 +307,8 @@ impl Subject for Checkpointed {
         self.dense.config.blocks.len()
     }
     fn fidelities(&self) -> Vec<String> {
-        vec!["untuned".into()]
+        let of = |steps: u64| format!("{steps} steps");
+        vec!["untuned".into(), of(self.tuning.steps[0]), of(self.tuning.steps[1])]
     }
     fn block_bytes(&self, block: usize, choice: &Choice) -> u64 {
         // What can not be chosen weighs more than anything that can; evaluating it says why.
@@ -225,15 +347,31 @@ impl Subject for Checkpointed {
         Ok(*self.dense_loss.insert(loss))
     }
 
-    fn loss(&mut self, blocks: &[Choice], embedding_bits: u32, _: u32, _: u64, stop: &dyn Fn() -> bool) -> Result<f64> {
-        let plan = self.plan(blocks, embedding_bits)?;
-        let model = self.with_surgeon(|s| s.build(&plan))?;
+    fn loss(
+        &mut self,
+        blocks: &[Choice],
+        embedding_bits: u32,
+        fidelity: u32,
+        seed: u64,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<f64> {
+        let model = self.made(blocks, embedding_bits, (fidelity, seed), stop)?;
         Ok(evaluate(&model, &self.windows, None, stop)?.nll)
     }
 
-    fn save(&mut self, blocks: &[Choice], embedding_bits: u32, to: &Path) -> Result<u64> {
-        let plan = self.plan(blocks, embedding_bits)?;
-        let model = self.with_surgeon(|s| s.build(&plan))?;
-        llama::save(&model, self.loaded.as_ref().and_then(|l| l.tokenizer.as_ref()), to)
+    fn save(
+        &mut self,
+        blocks: &[Choice],
+        embedding_bits: u32,
+        how: (u32, u64),
+        to: &Path,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<(u64, f64)> {
+        if to.exists() {
+            return Err(Error::invalid(format!("{} is there already: nothing is overwritten", to.display())));
+        }
+        let model = self.made(blocks, embedding_bits, how, stop)?;
+        let bytes = llama::save(&model, self.loaded.as_ref().and_then(|l| l.tokenizer.as_ref()), to)?;
+        Ok((bytes, evaluate(&model, &self.windows, None, stop)?.nll))
     }
 }

@@ -1,5 +1,5 @@
 //! One objective of a process, shared by its worlds and searchers.
-use crate::{judge::Judge, shelf::Shelf};
+use crate::{judge::Judge, shelf::Shelf, world::Terms};
 use rlx::{
     Error, Measure, Objective, Result, Scalars, SearchSpace,
     objective::{Key, Trial, cheapest, costliest},
@@ -106,15 +106,16 @@ impl Shared {
 pub struct Handle {
     shared: Shared,
     budgets: (f64, f64),
+    fidelity: u32,
     ticks: u64,
     judge: Option<Arc<Mutex<Judge>>>,
 }
 
 impl Handle {
-    /// A view of `shared`; measurements are told to `judge`, where there is one.
-    pub fn new(shared: Shared, budgets: (f64, f64), judge: Option<Arc<Mutex<Judge>>>) -> Self {
+    /// A view of `shared` under the budgets and at the fidelity of `terms`; measurements are told to `judge`, where there is one.
+    pub fn new(shared: Shared, terms: &Terms, judge: Option<Arc<Mutex<Judge>>>) -> Self {
         let ticks = shared.facts.space.dimensions().len() as u64;
-        Self { shared, budgets, ticks, judge }
+        Self { shared, budgets: terms.budgets, fidelity: terms.fidelity, ticks, judge }
     }
     /// Says how many ticks a world takes to decide a configuration.
     pub fn set_ticks(&mut self, ticks: u64) {
@@ -159,6 +160,9 @@ impl Objective for Handle {
     }
     fn budgets(&self) -> (f64, f64) {
         self.budgets
+    }
+    fn fidelity(&self) -> u32 {
+        self.fidelity
     }
     fn ticks(&self) -> u64 {
         self.ticks

@@ -81,6 +81,18 @@ pub struct Config {
     pub fidelity: u32,
     /// Seed of what chance there is in a recovery.
     pub measure_seed: u64,
+    /// The text that adapters are tuned on: a file; empty for what the dense model itself says (LLM-QAT, arXiv 2305.17888), made once and
+    /// kept in the cache.
+    pub recover_text: String,
+    /// Steps of a short recovery, which is fidelity 1.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub recover_few: u64,
+    /// Steps of a full recovery, which is fidelity 2.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub recover_full: u64,
+    /// The highest learning rate of a recovery: AdamW, a tenth of the steps to rise, then a cosine.
+    #[schemars(range(min = 1e-8, max = 1.0))]
+    pub recover_learning_rate: f64,
     /// The loss above the dense model's, in nats a token, that counts as broken.
     #[schemars(range(min = 0.01, max = 100.0))]
     pub reference: f64,
@@ -104,7 +116,7 @@ impl Default for Config {
             model: "smollm2-135m".into(),
             text: String::new(),
             tokens: 2048,
-            decide: vec![Decision::Ratio, Decision::Bits, Decision::Embedding],
+            decide: vec![Decision::Ratio, Decision::Bits, Decision::Rank, Decision::Embedding],
             ratios: vec![0.0, 0.125, 0.25, 0.375, 0.5],
             bits: vec![2, 3, 4],
             ranks: vec![0, 4, 8, 16],
@@ -118,6 +130,10 @@ impl Default for Config {
             budget_high: 0.0,
             fidelity: 0,
             measure_seed: 0,
+            recover_text: String::new(),
+            recover_few: 8,
+            recover_full: 100,
+            recover_learning_rate: 3e-4,
             // An untuned model at half its size loses 3 to 10 nats: less would make all of a random search look alike.
             reference: 8.0,
             surrogate: true,
@@ -170,6 +186,12 @@ impl Llama {
         ascending(&config.bits, "bits", decided(Decision::Bits))?;
         ascending(&config.ranks, "ranks", decided(Decision::Rank))?;
         ascending(&config.embedding_bits, "embedding_bits", decided(Decision::Embedding))?;
+        if config.fidelity > 0 && !decided(Decision::Rank) && config.rank == 0 {
+            return Err(Error::invalid(format!(
+                "fidelity = {}: only adapters are tuned, and there are none: let ranks be decided, or set rank",
+                config.fidelity
+            )));
+        }
         let numbers = |list: &[u32]| list.iter().map(|b| f64::from(*b)).collect::<Vec<_>>();
         let (mut dimensions, mut parts) = (Vec::new(), Vec::new());
         // The embedding first: what is left for the blocks depends on it.
@@ -374,8 +396,9 @@ pub fn open(config: &Config, stop: fn() -> bool) -> Result<(Shared, Terms)> {
     let bare = Llama::new(subject, config, None)?;
     let folder = ledger_folder(config, &bare);
     let shelf = Shelf::open(&folder)?;
-    // Calibration is the model's and the text's, whatever is decided.
-    let objective = Llama { cache: folder.parent().map(PathBuf::from), ..bare };
+    // Calibration is the model's and the text's, whatever is decided; a folder of one's own keeps all to itself.
+    let shared_by = if config.ledger.is_empty() { folder.parent().map(PathBuf::from) } else { Some(folder) };
+    let objective = Llama { cache: shared_by, ..bare };
     let (low, high, least) = budgets(config, &objective);
     let terms = Terms {
         name: "compress-llama".into(),
@@ -394,15 +417,16 @@ pub fn open(config: &Config, stop: fn() -> bool) -> Result<(Shared, Terms)> {
     Ok((shared, terms))
 }
 
-/// Writes the model that a configuration makes into a new folder. Bytes of its weights' file.
+/// Writes the model that a configuration makes into a new folder, after the recovery of the config's fidelity. Bytes of its weights' file, and
+/// its loss.
 ///
 /// # Errors
 /// When the model is not to be had, the configuration is not of its space, or the folder is there already.
-pub fn write(config: &Config, levels: &[u16], to: &std::path::Path, stop: fn() -> bool) -> Result<u64> {
+pub fn write(config: &Config, levels: &[u16], to: &std::path::Path, stop: fn() -> bool) -> Result<(u64, f64)> {
     let mut llama = Llama::new(crate::checkpointed::open(config, stop)?, config, None)?;
     llama.space.check(levels)?;
     let (blocks, embedding) = llama.choices(levels);
-    llama.subject.save(&blocks, embedding, to)
+    llama.subject.save(&blocks, embedding, (config.fidelity, config.measure_seed), to, &stop)
 }
 
 /// Adds the world.

@@ -83,11 +83,18 @@ pub trait Subject: Send {
         seed: u64,
         stop: &dyn Fn() -> bool,
     ) -> Result<f64>;
-    /// Writes the model after surgery into a new folder. Bytes of its weights.
+    /// Writes the model after surgery and the fidelity's recovery into a new folder. Bytes of its weights, and its loss.
     ///
     /// # Errors
-    /// When the folder is there already, or the disk can not take it.
-    fn save(&mut self, blocks: &[Choice], embedding_bits: u32, to: &Path) -> Result<u64>;
+    /// As [`Subject::loss`]; when the folder is there already, or the disk can not take it.
+    fn save(
+        &mut self,
+        blocks: &[Choice],
+        embedding_bits: u32,
+        fidelity_and_seed: (u32, u64),
+        to: &Path,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<(u64, f64)>;
 }
 
 /// The user's cache of this program.

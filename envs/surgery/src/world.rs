@@ -70,7 +70,7 @@ impl World {
             )));
         }
         let config = least.to_vec();
-        let mut handle = Handle::new(shared, terms.budgets, judge);
+        let mut handle = Handle::new(shared, &terms, judge);
         let steps = Arc::new(Steps::new(&handle));
         handle.set_ticks(steps.len() as u64);
         let scratch = vec![0.0; handle.feature_width()];

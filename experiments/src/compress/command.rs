@@ -1,8 +1,8 @@
 //! `rlx compress`: what a trained policy or a search makes of a model under a byte budget.
 use crate::{interrupt, train};
 use anyhow::{Context, Result, anyhow, bail};
-use clap::Args;
-use rlx::{ActionBuffer, Mode, Policy, Registry, Rng, Scalars, Spec, Vector, objective::Trial};
+use clap::{Args, ValueEnum};
+use rlx::{ActionBuffer, Mode, Policy, Registry, Rng, Scalars, Spec, Vector, config::nearest, objective::Trial};
 use rlx_surgery::{SurrogateVector, llama};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -24,12 +24,26 @@ pub struct CompressArgs {
     /// Configurations to measure: the policy's best guess, and drawn from it the others; the best is written.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     tries: u64,
+    /// How the adapters of the model that is written are tuned: not at all, a few steps, or a full recovery; by itself as the run measured.
+    #[arg(long, value_enum)]
+    recover: Option<Recover>,
+    /// Set a key of compress-llama, such as recover_text=FILE or recover_full=300.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
     /// The checkpoint: best, last or a step.
     #[arg(long, default_value = "last")]
     checkpoint: String,
-    /// Print JSON: model, policy, budget, bytes, file_bytes, loss, dense_loss, tried, output, configuration {dimension: level}.
+    /// Print JSON: model, policy, budget, bytes, file_bytes, loss, dense_loss, tried, output, recovered_loss, configuration {dimension: level}.
     #[arg(long)]
     json: bool,
+}
+
+/// How much the adapters are tuned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Recover {
+    None,
+    Few,
+    Full,
 }
 
 /// Bytes of a text such as `60MB`, `57MiB`, `0.1GB` or `60_000_000`.
@@ -116,7 +130,16 @@ pub fn run(registry: &Registry, runs: &Path, args: &CompressArgs) -> Result<Stri
     if experiment.world.name != "compress-llama" {
         bail!("{} was trained in {}; a policy of compress-llama is needed", dir.name(), experiment.world.name);
     }
-    let trained: llama::Config = rlx::config::from_map(&experiment.env)?;
+    let mut table = experiment.env.clone();
+    for set in &args.set {
+        let (key, text) = set.split_once('=').ok_or_else(|| anyhow!("--set {set}: it must be key=value"))?;
+        let keys = &experiment.world.keys;
+        let near = || nearest(key, keys.iter().map(|k| k.name.as_str()));
+        let known = keys.get(key).ok_or_else(|| anyhow!("compress-llama has no key '{key}'{}", near()))?;
+        table.insert(key.into(), known.parse(text)?);
+    }
+    experiment.world.keys.check("compress-llama", &table)?;
+    let trained: llama::Config = rlx::config::from_map(&table)?;
     let config = llama::Config {
         model: args.model.clone(),
         budget_low: budget / 1e6,
@@ -127,7 +150,11 @@ pub fn run(registry: &Registry, runs: &Path, args: &CompressArgs) -> Result<Stri
     };
     let seed = experiment.run.seed;
     let (mut envs, best, dense) = decide((&config, seed), &experiment.spec, learner.policy(), args.tries)?;
-    let written = llama::write(&config, &best.config, &args.output, interrupt::asked)?;
+    let fidelity = args.recover.map_or(config.fidelity, |r| r as u32);
+    let last = llama::Config { fidelity, ..config.clone() };
+    let (written, loss) = llama::write(&last, &best.config, &args.output, interrupt::asked)?;
+    // Where nothing has an adapter, nothing was tuned.
+    let recovered = (fidelity != config.fidelity && loss != best.loss).then_some(loss);
     let objective = envs.objective().ok_or_else(|| anyhow!("a world without an objective"))?;
     let chosen: serde_json::Map<String, serde_json::Value> = (objective.space().dimensions().iter().zip(&best.config))
         .map(|(d, l)| (d.name.clone(), d.level(*l).into()))
@@ -140,14 +167,20 @@ pub fn run(registry: &Registry, runs: &Path, args: &CompressArgs) -> Result<Stri
     if args.json {
         let out = json!({
             "model": args.model, "policy": dir.path(), "budget": budget, "bytes": best.cost, "file_bytes": written,
-            "loss": best.loss, "dense_loss": dense, "tried": objective.history().len(), "output": args.output,
+            "loss": best.loss, "recovered_loss": recovered, "dense_loss": dense, "tried": objective.history().len(), "output": args.output,
             "configuration": chosen,
         });
         return Ok(format!("{out:#}\n"));
     }
     let above = dense.map_or(String::new(), |d| format!(", {:+.4} above the dense model's {d:.4}", best.loss - d));
+    let tuned = match (recovered, fidelity) {
+        (Some(loss), _) => format!(", {loss:.4} once its adapters are tuned"),
+        (None, 0) => String::new(),
+        (None, _) if fidelity == config.fidelity => String::new(),
+        (None, _) => "; no block of it has an adapter to tune".into(),
+    };
     Ok(format!(
-        "{}: {:.2} MB of {:.2} MB, loss {:.4} nats a token{above}; best of {}\n",
+        "{}: {:.2} MB of {:.2} MB, loss {:.4} nats a token{above}{tuned}; best of {}\n",
         args.output.display(),
         written as f64 / 1e6,
         budget / 1e6,

@@ -188,20 +188,22 @@ pub fn intervals(title: &str, note: &str, rows: &[(usize, String)], columns: &[C
     c.done(width, height, title)
 }
 
-/// A heat map of scores: rows x columns, missing ones shown as missing. Its colours go from 0 or below to 1 or above, so that a small
-/// difference looks small.
+/// A heat map: rows x columns, missing ones shown as missing. Of scores, which are between 0 and about 1, the colours go from 0 to 1, so
+/// that a small difference looks small; of anything else from the least to the most.
 pub fn heat_map(title: &str, note: &str, rows: &[String], columns: &[String], values: &[Vec<Option<f64>>]) -> Picture {
     let left = 24.0 + 7.0 * rows.iter().map(|r| r.chars().count()).max().unwrap_or(0).min(44) as f64;
     let longest = columns.iter().map(|r| r.chars().count()).max().unwrap_or(0) as f64;
     let each =
         ((WIDTH - left - 20.0) / columns.len().max(1) as f64).clamp(64.0, 150.0).max((7.0 * longest + 8.0).min(170.0));
-    let width = (left + 20.0 + each * columns.len() as f64).max(420.0);
+    let width = (left + 20.0 + each * columns.len() as f64).max(420.0).max(8.2 * title.chars().count() as f64 + 32.0);
     let note_lines = super::svg::wrapped(note, (width - 32.0) / 6.2).len() as f64;
     let (top, row) = (62.0, 28.0);
     let bottom = top + row * rows.len() as f64;
     let height = bottom + 22.0 + 14.0 * note_lines;
     let mut c = Canvas::new(width, height, title, note);
-    let (low, high) = ends(values.iter().flatten().flatten().copied().chain([0.0, 1.0]));
+    let all = || values.iter().flatten().flatten().copied();
+    let scores = all().all(|v| (-0.5..1.25).contains(&v));
+    let (low, high) = ends(all().chain([0.0, 1.0].into_iter().filter(|_| scores)));
     for (k, name) in columns.iter().enumerate() {
         c.text((left + each * (k as f64 + 0.5), top - 8.0), "middle", "ink", name);
     }

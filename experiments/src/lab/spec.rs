@@ -13,6 +13,7 @@ const BUILTIN: &[(&str, &str)] = &[
     ("classic", include_str!("../../presets/classic.experiment.toml")),
     ("idrl", include_str!("../../presets/idrl.experiment.toml")),
     ("tdrp", include_str!("../../presets/tdrp.experiment.toml")),
+    ("tdrp-chain", include_str!("../../presets/tdrp-chain.experiment.toml")),
     ("heal-bert", include_str!("../../presets/heal-bert.experiment.toml")),
     ("compress-joint", include_str!("../../presets/compress-joint.experiment.toml")),
     ("qpruner", include_str!("../../presets/qpruner.experiment.toml")),

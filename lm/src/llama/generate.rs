@@ -106,6 +106,44 @@ impl<'a> Generator<'a> {
     }
 }
 
+/// Texts that a model makes itself, all side by side, each going on from a token of its own: what to tune its compressed forms on without
+/// any text of others (LLM-QAT, arXiv 2305.17888). `[starts, len]`, drawn at temperature 1.
+///
+/// # Errors
+/// When there is no start, a token is none of the model's, a logit is not a number, or `stop` says so.
+pub fn own_words(
+    model: &Model,
+    starts: &[u32],
+    len: usize,
+    seed: u64,
+    stop: &dyn Fn() -> bool,
+) -> Result<Vec<Vec<u32>>> {
+    let mut last = model.ids(starts)?.reshape([starts.len() as i64, 1]);
+    let mut texts: Vec<Vec<u32>> = starts.iter().map(|id| vec![*id]).collect();
+    let (mut cache, mut rng) = (Cache::new(model, len), Rng::named(seed, "own words", 0));
+    for at in 1..len {
+        if stop() {
+            return Err(Error::Interrupted);
+        }
+        let sums = tch::no_grad(|| {
+            let hidden = model.hidden(&last, Some(&mut cache), None).select(1, 0);
+            model.logits(&hidden).softmax(-1, Kind::Double).cumsum(-1, Kind::Double)
+        });
+        let total = sums.select(1, sums.size()[1] - 1);
+        if !bool::try_from(total.isfinite().all()).unwrap_or(false) {
+            return Err(Error::NonFinite { what: "a logit".into(), step: at as u64 });
+        }
+        let draws: Vec<f64> = starts.iter().map(|_| rng.unit()).collect();
+        let draws = Tensor::from_slice(&draws).to_device(sums.device()) * total;
+        // The first whose sum is above the draw.
+        let next = sums.le_tensor(&draws.unsqueeze(1)).sum_dim_intlist([1i64].as_slice(), true, Kind::Int64);
+        last = next.clamp_max(sums.size()[1] - 1);
+        let ids = Vec::<i64>::try_from(last.squeeze_dim(1)).map_err(|e| Error::invalid(e.to_string()))?;
+        texts.iter_mut().zip(ids).for_each(|(text, id)| text.push(id as u32));
+    }
+    Ok(texts)
+}
+
 fn step(model: &Model, ids: &Tensor, cache: &mut Cache) -> Tensor {
     tch::no_grad(|| {
         let hidden = model.hidden(ids, Some(cache), None);

@@ -1,5 +1,5 @@
 use super::{
-    generate::{Generator, Kernel},
+    generate::{Generator, Kernel, own_words},
     judge::{Windows, evaluate},
     recover::{Recovery, Trainer, attach, merge},
     surgery::*,
@@ -144,6 +144,27 @@ fn all_kernels_generate_what_the_model_says() {
     };
     assert_eq!(run(0.8), run(0.8));
     assert!(Generator::new(&model, &[200], 0.0, 1).is_err());
+}
+
+#[test]
+fn own_words_are_drawn_as_the_model_predicts() {
+    let model = tiny(9);
+    let of = |seed| own_words(&model, &[5; 120], 3, seed, &|| false).unwrap();
+    let texts: Vec<Vec<u32>> = (0..40).flat_map(of).collect();
+    assert!(texts.iter().all(|t| t.len() == 3 && t[0] == 5));
+    assert_eq!(of(3), of(3));
+    let p = Vec::<f64>::try_from(
+        model.forward(&Tensor::from_slice(&[5i64]).unsqueeze(0)).softmax(-1, Kind::Double).flatten(0, -1),
+    )
+    .unwrap();
+    let n = texts.len() as f64;
+    let mut count = vec![0.0; p.len()];
+    texts.iter().for_each(|t| count[t[1] as usize] += 1.0);
+    // Pearson's statistic: its mean is the degrees of freedom, its deviation the root of twice them.
+    let statistic: f64 = p.iter().zip(&count).map(|(p, c)| (c - n * p).powi(2) / (n * p)).sum();
+    let freedom = (p.len() - 1) as f64;
+    assert!((statistic - freedom).abs() < 4.0 * (2.0 * freedom).sqrt(), "{statistic} with {freedom}");
+    assert!(matches!(own_words(&model, &[5], 3, 0, &|| true), Err(rlx::Error::Interrupted)));
 }
 
 #[test]

@@ -33,7 +33,7 @@ fn counted_bytes_are_those_on_the_disk_but_for_the_headers_slack() {
         llama.space().sample(&mut rng, &mut c);
         let _ = std::fs::remove_dir_all(&folder);
         let (blocks, embedding) = llama.choices(&c);
-        let said = llama.subject().save(&blocks, embedding, &folder).unwrap();
+        let (said, _) = llama.subject().save(&blocks, embedding, (0, 0), &folder, &never).unwrap();
         let disk = std::fs::metadata(folder.join("model.safetensors")).unwrap().len();
         let counted = llama.cost(&c) as u64;
         assert_eq!(said, disk);
@@ -58,6 +58,56 @@ fn bits_and_rank_bring_the_loss_back() {
     let (two, four, sixteen) = (loss(0, 0, 0), loss(0, 1, 0), loss(0, 2, 0));
     assert!(sixteen < four && four < two && sixteen < 0.01, "{two} {four} {sixteen}");
     assert!(loss(0, 0, 3) < two, "rank 16 takes some of it back");
+}
+
+/// Tuning the adapters is a function of the seed, brings the model nearer to what the dense one says, and is what is saved.
+#[test]
+fn a_recovery_is_measured_and_saved() {
+    let folder = std::env::temp_dir().join(format!("rlx-llama-recovered-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    let config = Config {
+        fidelity: 1,
+        bits: vec![2],
+        ranks: vec![0, 8],
+        ratios: vec![0.5],
+        embedding_bits: vec![8],
+        recover_few: 3,
+        recover_full: 30,
+        recover_learning_rate: 3e-3,
+        ..config()
+    };
+    let mut llama = objective(&config);
+    assert_eq!(llama.fidelities(), ["untuned", "3 steps", "30 steps"]);
+    let c = [0, 0, 0, 1, 0, 0, 1, 0, 0, 0]; // the last block has no adapter
+    let mut loss = |fidelity, seed| llama.evaluate(&c, fidelity, seed, &never).unwrap().loss;
+    let (untuned, few, full) = (loss(0, 0), loss(1, 0), loss(2, 0));
+    assert!(full != few && few != untuned, "{untuned} {few} {full}");
+    assert_eq!(full, loss(2, 0));
+    assert_ne!(full, loss(2, 1));
+    let none = llama.evaluate(&[0; 10], 2, 0, &never).unwrap().loss;
+    assert_eq!(none, llama.evaluate(&[0; 10], 0, 0, &never).unwrap().loss);
+    assert!(matches!(llama.evaluate(&c, 2, 5, &|| true), Err(Error::Interrupted)));
+    let (_, written) = write(&Config { fidelity: 2, ..config.clone() }, &c, &folder, never).unwrap();
+    assert_eq!(written, full);
+    let model = rlx_lm::llama::load(&folder).unwrap().model;
+    // Other words of the dense model than it was tuned on; what is measured is noise to it.
+    let starts: Vec<u32> = (0..64).collect();
+    let text = rlx_lm::llama::generate::own_words(&rlx_lm::llama::tiny(3), &starts, 64, 7, &never).unwrap().concat();
+    let of = |m: &rlx_lm::llama::Model| {
+        let windows = rlx_lm::llama::judge::Windows::new(&text, 64).unwrap();
+        rlx_lm::llama::judge::evaluate(m, &windows, None, &never).unwrap().nll
+    };
+    let _ = std::fs::remove_dir_all(&folder);
+    write(&Config { fidelity: 0, ..config.clone() }, &c, &folder, never).unwrap();
+    let (tuned, before) = (of(&model), of(&rlx_lm::llama::load(&folder).unwrap().model));
+    assert!(tuned < before - 0.1, "{before} became {tuned}");
+    std::fs::remove_dir_all(&folder).unwrap();
+    let why = Llama::new(
+        crate::checkpointed::open(&config, never).unwrap(),
+        &Config { decide: vec![Decision::Bits], ..config.clone() },
+        None,
+    );
+    assert!(why.err().unwrap().to_string().contains("only adapters are tuned"));
 }
 
 #[test]
