@@ -16,6 +16,6 @@ pub use config::Config;
 pub use corrupt::{Corruption, Damage, Part, Place};
 pub use model::Encoder;
 pub use scope::Scope;
-pub use text::Tokenizer;
+pub use text::{Renumbered, Tokenizer};
 pub use tune::Tuner;
 pub use weights::Weights;
