@@ -165,6 +165,24 @@ impl Encoder {
         }
     }
 
+    /// The encoder's parameters as they are now, without adapters: the inverse of [`Encoder::put`].
+    ///
+    /// # Errors
+    /// When the device can not be read, or a parameter is not finite.
+    pub fn weights(&self, params: &Params) -> Result<Weights> {
+        let (flat, layout) = (params.to_vec()?, params.layout());
+        let shapes: std::collections::HashMap<_, _> = super::weights::parameters(&self.config).into_iter().collect();
+        Weights::new(self.config.clone(), |name| {
+            let Some(shape) = shapes.get(name) else { return Ok(None) };
+            let thirds = ["query", "key", "value"].iter().position(|p| name.contains(&format!(".{p}.")));
+            let piece = ["query", "key", "value"].iter().fold(name.to_owned(), |n, p| n.replace(&format!(".{p}."), ".qkv."));
+            let range = layout.pieces().iter().find(|p| p.name == piece).map(|p| p.range.clone());
+            let size: usize = shape.iter().product();
+            let data = range.map(|r| flat[r.start + thirds.unwrap_or(0) * size..][..size].to_vec());
+            Ok(data.map(|data| rlx::Array { name: name.into(), shape: shape.clone(), data }))
+        })
+    }
+
     /// Hidden states, `[rows, tokens, width]`: after the embeddings, then after each layer. `ids` is `[rows, tokens]`, `mask` 1 where there
     /// is a token.
     pub fn forward(&self, params: &Params, ids: &Tensor, mask: &Tensor, dropout: Dropout) -> Vec<Tensor> {

@@ -34,7 +34,7 @@ impl FromStr for Learns {
             _ => {
                 let word = text.split(':').next().unwrap_or_default().trim();
                 let near = nearest(word, ["frozen", "tuned", "lora"].into_iter());
-                Err(Error::invalid(format!("a layer can not be '{text}'{near}; it is frozen, tuned or like lora:8")))
+                Err(Error::invalid(format!("a layer is frozen, tuned or like lora:8, not '{text}'{near}")))
             }
         }
     }
@@ -246,6 +246,7 @@ mod tests {
         let adapted = Classifier::partial(&weights, 2, Pooling::Mean, 2, Device::Cpu, &scope).unwrap();
         let judge = |m: &Classifier| m.judge(&task, &rows, &|| false).unwrap();
         assert_eq!(judge(&whole).loss.to_bits(), judge(&adapted).loss.to_bits());
+        assert_eq!(adapted.encoder.weights(&adapted.params).unwrap(), weights, "what was put in comes out");
         let (learnt, _) = tuned(&scope, Pooling::Mean, 30);
         assert!(judge(&learnt).loss < judge(&adapted).loss, "adapters learn");
     }
