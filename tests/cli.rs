@@ -206,7 +206,7 @@ fn every_registered_world_signs_the_contract() {
             args.extend(["--set", "model=tiny", "--set", "tokens=64", "--set", "ledger=ledger"]);
         }
         if world.name == "heal-bert" {
-            args.extend(["--set", "model=tiny", "--set", "steps=2,4", "--set", "ledger=heal"]);
+            args.extend(["--set", "model=tiny", "--set", "heal_steps=2,4", "--set", "ledger=heal"]);
         }
         let report = json(&ok(&dir.0, &args));
         assert_eq!(keys(&report), ["world", "checks"]);

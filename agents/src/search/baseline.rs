@@ -1,7 +1,7 @@
-//! No search: the configurations that an objective names as what one would choose without one ([`Objective::baselines`]), measured and kept
+//! No search: the configurations that an objective names as what one would choose without one ([`rlx::Objective::baselines`]), measured and kept
 //! as a searcher's trials are, so that they stand in the same table.
 use super::{Common, Stand, Strategy};
-use rlx::{Error, Objective, Result, Rng, config::nearest};
+use rlx::{Error, Result, Rng, config::nearest};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -68,7 +68,7 @@ pub struct Config {
     pub budget_high: f64,
     /// Steps of each fidelity, the cheapest first.
     #[schemars(inner(range(min = 1, max = 1_000_000)))]
-    pub steps: Vec<u64>,
+    pub heal_steps: Vec<u64>,
     /// Training texts of each fidelity; 0 for all.
     pub train: Vec<usize>,
     /// Validation texts, which losses are measured on; 0 for all.
@@ -136,8 +136,8 @@ impl Default for Config {
             // Two of six layers and the head.
             budget_low: 0.34,
             budget_high: 0.34,
-            steps: vec![24, 160],
-            train: vec![384, 0],
+            heal_steps: vec![48, 240],
+            train: vec![512, 0],
             validation: 200,
             test: 300,
             validation_share: 0.2,
@@ -146,7 +146,7 @@ impl Default for Config {
             max_tokens: 32,
             pooling: Pooling::Mean,
             batch: 16,
-            learning_rate: 5e-4,
+            learning_rate: 3e-4,
             dropout: 0.1,
             fidelity: 0,
             reference: 2.0,

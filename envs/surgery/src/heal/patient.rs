@@ -94,19 +94,19 @@ impl Patient {
     /// # Errors
     /// Naming the file, the row, the layer or the key that is not as it must be.
     pub fn open(config: &Config) -> Result<Self> {
-        if config.steps.is_empty() || config.steps.len() != config.train.len() {
-            let (right, found) = (format!("{} numbers, as steps has", config.steps.len()), config.train.len());
-            return Err(match config.steps.is_empty() {
-                true => Error::invalid("steps: a number for each fidelity, one or more"),
+        if config.heal_steps.is_empty() || config.heal_steps.len() != config.train.len() {
+            let (right, found) = (format!("{} numbers, as heal_steps has", config.heal_steps.len()), config.train.len());
+            return Err(match config.heal_steps.is_empty() {
+                true => Error::invalid("heal_steps: a number for each fidelity, one or more"),
                 false => Error::mismatch("train", right, found.to_string()),
             });
         }
-        if !config.steps.is_sorted_by(|a, b| a < b) {
-            return Err(Error::invalid(format!("steps = {:?}: they must ascend, the cheapest fidelity first", config.steps)));
+        if !config.heal_steps.is_sorted_by(|a, b| a < b) {
+            return Err(Error::invalid(format!("heal_steps = {:?}: they must ascend, the cheapest fidelity first", config.heal_steps)));
         }
-        if config.fidelity as usize >= config.steps.len() {
-            let n = config.steps.len();
-            return Err(Error::invalid(format!("fidelity = {}: steps has {n} of them, from 0", config.fidelity)));
+        if config.fidelity as usize >= config.heal_steps.len() {
+            let n = config.heal_steps.len();
+            return Err(Error::invalid(format!("fidelity = {}: heal_steps has {n} of them, from 0", config.fidelity)));
         }
         let place: Place =
             config.corrupt.parse().map_err(named(&format!("corrupt = \"{}\"", config.corrupt)))?;
@@ -115,7 +115,7 @@ impl Patient {
         // What a measure depends on: the weights, the texts, what is done to them, how it is learnt from.
         let c = config;
         let of_texts = (c.validation, c.test, c.validation_share, c.test_share, c.data_seed, c.batch);
-        let of_learning = (&c.steps, &c.train, c.learning_rate, c.dropout, c.pooling, c.lora_alpha, c.lora_rate);
+        let of_learning = (&c.heal_steps, &c.train, c.learning_rate, c.dropout, c.pooling, c.lora_alpha, c.lora_rate);
         let of_damage = (place.to_string(), c.how, c.amount, c.part, c.corrupt_seed);
         let version = format!("1 {} {of_damage:?} {of_texts:?} {of_learning:?}", hash(&intact, &data, &ids));
         let texts = Renumbered::new(ids, pad);
@@ -161,7 +161,7 @@ impl Patient {
     /// Names of the fidelities.
     pub fn fidelities(&self) -> Vec<String> {
         let texts = |n: usize| if n == 0 || n > self.split.train.len() { self.split.train.len() } else { n };
-        let pair = self.config.steps.iter().zip(&self.config.train);
+        let pair = self.config.heal_steps.iter().zip(&self.config.train);
         pair.map(|(steps, train)| format!("{steps} steps on {} texts", texts(*train))).collect()
     }
 
@@ -256,7 +256,7 @@ impl Patient {
             learning_rate: c.learning_rate,
             weight_decay: 0.01,
             warmup: 0.1,
-            steps: c.steps[level],
+            steps: c.heal_steps[level],
             dropout: c.dropout,
             max_grad_norm: 1.0,
             seed,

@@ -17,7 +17,7 @@ fn config(name: &str) -> Config {
         corrupt: "bottom:1".into(),
         budget_low: 0.3,
         budget_high: 0.3,
-        steps: vec![20, 60],
+        heal_steps: vec![20, 60],
         train: vec![128, 400],
         validation: 100,
         test: 100,
@@ -108,7 +108,7 @@ fn a_measure_is_a_function_of_its_arguments() {
         &|c| c.corrupt = "top:1".into(),
         &|c| c.corrupt_seed = 1,
         &|c| c.how = Damage::Zero,
-        &|c| c.steps[1] = 61,
+        &|c| c.heal_steps[1] = 61,
         &|c| c.train[0] = 120,
         &|c| c.validation = 90,
         &|c| c.learning_rate = 1e-3,
@@ -160,7 +160,7 @@ fn what_is_wrong_is_said() {
     says("two or more", &|c| c.levels.truncate(1));
     says("layer 0: rank 17", &|c| c.levels = vec!["frozen".into(), "lora:17".into()]);
     says("train: expected 2 numbers", &|c| c.train.truncate(1));
-    says("they must ascend", &|c| c.steps = vec![60, 20]);
+    says("they must ascend", &|c| c.heal_steps = vec![60, 20]);
     says("fidelity = 2", &|c| c.fidelity = 2);
     says("train: 1 texts of 2 classes", &|c| c.train[0] = 1);
     says("the smallest model that can be chosen has", &|c| (c.budget_low, c.budget_high) = (0.0, 0.0));
