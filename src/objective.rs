@@ -247,6 +247,14 @@ pub trait Objective: Send {
     fn fidelity(&self) -> u32 {
         0
     }
+    /// Whether a measure at that fidelity depends on its seed. By itself all but the lowest do.
+    fn is_random(&self, fidelity: u32) -> bool {
+        fidelity > 0
+    }
+    /// Configurations that the literature or a practitioner would choose without a search, by name: what a search must beat.
+    fn baselines(&self) -> Vec<(String, Vec<u16>)> {
+        Vec::new()
+    }
     /// Ticks that the world over it takes to decide a configuration: what a searcher's measurement counts as.
     fn ticks(&self) -> u64 {
         self.space().dimensions().len() as u64
@@ -298,6 +306,12 @@ impl<T: Objective + ?Sized> Objective for Box<T> {
     }
     fn fidelity(&self) -> u32 {
         (**self).fidelity()
+    }
+    fn is_random(&self, fidelity: u32) -> bool {
+        (**self).is_random(fidelity)
+    }
+    fn baselines(&self) -> Vec<(String, Vec<u16>)> {
+        (**self).baselines()
     }
     fn ticks(&self) -> u64 {
         (**self).ticks()
@@ -375,6 +389,12 @@ impl<O: Objective> Objective for Measured<O> {
     }
     fn fidelity(&self) -> u32 {
         self.objective.fidelity()
+    }
+    fn is_random(&self, fidelity: u32) -> bool {
+        self.objective.is_random(fidelity)
+    }
+    fn baselines(&self) -> Vec<(String, Vec<u16>)> {
+        self.objective.baselines()
     }
     fn ticks(&self) -> u64 {
         self.objective.ticks()

@@ -205,6 +205,9 @@ fn every_registered_world_signs_the_contract() {
         if world.name == "compress-llama" {
             args.extend(["--set", "model=tiny", "--set", "tokens=64", "--set", "ledger=ledger"]);
         }
+        if world.name == "heal-bert" {
+            args.extend(["--set", "model=tiny", "--set", "heal_steps=2,4", "--set", "ledger=heal"]);
+        }
         let report = json(&ok(&dir.0, &args));
         assert_eq!(keys(&report), ["world", "checks"]);
         let checks = report["checks"].as_array().unwrap();

@@ -35,6 +35,13 @@ const PRESETS: &[(&str, &str, &str, &str, &str)] = &[
         include_str!("../presets/compress-llama-ppo.toml"),
     ),
     (
+        "heal-bert-ppo",
+        "heal-bert",
+        "ppo",
+        "which layers of a broken BERT to tune: some minutes on two cores",
+        include_str!("../presets/heal-bert-ppo.toml"),
+    ),
+    (
         "compress-llama-evolution",
         "compress-llama",
         "evolution",

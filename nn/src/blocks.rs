@@ -99,6 +99,28 @@ impl Params {
         flat
     }
 
+    /// Makes a parameter one that autograd leaves alone: it has no gradient, and no graph is built for what depends on frozen ones alone.
+    pub fn freeze(&mut self, piece: usize) {
+        self.leaves[piece] = self.leaves[piece].set_requires_grad(false);
+    }
+    /// Whether a parameter is frozen.
+    pub fn is_frozen(&self, piece: usize) -> bool {
+        !self.leaves[piece].requires_grad()
+    }
+
+    /// The gradients of those leaves one after the other, without padding, and forgets them; zeros where a leaf has none.
+    pub fn take_grads_of(&mut self, pieces: &[usize]) -> Tensor {
+        let part = |&p: &usize| {
+            let grad = self.leaves[p].grad();
+            let zeros = || Tensor::zeros([self.layout.range(p).len() as i64], (Kind::Float, self.flat.device()));
+            if grad.defined() { grad.reshape([-1]) } else { zeros() }
+        };
+        let parts: Vec<Tensor> = pieces.iter().map(part).collect();
+        let flat = Tensor::cat(&parts, 0);
+        pieces.iter().for_each(|&p| self.leaves[p].zero_grad());
+        flat
+    }
+
     /// Moves every parameter the fraction `tau` towards `other`'s: target averaging.
     pub fn lerp_from(&mut self, other: &Self, tau: f64) {
         tch::no_grad(|| {

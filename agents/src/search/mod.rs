@@ -2,6 +2,7 @@
 //!
 //! A searcher proposes a configuration for a cost that is asked for, and sees what it was measured at. Everything it knows is the list of
 //! its trials and its own small state, so that it is resumed to the bit; what was measured is in the objective's ledger besides.
+pub mod baseline;
 pub mod bo;
 mod draw;
 pub mod evolution;
@@ -89,6 +90,7 @@ pub fn register(registry: &mut rlx::Registry) {
     registry
         .algorithm::<Searcher<random::Random>>()
         .algorithm::<Searcher<uniform::Uniform>>()
+        .algorithm::<Searcher<baseline::Baseline>>()
         .algorithm::<Searcher<greedy::Greedy>>()
         .algorithm::<Searcher<knapsack::Knapsack>>()
         .algorithm::<Searcher<evolution::Evolution>>()

@@ -1,5 +1,5 @@
 //! Searchers on a model of a model, small enough to be tried out whole: 5 blocks of a ratio and bits, 59,049 configurations.
-use super::{evolution, knapsack, *};
+use super::{baseline, evolution, knapsack, *};
 use rlx::{
     Algorithm, Checkpoint, Encoding, Env, Field, Frame, Learner, Measure, Mode, Policy as _, SearchSpace, Setup, Space,
     Spec, Status, VecEnv, Vector, View,
@@ -84,6 +84,9 @@ impl Objective for Toy {
     }
     fn budgets(&self) -> (f64, f64) {
         self.budgets
+    }
+    fn baselines(&self) -> Vec<(String, Vec<u16>)> {
+        vec![("whole".into(), [0, 2].repeat(BLOCKS)), ("three bits".into(), [0, 1].repeat(BLOCKS))]
     }
     fn ticks(&self) -> u64 {
         BLOCKS as u64
@@ -280,4 +283,29 @@ fn the_policy_acts_out_the_best_that_fits_and_promotion_goes_first() {
     let bare = Spec::solo("bare", Space::uniform(1, 0.0, 1.0), Space::Discrete(2));
     let why = Searcher::<random::Random>::fits(&random::Config::default(), &bare).unwrap_err();
     assert!(why.contains("costly objective"), "{why}");
+}
+
+/// 650 weights: three bits are 2,275, the whole is 2,925.
+#[test]
+fn baselines_are_measured_by_name_or_in_turn_and_what_is_wrong_is_said() {
+    let measure = |name: &str, budget: f64, count: usize| -> Result<Vec<f64>> {
+        let mut envs = vector((budget, budget));
+        let setup =
+            Setup { spec: envs.spec().clone(), worlds: 1, seed: 0, steps: 100, device: rlx::Device::Cpu };
+        let config = baseline::Config { baseline: name.into(), ..baseline::Config::default() };
+        let mut searcher = Searcher::<baseline::Baseline>::new(config, setup)?;
+        let mut one = || {
+            let mut log = Scalars::default();
+            searcher.iterate(&mut envs, &mut log)?;
+            Ok(log.get("search/cost").unwrap())
+        };
+        (0..count).map(|_| one()).collect()
+    };
+    assert_eq!(measure("three bits", 3000.0, 1).unwrap(), [2275.0]);
+    assert_eq!(measure("", 3000.0, 3).unwrap(), [2925.0, 2275.0, 2925.0]);
+    assert_eq!(measure("", 2500.0, 2).unwrap(), [2275.0, 2275.0]);
+    let wrong = |name: &str, budget: f64| measure(name, budget, 1).unwrap_err().to_string();
+    assert!(wrong("whol", 3000.0).contains("did you mean 'whole'"), "{}", wrong("whol", 3000.0));
+    assert!(wrong("whole", 2500.0).contains("costs 2925, and the budget is 2500"), "{}", wrong("whole", 2500.0));
+    assert!(wrong("", 2000.0).contains("no baseline"));
 }

@@ -14,6 +14,8 @@ struct Facts {
     space: SearchSpace,
     fidelities: Vec<String>,
     features: Vec<String>,
+    random: Vec<bool>, // whether a measure depends on its seed, by fidelity
+    baselines: Vec<(String, Vec<u16>)>,
     least: (Vec<u16>, f64),
     most: (Vec<u16>, f64),
 }
@@ -46,6 +48,8 @@ impl Shared {
             space: objective.space().clone(),
             fidelities: objective.fidelities().to_vec(),
             features: objective.feature_names().to_vec(),
+            random: (0..objective.fidelities().len() as u32).map(|f| objective.is_random(f)).collect(),
+            baselines: objective.baselines(),
             least: (least.clone(), objective.cost(&least)),
             most: (most.clone(), objective.cost(&most)),
         };
@@ -66,7 +70,20 @@ impl Shared {
         inner.shelf.as_ref().map_or(Vec::new(), |s| s.all(&self.facts.name, &self.facts.version, fidelity))
     }
 
-    /// Measures, or reads what was measured. At the lowest fidelity nothing is left to chance, so every seed is the same one.
+    fn key(&self, config: &[u16], fidelity: u32, seed: u64) -> Key {
+        let (objective, version) = (self.facts.name.clone(), self.facts.version.clone());
+        // Where nothing is left to chance every seed is the same one.
+        let seed = if self.facts.random.get(fidelity as usize) == Some(&false) { 0 } else { seed };
+        Key { objective, version, config: config.to_vec(), fidelity, seed }
+    }
+
+    /// What the ledgers hold of a configuration.
+    pub fn known(&self, config: &[u16], fidelity: u32, seed: u64) -> Option<Measure> {
+        let key = self.key(config, fidelity, seed);
+        lock(&self.inner).shelf.as_mut()?.get(&key).ok()?
+    }
+
+    /// Measures, or reads what was measured.
     ///
     /// # Errors
     /// As [`Objective::evaluate`], and when the ledger can not be written.
@@ -76,9 +93,7 @@ impl Shared {
             let known = &self.facts.fidelities;
             return Err(Error::invalid(format!("fidelity {fidelity}: it must be the number of one of {known:?}")));
         }
-        let seed = if fidelity == 0 { 0 } else { seed };
-        let (objective, version) = (self.facts.name.clone(), self.facts.version.clone());
-        let key = Key { objective, version, config: config.to_vec(), fidelity, seed };
+        let key = self.key(config, fidelity, seed);
         let mut inner = lock(&self.inner);
         let inner = &mut *inner;
         if let Some(shelf) = &mut inner.shelf
@@ -89,7 +104,7 @@ impl Shared {
         if (self.stop)() {
             return Err(Error::Interrupted);
         }
-        let measure = inner.objective.evaluate(config, fidelity, seed, &self.stop)?;
+        let measure = inner.objective.evaluate(config, fidelity, key.seed, &self.stop)?;
         if let Some(shelf) = &mut inner.shelf {
             shelf.put(key, measure.clone())?;
         }
@@ -107,6 +122,7 @@ pub struct Handle {
     shared: Shared,
     budgets: (f64, f64),
     fidelity: u32,
+    seed: u64,
     ticks: u64,
     judge: Option<Arc<Mutex<Judge>>>,
 }
@@ -115,7 +131,7 @@ impl Handle {
     /// A view of `shared` under the budgets and at the fidelity of `terms`; measurements are told to `judge`, where there is one.
     pub fn new(shared: Shared, terms: &Terms, judge: Option<Arc<Mutex<Judge>>>) -> Self {
         let ticks = shared.facts.space.dimensions().len() as u64;
-        Self { shared, budgets: terms.budgets, fidelity: terms.fidelity, ticks, judge }
+        Self { shared, budgets: terms.budgets, fidelity: terms.fidelity, seed: terms.seed, ticks, judge }
     }
     /// Says how many ticks a world takes to decide a configuration.
     pub fn set_ticks(&mut self, ticks: u64) {
@@ -164,6 +180,12 @@ impl Objective for Handle {
     fn fidelity(&self) -> u32 {
         self.fidelity
     }
+    fn is_random(&self, fidelity: u32) -> bool {
+        self.shared.facts.random.get(fidelity as usize) != Some(&false)
+    }
+    fn baselines(&self) -> Vec<(String, Vec<u16>)> {
+        self.shared.facts.baselines.clone()
+    }
     fn ticks(&self) -> u64 {
         self.ticks
     }
@@ -190,6 +212,12 @@ impl Objective for Handle {
     }
     fn report(&self, log: &mut Scalars) {
         self.judge(|j| j.report(log));
+        // What else was measured of the best one, as the ledger has it.
+        let best = self.judge(|j| j.best().cloned()).flatten();
+        let known = best.and_then(|b| self.shared.known(&b.config, b.fidelity, self.seed));
+        for (name, value) in known.iter().flat_map(|m| &m.metrics).filter(|(name, _)| *name != "dense_loss") {
+            log.put(format!("search/best_{name}"), *value);
+        }
     }
     fn news(&mut self) -> Vec<String> {
         self.judge(Judge::news).unwrap_or_default()

@@ -38,6 +38,11 @@ impl Judge {
         &self.entries
     }
 
+    /// The best that fits, at the highest fidelity where one does.
+    pub fn best(&self) -> Option<&Trial> {
+        self.best.map(|i| &self.entries[i])
+    }
+
     /// The share of episodes that are measured: all until the surrogate has shown to be right, then one in `imagined`; none once the
     /// run has measured as much as it may.
     pub fn share(&self) -> f64 {
@@ -104,9 +109,9 @@ impl Judge {
             let dense = self.dense.map_or(String::new(), |d| format!(" (dense {d:.3})"));
             let first = if before.is_none() { "first model that fits" } else { "better" };
             self.news.push(format!(
-                "measurement {:>4}  {first}: {:.1} MB, loss {:.4}{dense}",
+                "measurement {:>4}  {first}: {}, loss {:.4}{dense}",
                 self.entries.len() + 1,
-                entry.cost / 1e6,
+                self.terms.unit.text(entry.cost, 1),
                 entry.loss
             ));
             self.best = Some(self.entries.len());
@@ -141,9 +146,9 @@ impl Judge {
     pub fn report(&self, log: &mut Scalars) {
         log.put("search/evaluations", self.entries.len() as f64);
         log.put("search/hypervolume", self.hypervolume());
-        if let Some(best) = self.best.map(|i| &self.entries[i]) {
+        if let Some(best) = self.best() {
             log.put("search/best_loss", best.loss);
-            log.put("search/best_bytes", best.cost);
+            log.put(format!("search/best_{}", self.terms.unit.name()), best.cost);
             if let Some(dense) = self.dense {
                 log.put("search/best_excess_loss", best.loss - dense);
                 log.put("search/dense_loss", dense);

@@ -5,7 +5,7 @@ use crate::{
     handle::Shared,
     shelf::Shelf,
     subject::{Choice, Facts, Subject},
-    world::Terms,
+    world::{Terms, Unit},
 };
 use rlx::{
     Error, Measure, Objective, Result, SearchSpace,
@@ -402,6 +402,7 @@ pub fn open(config: &Config, stop: fn() -> bool) -> Result<(Shared, Terms)> {
     let (low, high, least) = budgets(config, &objective);
     let terms = Terms {
         name: "compress-llama".into(),
+        unit: Unit::Bytes,
         budgets: (low, high),
         least,
         fidelity: config.fidelity,

@@ -1,6 +1,6 @@
 //! A model of a model: blocks with a size and a worth, whose loss has a closed form and whose best configuration under a budget is known.
 //! What a searcher or a policy can do is measured here in milliseconds.
-use crate::{SurrogateVector, World, handle::Shared, world::Terms};
+use crate::{SurrogateVector, World, handle::Shared, world::{Terms, Unit}};
 use rlx::{
     Measure, Objective, Result, Rng, SearchSpace,
     objective::{Dimension, cheapest, costliest},
@@ -183,6 +183,7 @@ fn terms(config: &Config, objective: &Synthetic) -> Terms {
     let at = |share: f64| least + share * (most - least);
     Terms {
         name: objective.name().into(),
+        unit: Unit::Bytes,
         budgets: (at(config.budget_low), at(config.budget_high)),
         least,
         fidelity: 0,

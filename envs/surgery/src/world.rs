@@ -11,14 +11,44 @@ use rlx::{
 };
 use std::sync::{Arc, Mutex};
 
+/// What costs are counted in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unit {
+    /// Bytes of what is stored.
+    #[default]
+    Bytes,
+    /// Parameters that learn.
+    Parameters,
+}
+
+impl Unit {
+    /// Its name, as in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bytes => "bytes",
+            Self::Parameters => "parameters",
+        }
+    }
+    /// A cost as a person reads it, in millions with so many digits.
+    pub fn text(self, cost: f64, digits: usize) -> String {
+        let millions = cost / 1e6;
+        match self {
+            Self::Bytes => format!("{millions:.digits$} MB"),
+            Self::Parameters => format!("{millions:.digits$} million parameters"),
+        }
+    }
+}
+
 /// What a run asks of an objective.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Terms {
     /// The world's registered name.
     pub name: String,
-    /// The lowest and highest budget, in bytes; each episode draws its own between.
+    /// What costs and budgets are counted in.
+    pub unit: Unit,
+    /// The lowest and highest budget; each episode draws its own between.
     pub budgets: (f64, f64),
-    /// The smallest model, in bytes.
+    /// The cost of the cheapest configuration.
     pub least: f64,
     /// The fidelity at which episodes are measured.
     pub fidelity: u32,
@@ -44,7 +74,7 @@ pub struct World {
     config: Vec<u16>, // what is decided, the cheapest level where nothing is
     step: usize,
     budget: f64,
-    paid: (f64, f64, bool), // loss above the dense model's, bytes, and whether it was measured: of the episode that ended
+    paid: (f64, f64, bool), // loss above the dense model's, cost, and whether it was measured: of the episode that ended
     scratch: Vec<f32>,
 }
 
@@ -60,13 +90,13 @@ impl World {
         let (low, high) = terms.budgets;
         let (least, least_cost) = shared.least();
         if !(low <= high && high.is_finite()) {
-            return Err(Error::invalid(format!("budgets from {low} to {high} bytes: the lowest must be first")));
+            return Err(Error::invalid(format!("budgets from {low} to {high} {}: the lowest must be first", terms.unit.name())));
         }
         if low < least_cost {
             return Err(Error::invalid(format!(
-                "a budget of {:.2} MB: the smallest model that can be chosen has {:.2} MB",
-                low / 1e6,
-                least_cost / 1e6
+                "a budget of {}: the smallest model that can be chosen has {}",
+                terms.unit.text(low, 2),
+                terms.unit.text(least_cost, 2)
             )));
         }
         let config = least.to_vec();
@@ -201,7 +231,7 @@ impl Env for World {
         let (kinds, general) = (self.steps.kinds.len(), GENERAL.len());
         let obs = Space::uniform(self.width(), f32::NEG_INFINITY, f32::INFINITY);
         let mut spec = Spec::solo(&self.terms.name, obs, Space::MultiDiscrete(self.steps.choices.clone()));
-        let unit = |name: &str| if name == BUDGET { "bytes" } else { "" };
+        let unit = |name: &str| if name == BUDGET { self.terms.unit.name() } else { "" };
         spec.fields = GENERAL.iter().enumerate().map(|(i, n)| Field::new(n, i..i + 1, unit(n))).collect();
         spec.fields.push(Field::new(DIMENSIONS, general..general + kinds, ""));
         for (k, kind) in self.steps.kinds.iter().enumerate() {
@@ -263,7 +293,7 @@ impl Env for World {
 
     fn metrics(&self, out: &mut Scalars) {
         out.put("excess_loss", self.paid.0);
-        out.put("bytes", self.paid.1);
+        out.put(self.terms.unit.name(), self.paid.1);
         out.put("budget_used", self.paid.1 / self.budget);
         out.put("measured", f64::from(u8::from(self.paid.2)));
     }

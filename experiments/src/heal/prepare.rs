@@ -3,10 +3,9 @@ use super::Config;
 use anyhow::{Context, Result};
 use rlx::Rng;
 use rlx_lm::{
-    bert::{Classifier, Corruption, Tokenizer, Tuner, Weights, classify::Task, corrupt::Done, tune::Plan},
+    bert::{Classifier, Corruption, Renumbered, Tokenizer, Tuner, Weights, classify::Task, corrupt::Done, tune::Plan},
     data::{Split, catalogue, labelled, sources, table::Columns},
 };
-use std::collections::BTreeMap;
 
 /// Texts as token ids, in three sets.
 pub struct Texts {
@@ -82,13 +81,8 @@ pub fn prepare(config: &Config) -> Result<Ready> {
     // Only the rows that are used, renumbered.
     let used: Vec<usize> = [&split.train, &split.validation, &split.test].into_iter().flatten().copied().collect();
     let words: Vec<&str> = used.iter().map(|&i| data.texts[i].as_str()).collect();
-    let mut texts = tokenizer.encode(&words, most)?;
-    let mut place_of: BTreeMap<u32, u32> = texts.iter().flatten().map(|t| (*t, 0)).collect();
-    place_of.insert(tokenizer.pad(), 0);
-    place_of.values_mut().zip(0..).for_each(|(v, i)| *v = i);
-    texts.iter_mut().flatten().for_each(|t| *t = place_of[t]);
-    let tokens: Vec<u32> = place_of.keys().copied().collect();
-    weights.trim(&tokens, texts.iter().map(Vec::len).max().unwrap_or(1))?;
+    let texts = Renumbered::new(tokenizer.encode(&words, most)?, tokenizer.pad());
+    texts.trim(&mut weights)?;
     let mut next = 0..used.len();
     for set in [&mut split.train, &mut split.validation, &mut split.test] {
         set.iter_mut().for_each(|row| *row = next.next().expect("as many as there are"));
@@ -110,10 +104,10 @@ pub fn prepare(config: &Config) -> Result<Ready> {
         tuner: Tuner::new(model, plan),
         texts: Texts {
             labels: used.iter().map(|&i| data.labels[i]).collect(),
-            ids: texts,
+            ids: texts.ids,
             split,
-            pad: place_of[&tokenizer.pad()],
-            tokens,
+            pad: texts.pad,
+            tokens: texts.tokens,
             batch: config.batch,
         },
         classes: data.classes,

@@ -15,6 +15,7 @@ const BUILTIN: &[(&str, &str)] = &[
     ("tdrp", include_str!("../../presets/tdrp.experiment.toml")),
     ("tdrp-chain", include_str!("../../presets/tdrp-chain.experiment.toml")),
     ("heal-bert", include_str!("../../presets/heal-bert.experiment.toml")),
+    ("heal-policy", include_str!("../../presets/heal-policy.experiment.toml")),
     ("compress-joint", include_str!("../../presets/compress-joint.experiment.toml")),
     ("qpruner", include_str!("../../presets/qpruner.experiment.toml")),
     ("rankadaptor", include_str!("../../presets/rankadaptor.experiment.toml")),

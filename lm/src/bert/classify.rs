@@ -1,7 +1,8 @@
 //! A classifier over an encoder, and how its answers are judged.
 use super::{
-    Encoder, Weights,
+    Encoder, Scope, Weights,
     model::{Dropout, mean_pooled},
+    scope::Learns,
 };
 use crate::data::batches::{self, Batch};
 use rlx::{Error, Result, Rng};
@@ -32,6 +33,8 @@ pub struct Classifier {
     pub decayed: usize,
     /// Classes.
     pub classes: usize,
+    /// The learning rate of adapters, as a multiple of the others'.
+    pub adapter_rate: f64,
     pooler: Option<(usize, usize)>,
     head: (usize, usize),
 }
@@ -42,6 +45,23 @@ impl Classifier {
     /// # Errors
     /// When the device can not be written.
     pub fn new(weights: &Weights, classes: usize, pooling: Pooling, seed: u64, device: Device) -> Result<Self> {
+        Self::partial(weights, classes, pooling, seed, device, &Scope::whole(weights.config.layers))
+    }
+
+    /// The same, of which only `scope` and the head (with a pooler) learn; the rest is frozen. Where the lowest layers are frozen, a backward
+    /// pass ends above them.
+    ///
+    /// # Errors
+    /// When the scope is not of such a model, or the device can not be written.
+    pub fn partial(
+        weights: &Weights,
+        classes: usize,
+        pooling: Pooling,
+        seed: u64,
+        device: Device,
+        scope: &Scope,
+    ) -> Result<Self> {
+        scope.check(&weights.config)?;
         let (config, mut layout) = (&weights.config, Layout::new());
         let (w, start) = (config.width, Init::Normal { std: 0.02 });
         let cls = pooling == Pooling::Cls;
@@ -49,14 +69,55 @@ impl Classifier {
         let pooler = cls.then(|| layout.add("pooler.weight", &[w, w], start));
         let head = layout.add("head.weight", &[classes, w], start);
         let decayed = layout.len();
-        let encoder = Encoder::rest(config, &mut layout);
+        let mut encoder = Encoder::rest(config, &mut layout);
         let pooler = pooler.map(|p| (p, layout.add("pooler.bias", &[w], Init::Zeros)));
         let head = (head, layout.add("head.bias", &[classes], Init::Zeros));
+        // Last, so that a model without adapters is laid out as one that never heard of them. No weight decay reaches them: this project's
+        // choice.
+        for (layer, learns) in scope.layers.iter().enumerate() {
+            if let Learns::Lora(rank) = learns {
+                encoder.adapt(layer, *rank, scope.alpha, &mut layout);
+            }
+        }
         let mut flat = layout.init(seed);
         encoder.put(weights, &layout, &mut flat);
         let mut params = Params::new(layout, seed, device)?;
         params.set(&flat)?;
-        Ok(Self { encoder, params, decayed, classes, pooler, head })
+        let frozen: Vec<usize> = (0..params.layout().pieces().len())
+            .filter(|p| !scope.learns(&params.layout().pieces()[*p].name))
+            .collect();
+        frozen.into_iter().for_each(|p| params.freeze(p));
+        Ok(Self { encoder, params, decayed, classes, adapter_rate: scope.rate, pooler, head })
+    }
+
+    /// The pieces of the layout that learn.
+    pub fn learning(&self) -> Vec<usize> {
+        (0..self.params.layout().pieces().len()).filter(|p| !self.params.is_frozen(*p)).collect()
+    }
+
+    /// The norm of the gradient of each layer's parameters, over one batch without dropout.
+    ///
+    /// # Errors
+    /// When the device can not be written, or a norm is not finite, naming the layer.
+    pub fn gradient_norms(&mut self, task: &Task<'_>, rows: &[usize]) -> Result<Vec<f64>> {
+        let (batch, labels) = task.batch(rows, self.params.flat().device())?;
+        let (logits, _) = self.forward(&batch, Dropout::NONE);
+        logits.cross_entropy_loss::<Tensor>(&labels, None, Reduction::Mean, -100, 0.0).backward();
+        let grads = self.params.take_grads();
+        let norm = |layer: usize| {
+            let name = format!("layer.{layer}.");
+            let pieces = self.params.layout().pieces().iter().filter(|p| p.name.starts_with(&name));
+            let part = |p: &rlx_nn::layout::Piece| {
+                let part = grads.narrow(0, p.range.start as i64, p.range.len() as i64);
+                part.norm().double_value(&[]).powi(2)
+            };
+            let norm = pieces.map(part).sum::<f64>().sqrt();
+            match norm.is_finite() {
+                true => Ok(norm),
+                false => Err(Error::NonFinite { what: format!("the gradient of layer {layer}"), step: 0 }),
+            }
+        };
+        (0..self.encoder.config().layers).map(norm).collect()
     }
 
     /// Logits `[rows, classes]`, and the hidden states they came from.

@@ -1,5 +1,6 @@
 //! The encoder in tch, over parameters that are part of a flat vector.
 use super::{Config, Weights};
+use crate::lora::Adapter;
 use rlx::{Result, Rng};
 use rlx_nn::{Init, Layout, Params};
 use tch::{Kind, Tensor};
@@ -15,6 +16,26 @@ struct Layer {
     up: Pair,
     down: Pair,
     mlp_norm: Pair,
+    lora: Option<Lora>,
+}
+
+/// Projections of a layer that adapters are added to: all of them.
+pub const PROJECTIONS: [&str; 6] = ["query", "key", "value", "output", "up", "down"];
+
+/// Adapters of a layer: A and B of each of [`PROJECTIONS`].
+#[derive(Clone, Debug)]
+struct Lora {
+    pairs: [Pair; 6],
+    scale: f64,
+}
+
+impl Lora {
+    /// What the adapter of projection `which` adds for `x`.
+    fn added(&self, which: usize, params: &Params, x: &Tensor) -> Tensor {
+        let (a, b) = self.pairs[which];
+        let leaf = |p: usize| params.leaf(p).shallow_clone();
+        Adapter { a: leaf(a), b: leaf(b), scale: self.scale }.apply(x)
+    }
 }
 
 /// An encoder: which parameters of a [`Params`] it is made of, and how they are put together.
@@ -92,6 +113,7 @@ impl Encoder {
                 up: of("up"),
                 down: of("down"),
                 mlp_norm: of("mlp_norm"),
+                lora: None,
             }
         };
         Self {
@@ -102,6 +124,22 @@ impl Encoder {
             layers: (0..config.layers).map(layer).collect(),
             config: config.clone(),
         }
+    }
+
+    /// Adds low-rank adapters (LoRA, arXiv 2106.09685) to the projections of a layer: A Kaiming-uniform, B zero, their product times
+    /// alpha / rank.
+    pub fn adapt(&mut self, layer: usize, rank: usize, alpha: f64, layout: &mut Layout) {
+        let (w, inner) = (self.config.width, self.config.inner);
+        let pairs = PROJECTIONS.map(|name| {
+            let (outputs, inputs) = match name {
+                "up" => (inner, w),
+                "down" => (w, inner),
+                _ => (w, w),
+            };
+            let a = layout.add(format!("layer.{layer}.{name}.lora_a"), &[rank, inputs], Init::KaimingUniform);
+            (a, layout.add(format!("layer.{layer}.{name}.lora_b"), &[outputs, rank], Init::Zeros))
+        });
+        self.layers[layer].lora = Some(Lora { pairs, scale: alpha / rank as f64 });
     }
 
     /// The shape.
@@ -127,6 +165,24 @@ impl Encoder {
         }
     }
 
+    /// The encoder's parameters as they are now, without adapters: the inverse of [`Encoder::put`].
+    ///
+    /// # Errors
+    /// When the device can not be read, or a parameter is not finite.
+    pub fn weights(&self, params: &Params) -> Result<Weights> {
+        let (flat, layout) = (params.to_vec()?, params.layout());
+        let shapes: std::collections::HashMap<_, _> = super::weights::parameters(&self.config).into_iter().collect();
+        Weights::new(self.config.clone(), |name| {
+            let Some(shape) = shapes.get(name) else { return Ok(None) };
+            let thirds = ["query", "key", "value"].iter().position(|p| name.contains(&format!(".{p}.")));
+            let piece = ["query", "key", "value"].iter().fold(name.to_owned(), |n, p| n.replace(&format!(".{p}."), ".qkv."));
+            let range = layout.pieces().iter().find(|p| p.name == piece).map(|p| p.range.clone());
+            let size: usize = shape.iter().product();
+            let data = range.map(|r| flat[r.start + thirds.unwrap_or(0) * size..][..size].to_vec());
+            Ok(data.map(|data| rlx::Array { name: name.into(), shape: shape.clone(), data }))
+        })
+    }
+
     /// Hidden states, `[rows, tokens, width]`: after the embeddings, then after each layer. `ids` is `[rows, tokens]`, `mask` 1 where there
     /// is a token.
     pub fn forward(&self, params: &Params, ids: &Tensor, mask: &Tensor, dropout: Dropout) -> Vec<Tensor> {
@@ -148,13 +204,18 @@ impl Encoder {
             let x = states.last().expect("there are the embeddings");
             let attended = self.attend(layer, params, x, &hidden, dropout);
             let x = norm(&(x + dropout.of(attended)), layer.attention_norm);
-            let inner = x.linear(leaf(layer.up.0), Some(leaf(layer.up.1)));
+            // Projection `which` of `x`, with what its adapter adds.
+            let project = |which: usize, p: Pair, x: &Tensor| {
+                let y = x.linear(leaf(p.0), Some(leaf(p.1)));
+                layer.lora.as_ref().map_or_else(|| y.shallow_clone(), |l| &y + l.added(which, params, x))
+            };
+            let inner = project(4, layer.up, &x);
             let inner = match self.config.activation.as_str() {
                 "relu" => inner.relu(),
                 "gelu_new" => inner.gelu("tanh"),
                 _ => inner.gelu("none"),
             };
-            let down = inner.linear(leaf(layer.down.0), Some(leaf(layer.down.1)));
+            let down = project(5, layer.down, &inner);
             states.push(norm(&(&x + dropout.of(down)), layer.mlp_norm));
         }
         states
@@ -163,7 +224,11 @@ impl Encoder {
     fn attend(&self, layer: &Layer, params: &Params, x: &Tensor, hidden: &Tensor, dropout: Dropout) -> Tensor {
         let (size, heads) = (x.size(), self.config.heads as i64);
         let (rows, tokens, width) = (size[0], size[1], size[2]);
-        let qkv = x.linear(params.leaf(layer.qkv.0), Some(params.leaf(layer.qkv.1)));
+        let mut qkv = x.linear(params.leaf(layer.qkv.0), Some(params.leaf(layer.qkv.1)));
+        if let Some(lora) = &layer.lora {
+            let parts = [0, 1, 2].map(|which| lora.added(which, params, x));
+            qkv = qkv + Tensor::cat(&parts, -1);
+        }
         // [3, rows, heads, tokens, width of a head]
         let qkv = qkv.view([rows, tokens, 3, heads, width / heads]).permute([2, 0, 3, 1, 4]);
         let (q, k, v) = (qkv.get(0), qkv.get(1), qkv.get(2));
@@ -171,7 +236,8 @@ impl Encoder {
         let scores = (q * scale).matmul(&k.transpose(-2, -1)) + hidden;
         let shares = dropout.of(scores.softmax(-1, Kind::Float));
         let mixed = shares.matmul(&v).transpose(1, 2).reshape([rows, tokens, width]);
-        mixed.linear(params.leaf(layer.output.0), Some(params.leaf(layer.output.1)))
+        let out = mixed.linear(params.leaf(layer.output.0), Some(params.leaf(layer.output.1)));
+        layer.lora.as_ref().map_or_else(|| out.shallow_clone(), |l| &out + l.added(3, params, &mixed))
     }
 }
 

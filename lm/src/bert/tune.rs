@@ -42,6 +42,8 @@ pub struct Tuner {
     plan: Plan,
     steps: u64,
     parts: Vec<Stretch>,
+    /// The pieces that learn, where not all do.
+    learning: Option<Vec<usize>>,
 }
 
 /// A stretch of the flat vector with its optimiser. On a CPU an operation on all of it is as slow as memory, and its result is memory
@@ -49,7 +51,11 @@ pub struct Tuner {
 #[derive(Debug)]
 struct Stretch {
     start: i64,
+    /// Where its gradient starts.
+    grad: i64,
     len: i64,
+    /// The learning rate, as a multiple of the plan's.
+    rate: f64,
     adam: TensorAdam,
 }
 
@@ -81,18 +87,32 @@ impl Tuner {
         let (n, all) = (model.decayed as i64, flat.numel() as i64);
         let config = |weight_decay| AdamConfig { weight_decay, decoupled: true, ..AdamConfig::default() };
         let most = if flat.device() == tch::Device::Cpu { STRETCH } else { all };
+        let learning = model.learning();
+        let pieces = model.params.layout().pieces();
+        let whole = learning.len() == pieces.len();
+        // (from, to, where the gradient starts, weight decay, rate)
+        let mut spans = vec![(0, n, 0, plan.weight_decay, 1.0), (n, all, n, 0.0, 1.0)];
+        if !whole {
+            let mut at = 0;
+            let span = |&p: &usize| {
+                let (range, name) = (&pieces[p].range, &pieces[p].name);
+                let decay = if range.end <= model.decayed { plan.weight_decay } else { 0.0 };
+                let rate = if name.contains(".lora_") { model.adapter_rate } else { 1.0 };
+                let grad = at;
+                at += range.len() as i64;
+                (range.start as i64, range.end as i64, grad, decay, rate)
+            };
+            spans = learning.iter().map(span).collect();
+        }
         let mut parts = Vec::new();
-        for (from, to, weight_decay) in [(0, n, plan.weight_decay), (n, all, 0.0)] {
+        for (from, to, grad, weight_decay, rate) in spans {
             for start in (from..to).step_by(most as usize) {
                 let len = most.min(to - start);
-                parts.push(Stretch {
-                    start,
-                    len,
-                    adam: TensorAdam::new(config(weight_decay), &flat.narrow(0, start, len)),
-                });
+                let adam = TensorAdam::new(config(weight_decay), &flat.narrow(0, start, len));
+                parts.push(Stretch { start, grad: grad + start - from, len, rate, adam });
             }
         }
-        Self { model, plan, steps: 0, parts }
+        Self { model, plan, steps: 0, parts, learning: (!whole).then_some(learning) }
     }
 
     /// Steps taken.
@@ -116,7 +136,11 @@ impl Tuner {
             return Err(Error::NonFinite { what: "the loss".into(), step: self.steps });
         }
         loss.backward();
-        let mut grads = self.model.params.take_grads();
+        let params = &mut self.model.params;
+        let mut grads = match &self.learning {
+            None => params.take_grads(),
+            Some(pieces) => params.take_grads_of(pieces),
+        };
         let most = if self.plan.max_grad_norm > 0.0 { self.plan.max_grad_norm } else { f64::INFINITY };
         let grad_norm = clip_grad_norm_tensor(&mut grads, most).double_value(&[]);
         if !grad_norm.is_finite() {
@@ -126,8 +150,8 @@ impl Tuner {
         let flat = self.model.params.flat_mut();
         for part in &mut self.parts {
             // Views: a step on them is a step on the whole.
-            let of = |t: &Tensor| t.narrow(0, part.start, part.len);
-            part.adam.step(&mut of(flat), &of(&grads), learning_rate);
+            let mut values = flat.narrow(0, part.start, part.len);
+            part.adam.step(&mut values, &grads.narrow(0, part.grad, part.len), learning_rate * part.rate);
         }
         self.steps += 1;
         Ok(Step { loss: value, grad_norm, learning_rate })
