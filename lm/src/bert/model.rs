@@ -227,7 +227,7 @@ impl Encoder {
         let mut qkv = x.linear(params.leaf(layer.qkv.0), Some(params.leaf(layer.qkv.1)));
         if let Some(lora) = &layer.lora {
             let parts = [0, 1, 2].map(|which| lora.added(which, params, x));
-            qkv = qkv + Tensor::cat(&parts, -1);
+            qkv += Tensor::cat(&parts, -1);
         }
         // [3, rows, heads, tokens, width of a head]
         let qkv = qkv.view([rows, tokens, 3, heads, width / heads]).permute([2, 0, 3, 1, 4]);
