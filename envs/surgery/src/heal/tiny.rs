@@ -3,9 +3,7 @@
 use super::patient::GENERATOR;
 use rlx::{Result, Rng};
 use rlx_lm::{
-    bert::{
-        Classifier, Config, Pooling, Tuner, Weights, classify::Task, config::Family, model::fresh, tune::Plan,
-    },
+    bert::{Classifier, Config, Pooling, Tuner, Weights, classify::Task, config::Family, model::fresh, tune::Plan},
     data::{Labelled, Row, batches},
 };
 use std::sync::{Mutex, PoisonError};
