@@ -55,7 +55,10 @@ fn every_other_world_equals_the_uninterrupted_run() {
         // One task and one chain stand for the manipulation worlds, which are one type: their snapshots are the contract suite's.
         let scripted = spec.bots.iter().any(|b| b == "scripted");
         let spoken_for = scripted && !["push", "drawer-store"].contains(&world.name.as_str());
-        if !["compress-llama", "heal-bert"].contains(&world.name.as_str()) && !spoken_for && ppo.fits(&ppo.keys.defaults(), &spec).is_ok() {
+        if !["compress-llama", "heal-bert"].contains(&world.name.as_str())
+            && !spoken_for
+            && ppo.fits(&ppo.keys.defaults(), &spec).is_ok()
+        {
             same_after_kills(&world.name, "ppo");
         }
     }

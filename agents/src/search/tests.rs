@@ -290,8 +290,7 @@ fn the_policy_acts_out_the_best_that_fits_and_promotion_goes_first() {
 fn baselines_are_measured_by_name_or_in_turn_and_what_is_wrong_is_said() {
     let measure = |name: &str, budget: f64, count: usize| -> Result<Vec<f64>> {
         let mut envs = vector((budget, budget));
-        let setup =
-            Setup { spec: envs.spec().clone(), worlds: 1, seed: 0, steps: 100, device: rlx::Device::Cpu };
+        let setup = Setup { spec: envs.spec().clone(), worlds: 1, seed: 0, steps: 100, device: rlx::Device::Cpu };
         let config = baseline::Config { baseline: name.into(), ..baseline::Config::default() };
         let mut searcher = Searcher::<baseline::Baseline>::new(config, setup)?;
         let mut one = || {

@@ -1,11 +1,6 @@
 //! A corrupted BERT healed layer by layer: which layers learn, whole or by adapters of which rank, under a budget of parameters, judged by
 //! what the fine-tuned model then makes of validation texts.
-use crate::{
-    SurrogateVector, Unit, World,
-    handle::Shared,
-    shelf::Shelf,
-    world::Terms,
-};
+use crate::{SurrogateVector, Unit, World, handle::Shared, shelf::Shelf, world::Terms};
 use rlx::{
     Error, Measure, Objective, Result, SearchSpace,
     objective::{Dimension, cheapest, costliest},
@@ -203,8 +198,7 @@ impl Heal {
             dimensions.push(Dimension::categorical("embeddings tune", &["frozen", "tuned"]));
         }
         dimensions.extend((0..layers).map(|i| Dimension::categorical(format!("block {i} tune"), &names)));
-        let mut features: Vec<String> =
-            (0..layers).flat_map(|i| OF_LAYER.map(|k| format!("block {i} {k}"))).collect();
+        let mut features: Vec<String> = (0..layers).flat_map(|i| OF_LAYER.map(|k| format!("block {i} {k}"))).collect();
         features.extend(["deviation", "gradient"].map(String::from));
         let objective = Self {
             name: format!("heal-bert {}", config.model),
@@ -217,7 +211,8 @@ impl Heal {
             config: config.clone(),
             patient,
         };
-        objective.scope(&vec![(objective.levels.len() - 1) as u16; layers + usize::from(config.embeddings)])
+        objective
+            .scope(&vec![(objective.levels.len() - 1) as u16; layers + usize::from(config.embeddings)])
             .check(objective.patient.shape())
             .map_err(named)?;
         Ok(objective)
@@ -283,12 +278,8 @@ impl Objective for Heal {
         let n = scope.layers.len();
         let all = self.cost(config).max(1.0);
         for (i, &learns) in scope.layers.iter().enumerate() {
-            let own = [
-                i as f64 / n as f64,
-                signs.deviation[i],
-                signs.gradient[i],
-                of_layer(shape, learns) as f64 / all,
-            ];
+            let own =
+                [i as f64 / n as f64, signs.deviation[i], signs.gradient[i], of_layer(shape, learns) as f64 / all];
             out[4 * i..4 * i + 4].iter_mut().zip(own).for_each(|(o, x)| *o = x as f32);
             out[4 * n] += (signs.deviation[i] * reach(learns)) as f32;
             out[4 * n + 1] += (signs.gradient[i] * reach(learns)) as f32;

@@ -1,6 +1,10 @@
 //! A model of a model: blocks with a size and a worth, whose loss has a closed form and whose best configuration under a budget is known.
 //! What a searcher or a policy can do is measured here in milliseconds.
-use crate::{SurrogateVector, World, handle::Shared, world::{Terms, Unit}};
+use crate::{
+    SurrogateVector, World,
+    handle::Shared,
+    world::{Terms, Unit},
+};
 use rlx::{
     Measure, Objective, Result, Rng, SearchSpace,
     objective::{Dimension, cheapest, costliest},

@@ -90,7 +90,10 @@ impl World {
         let (low, high) = terms.budgets;
         let (least, least_cost) = shared.least();
         if !(low <= high && high.is_finite()) {
-            return Err(Error::invalid(format!("budgets from {low} to {high} {}: the lowest must be first", terms.unit.name())));
+            return Err(Error::invalid(format!(
+                "budgets from {low} to {high} {}: the lowest must be first",
+                terms.unit.name()
+            )));
         }
         if low < least_cost {
             return Err(Error::invalid(format!(

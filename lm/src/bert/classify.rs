@@ -83,9 +83,8 @@ impl Classifier {
         encoder.put(weights, &layout, &mut flat);
         let mut params = Params::new(layout, seed, device)?;
         params.set(&flat)?;
-        let frozen: Vec<usize> = (0..params.layout().pieces().len())
-            .filter(|p| !scope.learns(&params.layout().pieces()[*p].name))
-            .collect();
+        let frozen: Vec<usize> =
+            (0..params.layout().pieces().len()).filter(|p| !scope.learns(&params.layout().pieces()[*p].name)).collect();
         frozen.into_iter().for_each(|p| params.freeze(p));
         Ok(Self { encoder, params, decayed, classes, adapter_rate: scope.rate, pooler, head })
     }

@@ -175,7 +175,8 @@ impl Encoder {
         Weights::new(self.config.clone(), |name| {
             let Some(shape) = shapes.get(name) else { return Ok(None) };
             let thirds = ["query", "key", "value"].iter().position(|p| name.contains(&format!(".{p}.")));
-            let piece = ["query", "key", "value"].iter().fold(name.to_owned(), |n, p| n.replace(&format!(".{p}."), ".qkv."));
+            let piece =
+                ["query", "key", "value"].iter().fold(name.to_owned(), |n, p| n.replace(&format!(".{p}."), ".qkv."));
             let range = layout.pieces().iter().find(|p| p.name == piece).map(|p| p.range.clone());
             let size: usize = shape.iter().product();
             let data = range.map(|r| flat[r.start + thirds.unwrap_or(0) * size..][..size].to_vec());

@@ -26,11 +26,9 @@ impl FromStr for Learns {
         match text.trim().split_once(':') {
             None if text.trim() == "frozen" => Ok(Self::Frozen),
             None if text.trim() == "tuned" => Ok(Self::Tuned),
-            Some(("lora", rank)) => {
-                rank.parse().ok().filter(|r| *r > 0).map(Self::Lora).ok_or_else(|| {
-                    Error::invalid(format!("'{text}': the rank must be a whole number above 0, as in lora:8"))
-                })
-            }
+            Some(("lora", rank)) => rank.parse().ok().filter(|r| *r > 0).map(Self::Lora).ok_or_else(|| {
+                Error::invalid(format!("'{text}': the rank must be a whole number above 0, as in lora:8"))
+            }),
             _ => {
                 let word = text.split(':').next().unwrap_or_default().trim();
                 let near = nearest(word, ["frozen", "tuned", "lora"].into_iter());
@@ -88,7 +86,9 @@ impl Scope {
         }
         if !(self.alpha > 0.0 && self.alpha.is_finite() && self.rate > 0.0 && self.rate.is_finite()) {
             let (alpha, rate) = (self.alpha, self.rate);
-            return Err(Error::invalid(format!("adapters of alpha {alpha} at {rate} times the rate: both must be above 0")));
+            return Err(Error::invalid(format!(
+                "adapters of alpha {alpha} at {rate} times the rate: both must be above 0"
+            )));
         }
         Ok(())
     }
@@ -254,11 +254,8 @@ mod tests {
     /// No graph is built below the lowest layer that learns.
     #[test]
     fn a_backward_pass_ends_above_what_is_frozen() {
-        let scope = Scope {
-            embeddings: false,
-            layers: vec![Learns::Frozen, Learns::Tuned, Learns::Frozen],
-            ..Scope::whole(3)
-        };
+        let scope =
+            Scope { embeddings: false, layers: vec![Learns::Frozen, Learns::Tuned, Learns::Frozen], ..Scope::whole(3) };
         let (model, _) = tuned(&scope, Pooling::Mean, 0);
         let (texts, labels) = texts();
         let task = Task { texts: &texts, labels: &labels, pad: 0, batch: 32 };

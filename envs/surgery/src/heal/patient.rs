@@ -95,21 +95,24 @@ impl Patient {
     /// Naming the file, the row, the layer or the key that is not as it must be.
     pub fn open(config: &Config) -> Result<Self> {
         if config.heal_steps.is_empty() || config.heal_steps.len() != config.train.len() {
-            let (right, found) = (format!("{} numbers, as heal_steps has", config.heal_steps.len()), config.train.len());
+            let (right, found) =
+                (format!("{} numbers, as heal_steps has", config.heal_steps.len()), config.train.len());
             return Err(match config.heal_steps.is_empty() {
                 true => Error::invalid("heal_steps: a number for each fidelity, one or more"),
                 false => Error::mismatch("train", right, found.to_string()),
             });
         }
         if !config.heal_steps.is_sorted_by(|a, b| a < b) {
-            return Err(Error::invalid(format!("heal_steps = {:?}: they must ascend, the cheapest fidelity first", config.heal_steps)));
+            return Err(Error::invalid(format!(
+                "heal_steps = {:?}: they must ascend, the cheapest fidelity first",
+                config.heal_steps
+            )));
         }
         if config.fidelity as usize >= config.heal_steps.len() {
             let n = config.heal_steps.len();
             return Err(Error::invalid(format!("fidelity = {}: heal_steps has {n} of them, from 0", config.fidelity)));
         }
-        let place: Place =
-            config.corrupt.parse().map_err(named(&format!("corrupt = \"{}\"", config.corrupt)))?;
+        let place: Place = config.corrupt.parse().map_err(named(&format!("corrupt = \"{}\"", config.corrupt)))?;
         let (mut intact, data, (ids, pad)) = if config.model == "tiny" { tiny::sources()? } else { fetched(config)? };
         let shape = intact.config.clone();
         // What a measure depends on: the weights, the texts, what is done to them, how it is learnt from.

@@ -155,7 +155,9 @@ fn what_is_wrong_is_said() {
     says("layer 4: the model has layers 0 to 3", &|c| c.corrupt = "layer:4".into());
     says("bottom:5: the model has 4 layers", &|c| c.corrupt = "bottom:5".into());
     says("did you mean 'bottom'", &|c| c.corrupt = "botom:1".into());
-    says("levels: a layer is frozen, tuned or like lora:8, not 'frozn': did you mean 'frozen'", &|c| c.levels[0] = "frozn".into());
+    says("levels: a layer is frozen, tuned or like lora:8, not 'frozn': did you mean 'frozen'", &|c| {
+        c.levels[0] = "frozn".into()
+    });
     says("rising number", &|c| c.levels.reverse());
     says("two or more", &|c| c.levels.truncate(1));
     says("layer 0: rank 17", &|c| c.levels = vec!["frozen".into(), "lora:17".into()]);
