@@ -1,6 +1,6 @@
 //! A small encoder and a made-up task, so that everything can be tried without a download: which of two words comes first. The encoder was
 //! trained on the same task, so that its layers are worth something, and breaking them costs it.
-use super::patient::GENERATOR;
+use super::patient::{GENERATOR, Sources};
 use rlx::{Result, Rng};
 use rlx_lm::{
     bert::{Classifier, Config, Pooling, Tuner, Weights, classify::Task, config::Family, model::fresh, tune::Plan},
@@ -79,7 +79,7 @@ fn trained() -> Result<Weights> {
 ///
 /// # Errors
 /// When torch fails.
-pub(super) fn sources() -> Result<(Weights, Labelled, (Vec<Vec<u32>>, u32))> {
+pub(super) fn sources() -> Result<Sources> {
     // A second, once a process.
     static TRAINED: Mutex<Option<Weights>> = Mutex::new(None);
     let mut known = TRAINED.lock().unwrap_or_else(PoisonError::into_inner);
