@@ -6,6 +6,7 @@ mod damage;
 mod engines;
 mod experiment;
 mod heal;
+mod heal_world;
 mod laws;
 mod learning;
 mod offpolicy;

@@ -275,6 +275,8 @@ impl Experiment {
         world.keys.check(&world.name, &tables.env)?;
         algo.keys.check(&algo.name, &tables.algo)?;
         let run: RunConfig = from_map(&tables.run)?;
+        // Before the world is made: one over a language model may compute when it is opened.
+        rlx_nn::threads::set(run.threads);
         let spec = world.spec(&tables.env)?;
         if let Err(why) = algo.fits(&tables.algo, &spec) {
             let others: Vec<_> = registry

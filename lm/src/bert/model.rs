@@ -225,11 +225,11 @@ impl Encoder {
     fn attend(&self, layer: &Layer, params: &Params, x: &Tensor, hidden: &Tensor, dropout: Dropout) -> Tensor {
         let (size, heads) = (x.size(), self.config.heads as i64);
         let (rows, tokens, width) = (size[0], size[1], size[2]);
-        let mut qkv = x.linear(params.leaf(layer.qkv.0), Some(params.leaf(layer.qkv.1)));
-        if let Some(lora) = &layer.lora {
-            let parts = [0, 1, 2].map(|which| lora.added(which, params, x));
-            qkv += Tensor::cat(&parts, -1);
-        }
+        let qkv = x.linear(params.leaf(layer.qkv.0), Some(params.leaf(layer.qkv.1)));
+        let qkv = layer.lora.as_ref().map_or_else(
+            || qkv.shallow_clone(),
+            |l| &qkv + Tensor::cat(&[0, 1, 2].map(|which| l.added(which, params, x)), -1),
+        );
         // [3, rows, heads, tokens, width of a head]
         let qkv = qkv.view([rows, tokens, 3, heads, width / heads]).permute([2, 0, 3, 1, 4]);
         let (q, k, v) = (qkv.get(0), qkv.get(1), qkv.get(2));

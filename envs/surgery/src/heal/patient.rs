@@ -60,7 +60,7 @@ fn named(key: &str) -> impl Fn(Error) -> Error + '_ {
 }
 
 /// The model, the data and each text's token ids with what fills batches.
-type Sources = (Weights, Labelled, (Vec<Vec<u32>>, u32));
+pub(super) type Sources = (Weights, Labelled, (Vec<Vec<u32>>, u32));
 
 fn fetched(config: &Config) -> Result<Sources> {
     let cache = catalogue::cache();

@@ -1,6 +1,6 @@
 //! A small encoder and a made-up task, so that everything can be tried without a download: which of two words comes first. The encoder was
 //! trained on the same task, so that its layers are worth something, and breaking them costs it.
-use super::patient::GENERATOR;
+use super::patient::{GENERATOR, Sources};
 use rlx::{Result, Rng};
 use rlx_lm::{
     bert::{Classifier, Config, Pooling, Tuner, Weights, classify::Task, config::Family, model::fresh, tune::Plan},
@@ -65,10 +65,13 @@ fn trained() -> Result<Weights> {
     };
     let mut tuner = Tuner::new(model, plan);
     let _alone = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
+    // So small a model is slower with more than one thread, and this way it is the same bits whatever a run has.
+    let threads = tch::get_num_threads();
+    tch::set_num_threads(1);
     let order = (0..).flat_map(|epoch| batches::epoch(&all, &lengths, task.batch, 1, epoch));
-    for batch in order.take(STEPS as usize) {
-        tch::with_grad(|| tuner.learn(&task, &batch))?;
-    }
+    let learnt = order.take(STEPS as usize).try_for_each(|b| tch::with_grad(|| tuner.learn(&task, &b)).map(|_| ()));
+    tch::set_num_threads(threads);
+    learnt?;
     tuner.model.encoder.weights(&tuner.model.params)
 }
 
@@ -76,7 +79,7 @@ fn trained() -> Result<Weights> {
 ///
 /// # Errors
 /// When torch fails.
-pub(super) fn sources() -> Result<(Weights, Labelled, (Vec<Vec<u32>>, u32))> {
+pub(super) fn sources() -> Result<Sources> {
     // A second, once a process.
     static TRAINED: Mutex<Option<Weights>> = Mutex::new(None);
     let mut known = TRAINED.lock().unwrap_or_else(PoisonError::into_inner);
