@@ -1,19 +1,20 @@
 //! How often the scripted policy of each world succeeds, one episode for each of many seeds:
-//! `cargo run --release -p rlx-manipulation --example scripted -- [--seeds 200] [--set key=value]... [WORLD]...`.
+//! `cargo run --release -p rlx-manipulation --example scripted -- [--seeds 200] [--seed 424242] [--set key=value]... [WORLD]...`.
 use rlx::{ActionBuffer, Registry, Rng, Table, Vector};
 use std::time::Instant;
 
-/// Seed of the vectors: its streams are used nowhere else.
+/// Seed of the vectors: its streams are held out. Scripts are tuned on others: `--seed 10000`.
 const SEED: u64 = 424_242;
 
 fn main() -> rlx::Result<()> {
     let mut registry = Registry::new();
     rlx_manipulation::register(&mut registry);
-    let (mut seeds, mut sets, mut names) = (200, Vec::new(), Vec::new());
+    let (mut seeds, mut seed, mut sets, mut names) = (200, SEED, Vec::new(), Vec::new());
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--seeds" => seeds = args.next().and_then(|n| n.parse().ok()).unwrap_or(seeds),
+            "--seed" => seed = args.next().and_then(|n| n.parse().ok()).unwrap_or(seed),
             "--set" => sets.extend(args.next()),
             _ => names.push(arg),
         }
@@ -28,7 +29,7 @@ fn main() -> rlx::Result<()> {
             };
             table.insert(key.into(), value);
         }
-        play(&world.name, world.vector(&table, seeds, SEED)?)?;
+        play(&world.name, world.vector(&table, seeds, seed)?)?;
     }
     Ok(())
 }

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 /// Seconds between two actions: 25 Hz, as Fetch and panda-gym.
 pub const CONTROL_S: f32 = 0.04;
 
+/// Natural frequency of contacts with fixed bodies, Hz.
+const FIXED_HZ: f32 = 2000.0;
+
 /// How finely time is cut.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -23,7 +26,10 @@ pub(crate) struct Settings {
     /// Physics steps in a control step.
     pub substeps: usize,
     pub iterations: usize,
-    /// Natural frequency of contacts between moving bodies, Hz. Against fixed ones it is twice that.
+    /// Passes over the contacts in each of them: with 4, a thing of .1 kg that a hand of 2 kg slams against the table is for a step up
+    /// to 9 mm in it.
+    pub passes: usize,
+    /// Natural frequency of contacts between moving bodies, Hz.
     pub contact_hz: f32,
     /// Whether friction is solved together with the penetration bias.
     pub friction_in_bias_pass: bool,
@@ -34,20 +40,20 @@ impl Settings {
         CONTROL_S / self.substeps as f32
     }
 
-    /// An empty world. Damping ratio 10 makes contacts free of bounce. The engine's distances suit bodies of a metre: the recycling
-    /// distance (50 mm by default) keeps stale contacts on a 5 cm block.
+    /// An empty world. Contacts with what is fixed are as stiff as a step allows. Damping ratio 10 makes contacts free of bounce. The engine's distances suit bodies of a metre: the recycling
+    /// distance (50 mm by default) keeps stale contacts on a 5 cm block. What falls to the floor, 2.8 m/s, is seen a step before.
     pub fn world(&self) -> PhysicsWorld {
         let mut world = PhysicsWorld::new();
         world.gravity = Vector::new(0.0, 0.0, -9.81);
         let p = &mut world.integration_parameters;
         p.dt = self.dt();
         p.num_solver_iterations = self.iterations;
-        p.num_internal_pgs_iterations = 4;
+        p.num_internal_pgs_iterations = self.passes;
         p.contact_softness = SpringCoefficients::new(self.contact_hz, 10.0);
-        p.static_contact_softness = SpringCoefficients::new(2.0 * self.contact_hz, 10.0);
+        p.static_contact_softness = SpringCoefficients::new(FIXED_HZ, 10.0);
         p.contact_recycling = true;
         p.normalized_contact_recycle_distance = 0.001;
-        p.normalized_prediction_distance = 0.01;
+        p.normalized_prediction_distance = 0.03;
         p.max_ccd_substeps = 0;
         p.friction_in_bias_pass = self.friction_in_bias_pass;
         p.friction_model = FrictionModel::Coulomb;

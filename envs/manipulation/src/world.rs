@@ -16,7 +16,7 @@ const MOVE: f32 = 0.05;
 const TURN: f32 = 0.2;
 const OPEN: f32 = 0.02;
 /// Part of every snapshot: another one is of another engine or layout.
-const VERSION: &str = "rlx-manipulation 1, rapier3d 0.36.1";
+const VERSION: &str = "rlx-manipulation 2, rapier3d 0.36.1";
 
 /// Where an episode of a chain begins, and which skills it has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -40,18 +40,20 @@ fn chains_that_begin_anywhere_or_are_one_skill_keep_it() {
     keeps("drawer-store", "skill=place");
 }
 
-/// Scripts solve every world from every beginning: what a skill is handed can be gone on from.
+/// Scripts solve every world from every beginning: what a skill is handed can be gone on from. 97 of 100 episodes is the bar for all, which
+/// proves that the physics lets a task be done and that success is seen.
 #[test]
 fn the_scripted_player_solves_every_world() {
-    let solved = |world: &str, settings: &str, least: usize| {
-        let mut envs = registry().find_world(world).unwrap().vector(&table(settings), 20, 7).unwrap();
+    const SEEDS: usize = 100;
+    let solved = |world: &str, settings: &str| {
+        let mut envs = registry().find_world(world).unwrap().vector(&table(settings), SEEDS, 7).unwrap();
         let spec = envs.spec().clone();
         let mut slab = envs.slab(2);
         envs.reset(slab.frame_mut(0));
-        let mut act = rlx::ActionBuffer::new(&spec.act, 20);
-        let mut rngs: Vec<rlx::Rng> = (0..20).map(|i| rlx::Rng::named(0, "scripted", i)).collect();
-        let all: Vec<u32> = (0..20).collect();
-        let (mut ended, mut success, mut t) = ([false; 20], 0, 0);
+        let mut act = rlx::ActionBuffer::new(&spec.act, SEEDS);
+        let mut rngs: Vec<rlx::Rng> = (0..SEEDS as u64).map(|i| rlx::Rng::named(0, "scripted", i)).collect();
+        let all: Vec<u32> = (0..SEEDS as u32).collect();
+        let (mut ended, mut success, mut t) = ([false; SEEDS], 0, 0);
         while ended.iter().any(|e| !e) {
             envs.bot(0, &all, &mut rngs, act.get_mut()).unwrap();
             envs.step(act.get(), slab.frame_mut((t + 1) % 2)).unwrap();
@@ -64,16 +66,18 @@ fn the_scripted_player_solves_every_world() {
             }
             episodes.clear();
         }
-        assert!(success >= least, "{world} with '{settings}': {success} of 20");
+        assert!(100 * success >= 97 * SEEDS, "{world} with '{settings}': {success} of {SEEDS}");
     };
     for world in registry().worlds() {
-        // A puck that is struck may stop a little too near or too far.
-        solved(&world.name, "", if world.name == "slide" { 14 } else { 19 });
+        solved(&world.name, "");
     }
     for world in ["stack3", "drawer-store", "assemble"] {
-        solved(world, "begin=any", 19);
+        solved(world, "begin=any");
     }
-    for world in ["reach", "pick-place", "stack", "lift"] {
-        solved(world, "robot=panda", 18);
+    for world in ["reach", "push", "pick-place", "lift", "stack", "flip"] {
+        solved(world, "robot=panda");
+    }
+    for world in ["push", "slide", "pick-place", "stack"] {
+        solved(world, "convention=panda");
     }
 }

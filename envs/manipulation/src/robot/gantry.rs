@@ -54,6 +54,6 @@ impl Robot for Gantry {
     }
     fn settings(&self, fine: bool) -> Settings {
         let (substeps, contact_hz) = if fine { (10, 250.0) } else { (4, 200.0) };
-        Settings { substeps, iterations: 4, contact_hz, friction_in_bias_pass: false }
+        Settings { substeps, iterations: 4, passes: 8, contact_hz, friction_in_bias_pass: false }
     }
 }

@@ -126,8 +126,8 @@ impl Robot for Panda {
         parts
     }
     fn settings(&self, fine: bool) -> Settings {
-        let iterations = if fine { 4 } else { 2 };
-        Settings { substeps: 10, iterations, contact_hz: 125.0, friction_in_bias_pass: true }
+        let (iterations, passes) = if fine { (4, 8) } else { (2, 5) };
+        Settings { substeps: 10, iterations, passes, contact_hz: 125.0, friction_in_bias_pass: true }
     }
 
     /// Damped least squares (Wampler 1986, Nakamura and Hanafusa 1986) with a pull to the posture in the null space: without it the

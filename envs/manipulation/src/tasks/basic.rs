@@ -105,8 +105,8 @@ pub(crate) struct Slide(pub Convention);
 const PUCK: (f32, f32) = (0.02, 0.03);
 /// Friction of puck and table.
 const SLIPPERY: f32 = 0.1;
-/// What slows the puck, m/s^2: the engine's friction is 6 % short of Coulomb's.
-const SLOWDOWN: f32 = 0.94 * SLIPPERY * 9.81;
+/// What slows the puck, m/s^2: the engine's friction is 3 % short of Coulomb's.
+const SLOWDOWN: f32 = 0.97 * SLIPPERY * 9.81;
 /// The tool begins this far back.
 const BACK: f32 = -0.15;
 
@@ -122,16 +122,17 @@ impl Task for Slide {
         scene.loose("object", puck, 0.1, colour::BLOCK);
     }
     fn begin(&self, _: usize, scene: &mut Scene, rng: &mut Rng, desired: &mut [f32]) {
-        scene.put_tool(Vector::new(BACK, 0.0, 0.04), 0.0);
+        let tool = Vector::new(BACK, 0.0, 0.04);
+        scene.put_tool(tool, 0.0);
         // Ahead of the tool and not on it.
         let (near, wide) = match self.0 {
             Convention::Fetch => (0.1, 0.3),
             Convention::Panda => (0.15, 0.15),
         };
         let puck = loop {
-            let at = Vector::new(around(rng, near), around(rng, near), PUCK.0);
-            if flat(at).length() < near && self.0 == Convention::Panda || flat(at).length() >= 0.05 {
-                break at + Vector::new(BACK + 0.12, 0.0, 0.0);
+            let at = Vector::new(BACK + 0.12 + around(rng, near), around(rng, near), PUCK.0);
+            if flat(at - tool).length() >= PUCK.1 + 0.03 {
+                break at;
             }
         };
         scene.put(0, puck, Rotation::IDENTITY);
