@@ -100,11 +100,11 @@ pub fn run(registry: &Registry, names: &[String], repeats: usize, mut each: impl
             }
         }
     }
-    for (name, robot) in MANIPULATION {
+    for (name, robot) in MANIPULATION.iter().filter(|_| wanted("manipulation")) {
         let Ok(world) = registry.find_world(name) else { continue };
-        for threads in if wanted("manipulation") { 1..=cores.min(2) } else { 1..=0 } {
+        for threads in 1..=cores.min(2) {
             let mut config = world.keys.defaults();
-            config.insert("robot".into(), robot.into());
+            config.insert("robot".into(), (*robot).into());
             let mut envs = world.vector(&config, 8 * threads, 0)?;
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
             let name = format!("{name} {robot} control steps");

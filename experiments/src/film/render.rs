@@ -174,11 +174,10 @@ fn shrunk(fine: &[[u8; 4]], size: Vec2<usize>) -> Vec<u8> {
     let mut rgb = Vec::with_capacity(3 * size.x * size.y);
     for y in 0..size.y {
         for x in 0..size.x {
-            for k in 0..3 {
-                let sample = |i: usize| u32::from(fine[(y * FINE + i / FINE) * size.x * FINE + x * FINE + i % FINE][k]);
-                let sum: u32 = (0..FINE * FINE).map(sample).sum();
-                rgb.push((sum / (FINE * FINE) as u32) as u8);
-            }
+            let samples =
+                || (0..FINE * FINE).map(|i| fine[(y * FINE + i / FINE) * size.x * FINE + x * FINE + i % FINE]);
+            let mean = |channel: usize| samples().map(|s| u32::from(s[channel])).sum::<u32>() / (FINE * FINE) as u32;
+            rgb.extend([0, 1, 2].map(|channel| mean(channel) as u8));
         }
     }
     rgb
