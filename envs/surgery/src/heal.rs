@@ -16,8 +16,7 @@ use std::{cell::OnceCell, path::PathBuf};
 mod patient;
 mod tiny;
 
-pub use patient::Patient;
-use patient::Signs;
+pub use patient::{Healed, Patient, Signs};
 
 /// Settings of the world.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

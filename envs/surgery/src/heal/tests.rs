@@ -172,9 +172,9 @@ fn what_is_wrong_is_said() {
     let folder = std::env::temp_dir().join(format!("rlx-heal-model-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     for (text, what) in [
-        ("text,label\ngood,yes\nbad,\n", "it has no label"),
+        ("text,label\ngood,yes\nbad,\n", "row 2: it has no 'label'"),
         ("text,label\ngood,yes\nbad,yes\n", "all labels are 'yes'"),
-        ("text,mark\ngood,yes\nbad,no\n", "label"),
+        ("text,mark\ngood,yes\nbad,no\n", "has no column 'label'"),
     ] {
         std::fs::write(&table, text).unwrap();
         says(what, &|c| (c.model, c.data) = (folder.display().to_string(), table.display().to_string()));
