@@ -2,7 +2,7 @@
 """A table of compressed models: uniform pruning as LLM-Pruner has it, and what runs of compress-llama decide, recovered and judged alike.
 
     tools/compress_table.py --out FOLDER --train TRAIN.txt --held-out HELD.txt [--tasks a/task.json,b.jsonl]
-        [--uniform 0:4 0.2:4 0.2:3 ...] [--policy joint=RUN qpruner=RUN ...] [--budgets 55MB 65MB]
+        [--uniform 0:4 0.2:4 0.2:3 ...] [--policy joint=RUN qpruner=RUN@72MB,80MB ...] [--budgets 55MB 65MB]
     tools/compress_table.py --brown FOLDER TRAIN.txt HELD.txt      plain texts from the Brown corpus (`rlx fetch brown`)
 
 Each cell (a model and a seed) is a folder with its model and a JSON file of what was measured; what is there already is left as it is, so
@@ -71,8 +71,10 @@ def measure(args, name, command, seed):
             rlx(*command(model))
             found["recovery_s"] = time.time() - start
         found["bytes"] = (model / "model.safetensors").stat().st_size
-    text = json.loads(rlx("lm", "eval", model, "--text", args.held_out, "--tokens", args.tokens, "--reference", args.model, "--json").stdout)
-    found |= {"nll": text["nll"], "nll_error": text["nll_error"], "kl": text["kl"], "peak": text.get("peak_memory_bytes")}
+    # Memory is that of the model by itself, without the one it is compared with.
+    found["peak"] = json.loads(rlx("lm", "eval", model, "--text", args.held_out, "--tokens", 512, "--json").stdout)["peak_memory_bytes"]
+    text = json.loads(rlx("lm", "eval", model, "--text", args.held_out, "--tokens", args.tokens, "--reference", args.model, "--json").stdout)["text"]
+    found |= {"nll": text["nll"], "nll_error": text["nll_error"], "kl": text["kl"], }
     if args.tasks:
         judged = json.loads(rlx("lm", "eval", model, "--tasks", args.tasks, "--items", args.items, "--json").stdout)
         found["tasks"] = judged["tasks"]
@@ -110,7 +112,7 @@ def main():
     parser.add_argument("--rank", type=int, default=8)
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--runs", default="runs")
-    parser.add_argument("--policy", nargs="*", default=[], metavar="NAME=RUN")
+    parser.add_argument("--policy", nargs="*", default=[], metavar="NAME=RUN[@SIZE,SIZE]")
     parser.add_argument("--tries", type=int, default=4)
     parser.add_argument("--budgets", nargs="*", default=["60MB"])
     parser.add_argument("--seeds", nargs="*", type=int, default=[0])
@@ -126,7 +128,8 @@ def main():
         rows.append((name, lambda seed, r=ratio, b=bits: lambda to: uniform(args, r, b, seed, to), args.seeds))
     for pair in args.policy:
         name, run = pair.split("=", 1)
-        for budget in args.budgets:
+        run, _, own = run.partition("@")
+        for budget in own.split(",") if own else args.budgets:
             rows.append((f"{name}-{budget}", lambda seed, r=run, b=budget: lambda to: decided(args, r, b, seed, to), args.seeds))
     tasks = [Path(t).parent.name if Path(t).name == "task.json" else Path(t).stem for t in args.tasks.split(",")] if args.tasks else []
     print("| model | MB | NLL | KL | " + "".join(f"{t} | " for t in tasks) + "tokens/s | peak MB | s to make |")
@@ -138,7 +141,7 @@ def main():
         accuracy = []
         for k in range(len(tasks)):
             each = [c["tasks"][k] for c in cells]
-            accuracy.append(f"{100 * statistics.fmean(t['accuracy'] for t in each):.1f} ± {100 * each[0]['error']:.1f}")
+            accuracy.append(f"{100 * statistics.fmean(t['acc_norm'] for t in each):.1f} ± {100 * each[0]['acc_norm_error']:.1f}")
         columns = [name, mean("bytes", 1e-6, 2), shown(of("nll")), shown(of("kl")) if of("kl") else "", *accuracy, mean("tokens_per_s"),
                    mean("peak", 1e-6, 0), mean("recovery_s", 1.0, 0)]
         print("| " + " | ".join(columns) + " |", flush=True)
