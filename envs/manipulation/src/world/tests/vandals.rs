@@ -47,7 +47,7 @@ impl Vandal {
             3 => {
                 let about = flat.length() < 0.012 && thing.z.abs() < 0.015;
                 if about || self.act[3] < 0.0 && thing.length() < 0.04 {
-                    let corner = if self.left % 2 == 0 {
+                    let corner = if self.left.is_multiple_of(2) {
                         Vector::new(0.0, 0.0, -MOVE)
                     } else {
                         thing.normalize_or_zero() * -MOVE
