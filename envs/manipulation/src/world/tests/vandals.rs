@@ -5,7 +5,8 @@ use rapier3d::prelude::{Collider, Vector};
 
 /// Fastest that anything may become, m/s.
 const FAST: f32 = 10.0;
-/// Deepest that anything may be in what is fixed, m.
+/// Deepest that anything may be in what is fixed, m. Not a law: of 126,000 steps of vandals of other seeds seven were deeper, 6.5 mm at
+/// most and for a step, where a hand slams a finger on the edge of a thing on the table.
 const DEEP: f32 = 0.005;
 const EPISODES: u64 = 20;
 
