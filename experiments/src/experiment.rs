@@ -433,14 +433,10 @@ mod tests {
         let registry = crate::registry();
         for preset in registry.presets() {
             let request = Request { preset: Some(preset.name.clone()), ..Default::default() };
-            let made = match Experiment::new(&registry, &request) {
-                Ok(made) => made,
-                Err(e) if format!("{e:#}").contains("rlx fetch") => {
-                    println!("SKIPPED: {}: {e:#}", preset.name);
-                    continue;
-                }
-                Err(e) => panic!("{}: {e:#}", preset.name),
-            };
+            // Whatever is fetched on this machine: the model that comes with the program stands for the real one.
+            let world = registry.find_world(&preset.env).unwrap();
+            let set = if world.keys.get("model").is_some() { vec!["model=tiny".into()] } else { Vec::new() };
+            let made = Experiment::new(&registry, &Request { set, ..request }).unwrap();
             let text = made.to_toml();
             let read = Experiment::from_toml(&registry, &text).unwrap();
             assert_eq!((read.run.clone(), &read.env, &read.hyper), (made.run, &made.env, &made.hyper));

@@ -326,12 +326,17 @@ mod tests {
         let registry = crate::registry();
         for (name, _) in super::super::spec::builtin() {
             for quick in [false, true] {
-                let spec = Spec::open(name, quick).unwrap();
-                match Cells::new(&registry, &spec).unwrap().validate(None).err().map(|e| format!("{e:#}")) {
-                    Some(why) if why.contains("rlx fetch") => println!("SKIPPED: {why}"),
-                    Some(why) => panic!("{why}"),
-                    None => {}
+                // Whatever is fetched on this machine: the model that comes with the program stands for the real ones.
+                let mut spec = Spec::open(name, quick).unwrap();
+                let env = spec.base.get("env").cloned().unwrap_or_default();
+                if env == "compress-llama" || env == "heal-bert" {
+                    spec.base.insert("model".into(), "tiny".into());
                 }
+                if env == "heal-bert" {
+                    // Rank 64 would be more than the whole of its layers.
+                    spec.base.insert("levels".into(), serde_json::json!(["frozen", "lora:1", "tuned"]));
+                }
+                Cells::new(&registry, &spec).unwrap().validate(None).unwrap();
             }
         }
         let wrong = |text: &str| {
