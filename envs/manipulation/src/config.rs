@@ -55,6 +55,9 @@ pub enum Begin {
     First,
     /// At the beginning of any skill, drawn uniformly.
     Any,
+    /// As any; where a skill has yet to take hold of something, half of its episodes begin with the hand there, as those of hindsight's
+    /// own pick-and-place do (arXiv 1707.01495, appendix A).
+    Held,
 }
 
 /// Settings of chains of skills, which the gantry hand does. `S` names the skills.

@@ -58,7 +58,11 @@ fn chain<S: Copy + Default + Into<Option<usize>>>(
         ends: true,
         time_limit: if config.time_limit == 0 { limit } else { config.time_limit },
         yaw: false,
-        chain: Some(Chain { any: config.begin == Begin::Any, only: config.skill.into() }),
+        chain: Some(Chain {
+            any: config.begin != Begin::First,
+            held: config.begin == Begin::Held,
+            only: config.skill.into(),
+        }),
     };
     Manipulation::new(options, Box::new(task))
 }

@@ -23,6 +23,8 @@ const VERSION: &str = "rlx-manipulation 2, rapier3d 0.36.1";
 pub(crate) struct Chain {
     /// At any skill instead of the first.
     pub any: bool,
+    /// Half of the time with the hand where the skill takes hold.
+    pub held: bool,
     /// That skill alone.
     pub only: Option<usize>,
 }
@@ -206,6 +208,9 @@ impl Env for Manipulation {
         };
         let mut desired = std::mem::take(&mut self.episode.desired);
         self.task.begin(first, &mut self.scene, rng, &mut desired);
+        if self.options.chain.is_some_and(|c| c.held) && rng.unit() < 0.5 {
+            self.task.hold(first, &mut self.scene);
+        }
         self.episode = Episode { desired, skill: first, began: first, ..Episode::default() };
         self.observe(view.obs);
         let (k, aim, desired) = self.at_work();

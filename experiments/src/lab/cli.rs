@@ -274,8 +274,8 @@ fn pool_of_workers(cells: &Cells<'_>, results: &Results, runs: &Path, args: &Run
         // No more workers than cells.
         jobs: jobs.min(usize::try_from(cells.len()).unwrap_or(usize::MAX)),
         threads,
-        // More workers than cores would be pinned on top of each other.
-        pin: !args.no_pin && jobs * threads <= cores,
+        // More workers than cores would be pinned on top of each other; with fewer, two pools side by side would share the first cores.
+        pin: !args.no_pin && jobs * threads == cores,
         retry_failed: args.retry_failed,
         program: std::env::current_exe().context("finding this program").map_err(failed)?,
         arguments,

@@ -1,6 +1,6 @@
 //! The encoder in tch, over parameters that are part of a flat vector.
 use super::{Config, Weights};
-use crate::lora::Adapter;
+use crate::{lora::Adapter, quant::product};
 use rlx::{Result, Rng};
 use rlx_nn::{Init, Layout, Params};
 use tch::{Kind, Tensor};
@@ -207,7 +207,7 @@ impl Encoder {
             let x = norm(&(x + dropout.of(attended)), layer.attention_norm);
             // Projection `which` of `x`, with what its adapter adds.
             let project = |which: usize, p: Pair, x: &Tensor| {
-                let y = x.linear(leaf(p.0), Some(leaf(p.1)));
+                let y = product(x, leaf(p.0), Some(leaf(p.1)));
                 layer.lora.as_ref().map_or_else(|| y.shallow_clone(), |l| &y + l.added(which, params, x))
             };
             let inner = project(4, layer.up, &x);
@@ -225,7 +225,7 @@ impl Encoder {
     fn attend(&self, layer: &Layer, params: &Params, x: &Tensor, hidden: &Tensor, dropout: Dropout) -> Tensor {
         let (size, heads) = (x.size(), self.config.heads as i64);
         let (rows, tokens, width) = (size[0], size[1], size[2]);
-        let qkv = x.linear(params.leaf(layer.qkv.0), Some(params.leaf(layer.qkv.1)));
+        let qkv = product(x, params.leaf(layer.qkv.0), Some(params.leaf(layer.qkv.1)));
         let qkv = layer.lora.as_ref().map_or_else(
             || qkv.shallow_clone(),
             |l| &qkv + Tensor::cat(&[0, 1, 2].map(|which| l.added(which, params, x)), -1),
@@ -237,7 +237,7 @@ impl Encoder {
         let scores = (q * scale).matmul(&k.transpose(-2, -1)) + hidden;
         let shares = dropout.of(scores.softmax(-1, Kind::Float));
         let mixed = shares.matmul(&v).transpose(1, 2).reshape([rows, tokens, width]);
-        let out = mixed.linear(params.leaf(layer.output.0), Some(params.leaf(layer.output.1)));
+        let out = product(&mixed, params.leaf(layer.output.0), Some(params.leaf(layer.output.1)));
         layer.lora.as_ref().map_or_else(|| out.shallow_clone(), |l| &out + l.added(3, params, &mixed))
     }
 }

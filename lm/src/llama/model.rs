@@ -370,6 +370,12 @@ impl Model {
         self.head.as_ref().unwrap_or(&self.embedding).apply(hidden).to_kind(Kind::Float)
     }
 
+    /// Logits `[rows, len]` (Float) of the tokens `from..from + len`, of hidden states `[rows, width]`.
+    pub(super) fn logits_of(&self, hidden: &Tensor, from: i64, len: i64) -> Tensor {
+        let head = self.head.as_ref().unwrap_or(&self.embedding);
+        head.rows_of(from as usize, len as usize).apply(hidden).to_kind(Kind::Float)
+    }
+
     /// Logits `[batch, positions, vocab]` of tokens `[batch, positions]`: memory for all of them.
     pub fn forward(&self, ids: &Tensor) -> Tensor {
         tch::no_grad(|| self.logits(&self.hidden(ids, None, None)))

@@ -6,6 +6,7 @@ mod scheme;
 
 pub use gptq::gptq;
 pub use matrix::Matrix;
+pub(crate) use matrix::product;
 pub use packed::{Packed, Rounding};
 pub use scheme::Scheme;
 

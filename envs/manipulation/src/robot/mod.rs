@@ -186,13 +186,20 @@ impl Machine {
         Command { target, opening, joints }
     }
 
-    /// Puts the robot into the state that `command` asks for, at rest. The world is as it was built: with all joints at 0.
+    /// Puts the robot into the state that `command` asks for. The world has not been stepped since it was as it was built: at rest.
     pub fn place(&self, world: &mut PhysicsWorld, command: &Command) {
-        let n = self.robot.drives().len();
+        let drives = self.robot.drives();
+        let n = drives.len();
         let mut by = [0.0; ARM + 2];
-        by[..n].copy_from_slice(&command.joints[..n]);
-        by[n..n + 2].fill(command.opening);
         let (mb, _) = world.multibody_joints.get_mut(self.joint).expect("the joint was inserted");
+        let now = |link: usize, axis: usize| mb.link(link).map_or(0.0, |l| l.joint.coords()[axis]);
+        for (i, drive) in drives.iter().enumerate() {
+            by[i] = command.joints[i] - now(drive.link, drive.axis);
+        }
+        let last = mb.num_links() - 2;
+        for k in 0..2 {
+            by[n + k] = command.opening - now(last + k, 0);
+        }
         mb.apply_displacements(&by[..n + 2]);
         mb.forward_kinematics(&world.bodies, false);
         mb.update_rigid_bodies(&mut world.bodies, true);

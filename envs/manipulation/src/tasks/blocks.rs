@@ -228,6 +228,9 @@ impl Task for Stack3 {
         scene.put(1, if skill == 0 { two } else { second }, Rotation::IDENTITY);
         scene.put(2, three, Rotation::IDENTITY);
     }
+    fn hold(&self, skill: usize, scene: &mut Scene) {
+        scene.put_tool(scene.at(skill + 1), HALF - 0.001);
+    }
     fn achieved(&self, skill: usize, scene: &Scene, out: &mut [f32]) {
         out.copy_from_slice(&scene.at(skill + 1).to_array());
     }

@@ -158,6 +158,14 @@ impl Task for DrawerStore {
         }
         scene.put(1, block, Rotation::IDENTITY);
     }
+    fn hold(&self, skill: usize, scene: &mut Scene) {
+        match skill {
+            0 => scene.put_tool(scene.at(0) + Vector::new(HOOK, 0.0, -0.01), 0.0),
+            1 => scene.put_tool(scene.at(1), HALF - 0.001),
+            3 => scene.put_tool(scene.at(0) + Vector::new(SHUT + 0.005, 0.0, 0.03), 0.0),
+            _ => {}
+        }
+    }
     fn achieved(&self, skill: usize, scene: &Scene, out: &mut [f32]) {
         let thing = usize::from(skill == 1 || skill == 2);
         out.copy_from_slice(&scene.at(thing).to_array());

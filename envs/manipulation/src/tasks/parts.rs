@@ -121,6 +121,11 @@ impl Task for Assemble {
         scene.put(0, at, Rotation::IDENTITY);
         move_last(scene, 4, hole);
     }
+    fn hold(&self, skill: usize, scene: &mut Scene) {
+        if skill == 0 {
+            scene.put_tool(scene.at(0) + peg_grip().at, PEG.0 - 0.001);
+        }
+    }
     fn achieved(&self, _: usize, scene: &Scene, out: &mut [f32]) {
         out.copy_from_slice(&scene.at(0).to_array());
     }

@@ -44,10 +44,11 @@ fn worlds(robot: RobotKind) -> Vec<Manipulation> {
         all.push(crate::gantry("door-open", &gantry, 75, furniture::DoorOpen));
         all.push(crate::gantry("peg-insert", &gantry, 75, parts::PegInsert));
         all.push(crate::gantry("nut-thread", &gantry, 75, parts::NutThread));
-        all.push(crate::chain("stack3", &crate::ChainConfig::<crate::Stack3Skill>::default(), 150, blocks::Stack3));
-        let store = crate::ChainConfig { begin: crate::Begin::Any, ..Default::default() };
+        let stack = crate::ChainConfig { begin: crate::Begin::Any, ..Default::default() };
+        all.push(crate::chain::<crate::Stack3Skill>("stack3", &stack, 150, blocks::Stack3));
+        let store = crate::ChainConfig { begin: crate::Begin::Held, ..Default::default() };
         all.push(crate::chain::<crate::DrawerStoreSkill>("drawer-store", &store, 200, furniture::DrawerStore));
-        let assemble = crate::ChainConfig { begin: crate::Begin::Any, ..Default::default() };
+        let assemble = crate::ChainConfig { begin: crate::Begin::Held, ..Default::default() };
         all.push(crate::chain::<crate::AssembleSkill>("assemble", &assemble, 120, parts::Assemble));
     }
     all
@@ -256,5 +257,43 @@ fn drawings_are_where_things_are() {
                 played.step(&mut world, &[0.5, -0.5, -1.0, 1.0], &mut rng).unwrap();
             }
         }
+    }
+}
+
+#[test]
+fn what_begins_in_the_hand_is_there_half_of_the_time_and_the_chain_can_be_done_from_it() {
+    use crate::tasks::{blocks, furniture, parts};
+    fn held<S: Default>() -> crate::ChainConfig<S> {
+        crate::ChainConfig { begin: crate::Begin::Held, ..Default::default() }
+    }
+    let mut chains = [
+        crate::chain::<crate::Stack3Skill>("stack3", &held(), 150, blocks::Stack3),
+        crate::chain::<crate::DrawerStoreSkill>("drawer-store", &held(), 200, furniture::DrawerStore),
+        crate::chain::<crate::AssembleSkill>("assemble", &held(), 120, parts::Assemble),
+    ];
+    for world in &mut chains {
+        let mut rng = Rng::named(4, "held", 0);
+        let mut play = Played::of(world);
+        let (mut near, mut begun, mut done) = (0, 0, 0);
+        for _ in 0..120 {
+            play.reset(world, &mut rng);
+            if world.episode.skill == 0 {
+                begun += 1;
+                // The handle, the peg or the second block, as the first skill moves it.
+                let thing = usize::from(world.options.name == "stack3");
+                near += u32::from((world.scene.tool() - world.scene.at(thing)).length() < 0.03);
+            }
+            let mut act = vec![0.0; world.width()];
+            for _ in 0..world.options.time_limit {
+                world.scripted(&mut act);
+                if play.step(world, &act, &mut rng).unwrap() == Status::Terminated {
+                    break;
+                }
+            }
+            done += u32::from(world.episode.done);
+        }
+        let found = f64::from(near) / f64::from(begun);
+        assert!((found - 0.5).abs() < 0.2, "{}: {near} of {begun} begin in the hand", world.options.name);
+        assert!(done >= 116, "{}: {done} of 120 done", world.options.name);
     }
 }
