@@ -47,6 +47,10 @@ impl Vector for SurrogateVector {
         self.envs.step(act, out)?;
         let view = self.handle.clone();
         self.handle.judge(|j| j.commit(&view));
+        if let Some(config) = self.handle.judge(|j| j.due()).flatten() {
+            let (fidelity, seed) = (self.handle.fidelity(), self.handle.seed());
+            self.handle.evaluate(&config, fidelity, seed, &|| false)?;
+        }
         Ok(())
     }
     fn candidates(&self) -> Option<Ragged<'_>> {

@@ -137,6 +137,10 @@ impl Handle {
     pub fn set_ticks(&mut self, ticks: u64) {
         self.ticks = ticks;
     }
+    /// The seed of what chance there is in its measurements.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
     /// What it is a view of.
     pub fn shared(&self) -> &Shared {
         &self.shared

@@ -17,7 +17,17 @@ pub struct Judge {
     dense: Option<f64>,
     fitted: usize, // entries that the surrogate was fitted to
     surrogate: Option<Surrogate>,
+    imagined: u64, // episodes that the surrogate judged since the last one that was measured
+    promising: Option<Promise>,
     news: Vec<String>,
+}
+
+/// The one of the imagined configurations that is worth a measurement.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Promise {
+    config: Vec<u16>,
+    /// What it would add to the hypervolume; and how far it is below what was measured at no higher cost: the more of either the better.
+    gain: (f64, f64),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -25,6 +35,8 @@ struct State {
     entries: Vec<Trial>,
     dense: Option<f64>,
     fitted: usize,
+    imagined: u64,
+    promising: Option<Promise>,
 }
 
 impl Judge {
@@ -43,14 +55,36 @@ impl Judge {
         self.best.map(|i| &self.entries[i])
     }
 
-    /// The share of episodes that are measured: all until the surrogate has shown to be right, then one in `imagined`; none once the
-    /// run has measured as much as it may.
-    pub fn share(&self) -> f64 {
-        let spent = self.terms.evaluations > 0 && self.entries.len() as u64 >= self.terms.evaluations;
-        match &self.surrogate {
-            Some(s) if spent || s.trusted() => f64::from(u8::from(!spent)) / f64::from(1 + self.terms.imagined),
-            _ => 1.0,
+    fn spent(&self) -> bool {
+        self.terms.evaluations > 0 && self.entries.len() as u64 >= self.terms.evaluations
+    }
+
+    /// Whether the surrogate judges episodes: once it has shown to be right, or the run has measured as much as it may.
+    pub fn imagines(&self) -> bool {
+        self.surrogate.as_ref().is_some_and(|s| self.spent() || s.trusted())
+    }
+
+    /// Takes note of an episode that the surrogate judged. The order in which worlds say so does not matter.
+    pub fn imagine(&mut self, config: &[u16], cost: f64, loss: f64) {
+        self.imagined += 1;
+        if self.spent() || self.entries.iter().any(|e| e.fidelity == self.terms.fidelity && e.config == config) {
+            return;
         }
+        let below = self.entries.iter().filter(|e| e.cost <= cost).map(|e| e.loss).fold(f64::INFINITY, f64::min);
+        let gain = (self.hypervolume_with(Some((cost, loss))) - self.hypervolume(), below - loss);
+        let better = self.promising.as_ref().is_none_or(|p| {
+            let order = gain.0.total_cmp(&p.gain.0).then(gain.1.total_cmp(&p.gain.1));
+            order.then_with(|| p.config[..].cmp(config)).is_gt()
+        });
+        if better {
+            self.promising = Some(Promise { config: config.to_vec(), gain });
+        }
+    }
+
+    /// The configuration that is to be measured now, the most promising of as many as are imagined for each measurement.
+    pub fn due(&self) -> Option<Vec<u16>> {
+        let due = self.imagines() && !self.spent() && self.imagined >= u64::from(self.terms.imagined);
+        self.promising.as_ref().filter(|_| due).map(|p| p.config.clone())
     }
 
     /// The loss of a configuration without measuring it: what it was measured at, or what the surrogate expects.
@@ -84,6 +118,8 @@ impl Judge {
         for entry in std::mem::take(&mut self.fresh) {
             self.take(entry);
         }
+        // What promised much before promises something else now.
+        (self.imagined, self.promising) = (0, None);
         let due = self.fitted.max(self.terms.warm_up) + self.fitted / 8;
         if self.terms.surrogate && self.entries.len() >= due && self.entries.len() > self.fitted {
             self.fitted = self.entries.len();
@@ -128,11 +164,16 @@ impl Judge {
     /// model where there is one budget) and the dense loss to the highest budget and the reference: comparable between runs of one
     /// objective and one range of budgets.
     pub fn hypervolume(&self) -> f64 {
+        self.hypervolume_with(None)
+    }
+
+    fn hypervolume_with(&self, another: Option<(f64, f64)>) -> f64 {
         let (low, high) = self.terms.budgets;
         let low = if low < high { low } else { self.terms.least };
         let floor = self.dense.unwrap_or(0.0);
         let area = (high - low) * self.terms.reference;
-        let points: Vec<(f64, f64)> = self.entries.iter().map(|e| (e.cost.max(low), e.loss.max(floor))).collect();
+        let all = self.entries.iter().map(|e| (e.cost, e.loss)).chain(another);
+        let points: Vec<(f64, f64)> = all.map(|(cost, loss)| (cost.max(low), loss.max(floor))).collect();
         hypervolume(&points, (high, floor + self.terms.reference)) / area
     }
 
@@ -162,7 +203,8 @@ impl Judge {
 
     /// Appends the state.
     pub fn save(&self, out: &mut Vec<u8>) {
-        let state = State { entries: self.entries.clone(), dense: self.dense, fitted: self.fitted };
+        let (entries, promising) = (self.entries.clone(), self.promising.clone());
+        let state = State { entries, dense: self.dense, fitted: self.fitted, imagined: self.imagined, promising };
         snapshot::put(out, &state);
     }
 
@@ -172,17 +214,66 @@ impl Judge {
     /// When the bytes are not such a state, or of another space.
     pub fn load(&mut self, bytes: &mut &[u8], objective: &dyn Objective) -> Result<()> {
         let state: State = snapshot::take(bytes)?;
-        for entry in &state.entries {
-            objective.space().check(&entry.config)?;
+        for config in state.entries.iter().map(|e| &e.config).chain(state.promising.iter().map(|p| &p.config)) {
+            objective.space().check(config)?;
         }
         let terms = std::mem::take(&mut self.terms);
         *self = Self { terms, dense: state.dense, ..Self::default() };
         state.entries.into_iter().for_each(|e| self.take(e));
         self.news.clear();
+        (self.imagined, self.promising) = (state.imagined, state.promising);
         self.fitted = state.fitted.min(self.entries.len());
         if self.fitted > 0 {
             self.fit(objective);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trial(level: u16, cost: f64, loss: f64) -> Trial {
+        Trial { config: vec![level], cost, loss, fidelity: 0 }
+    }
+
+    /// Whatever the order in which worlds say what they imagined, the same is chosen: what adds most to the area, else what comes nearest.
+    #[test]
+    fn the_most_promising_is_chosen_in_any_order() {
+        let judge = || {
+            let mut judge = Judge::new(Terms { budgets: (0.0, 10.0), reference: 4.0, imagined: 4, ..Terms::default() });
+            judge.dense = Some(1.0);
+            judge.take(trial(0, 2.0, 4.0));
+            judge.take(trial(1, 6.0, 2.0));
+            judge
+        };
+        // Beside the front (2, 4), (6, 2): areas added, by hand, of 40.
+        let told =
+            [(2u16, 4.0, 3.0, 2.0), (3, 6.0, 1.5, 2.0), (4, 1.0, 4.5, 0.5), (5, 3.0, 4.5, 0.0), (1, 6.0, 0.0, 0.0)];
+        let mut plain = judge();
+        for (level, cost, loss, area) in told {
+            let added = 40.0 * (plain.hypervolume_with(Some((cost, loss))) - plain.hypervolume());
+            if level != 1 {
+                assert!((added - area).abs() < 1e-9, "{level}: {added}, not {area}");
+            }
+            plain.imagine(&[level], cost, loss);
+        }
+        // Of two that add as much, the one that is farther below what costs no more.
+        assert_eq!(plain.promising.as_ref().unwrap().config, [2]);
+        for turn in 1..told.len() {
+            let mut other = judge();
+            for k in 0..told.len() {
+                let (level, cost, loss, _) = told[(k * 2 + turn) % told.len()];
+                other.imagine(&[level], cost, loss);
+            }
+            assert_eq!(other.promising.as_ref().unwrap().config, [2]);
+        }
+        // Where nothing adds any, the nearest.
+        let mut hopeless = judge();
+        hopeless.imagine(&[7], 3.0, 4.9);
+        hopeless.imagine(&[8], 7.0, 2.1);
+        assert_eq!(hopeless.promising.as_ref().unwrap().config, [8]);
+        assert_eq!(hopeless.due(), None, "without a surrogate everything is measured anyway");
     }
 }

@@ -206,14 +206,13 @@ impl World {
     }
 
     /// What the configuration loses beyond the dense model, and whether that was measured.
-    fn judged(&mut self, rng: &mut Rng) -> Result<(f64, bool)> {
-        // One draw an episode, whatever comes of it: the stream must not depend on what others measured.
-        let chance = rng.unit();
+    fn judged(&self) -> Result<(f64, bool)> {
         let Self { handle, config, terms, .. } = self;
-        let share = handle.judge(|j| j.share()).unwrap_or(1.0);
-        if terms.surrogate && chance >= share {
+        if terms.surrogate && handle.judge(|j| j.imagines()).unwrap_or(false) {
             let (view, base) = (handle.clone(), handle.judge(|j| j.dense_loss()).flatten().unwrap_or(0.0));
             if let Some(loss) = handle.judge(|j| j.expected(&view, config)).flatten() {
+                let cost = handle.cost(config);
+                handle.judge(|j| j.imagine(config, cost, loss));
                 return Ok((loss - base, false));
             }
         }
@@ -260,7 +259,7 @@ impl Env for World {
         self.show(view);
     }
 
-    fn step(&mut self, act: &[i64], rng: &mut Rng, view: View<'_, f32>, pay: &mut [f32]) -> Result<Status> {
+    fn step(&mut self, act: &[i64], _: &mut Rng, view: View<'_, f32>, pay: &mut [f32]) -> Result<Status> {
         if self.step >= self.steps.len() {
             return Err(Error::invalid("a step after the last block: the episode is over"));
         }
@@ -268,7 +267,7 @@ impl Env for World {
         self.step += 1;
         let over = self.step == self.steps.len();
         if over {
-            let (excess, measured) = self.judged(rng)?;
+            let (excess, measured) = self.judged()?;
             let worst = self.terms.reference;
             // A broken model is as bad as any that is bad enough.
             let excess = if excess.is_nan() { worst } else { excess.min(worst) };
