@@ -2,7 +2,7 @@
 """A table of compressed models: uniform pruning as LLM-Pruner has it, and what runs of compress-llama decide, recovered and judged alike.
 
     tools/compress_table.py --out FOLDER --train TRAIN.txt --held-out HELD.txt [--tasks a/task.json,b.jsonl]
-        [--uniform 0:4 0.2:4 0.2:3 ...] [--policy joint=RUN qpruner=RUN@72MB,80MB ...] [--budgets 55MB 65MB]
+        [--uniform 0:4 0.2:4 0.2:3 ...] [--policy joint=RUN-s{seed} qpruner=RUN@72MB,80MB ...] [--budgets 55MB 65MB] [--seeds 0 1 2]
     tools/compress_table.py --brown FOLDER TRAIN.txt HELD.txt      plain texts from the Brown corpus (`rlx fetch brown`)
 
 Each cell (a model and a seed) is a folder with its model and a JSON file of what was measured; what is there already is left as it is, so
@@ -52,6 +52,7 @@ def uniform(args, ratio, bits, seed, to):
 
 
 def decided(args, run, budget, seed, to):
+    run = run.replace("{seed}", str(seed))
     return ["--runs", args.runs, "compress", args.model, "--budget", budget, "--policy", run, "--recover", "full", "--tries", args.tries,
             "--set", f"recover_text={args.train}", "--set", f"recover_full={args.steps}", "--set", f"measure_seed={seed}", "-o", to]
 

@@ -61,6 +61,8 @@ pub struct Config {
     /// The pruning ratio where it is not decided.
     #[schemars(range(min = 0.0, max = 0.95))]
     pub ratio: f64,
+    /// How many of the first and of the last blocks are not pruned, where the ratio is not decided (LLM-Pruner leaves 4 and 2).
+    pub protect: [usize; 2],
     /// The bits where they are not decided.
     #[schemars(range(min = 2, max = 16))]
     pub fixed_bits: u32,
@@ -123,6 +125,7 @@ impl Default for Config {
             embedding_bits: vec![3, 4, 8],
             clipped: true,
             ratio: 0.0,
+            protect: [0, 0],
             fixed_bits: 4,
             rank: 0,
             fixed_embedding_bits: 8,
@@ -225,7 +228,10 @@ impl Llama {
         // What a measure depends on beside the levels' numbers: the model and text (the subject's), what the levels stand for, what is fixed.
         let fixed = (config.ratio, config.fixed_bits, config.rank, config.fixed_embedding_bits);
         let levels = (&config.ratios, &config.bits, &config.ranks, &config.embedding_bits);
-        let version = format!("{} {:?} {levels:?} {fixed:?}", subject.version(), config.decide);
+        let mut version = format!("{} {:?} {levels:?} {fixed:?}", subject.version(), config.decide);
+        if !decided(Decision::Ratio) && config.protect != [0, 0] {
+            version += &format!(" protected {:?}", config.protect);
+        }
         Ok(Self {
             name: format!("compress-llama {}", config.model),
             version,
@@ -243,8 +249,12 @@ impl Llama {
     /// What a configuration says of each block, and the embedding's bits.
     pub fn choices(&self, config: &[u16]) -> (Vec<Choice>, u32) {
         let c = &self.config;
-        let base = Choice { ratio: c.ratio, bits: c.fixed_bits, rank: c.rank };
-        let (mut out, mut embedding) = (vec![base; self.subject.blocks()], c.fixed_embedding_bits);
+        let (count, [first, last]) = (self.subject.blocks(), c.protect);
+        let base = |b: usize| {
+            let ratio = if b < first || b + last >= count { 0.0 } else { c.ratio };
+            Choice { ratio, bits: c.fixed_bits, rank: c.rank }
+        };
+        let (mut out, mut embedding) = ((0..count).map(base).collect::<Vec<_>>(), c.fixed_embedding_bits);
         for (part, level) in self.parts.iter().zip(config) {
             let level = usize::from(*level);
             match *part {

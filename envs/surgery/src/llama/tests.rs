@@ -60,6 +60,21 @@ fn bits_and_rank_bring_the_loss_back() {
     assert!(loss(0, 0, 3) < two, "rank 16 takes some of it back");
 }
 
+/// Protected blocks keep their shape where the ratio is fixed, weigh what whole ones weigh, and are another objective.
+#[test]
+fn protected_ends_are_not_pruned() {
+    let fixed = |protect| Config { decide: vec![Decision::Bits], ratio: 0.5, protect, ..config() };
+    let (ends, none) = (objective(&fixed([1, 1])), objective(&fixed([0, 0])));
+    let ratios = |l: &Llama| l.choices(&[0, 0, 0]).0.iter().map(|c| c.ratio).collect::<Vec<_>>();
+    assert_eq!((ratios(&ends), ratios(&none)), (vec![0.0, 0.5, 0.0], vec![0.5; 3]));
+    assert_eq!(ratios(&objective(&fixed([2, 5]))), vec![0.0; 3]);
+    assert!(ends.cost(&[0, 0, 0]) > none.cost(&[0, 0, 0]));
+    assert_ne!(ends.version(), none.version());
+    // Where the ratio is decided there is nothing to protect.
+    let open = Config { protect: [1, 1], ..config() };
+    assert_eq!(objective(&open).version(), objective(&config()).version());
+}
+
 /// Tuning the adapters is a function of the seed, brings the model nearer to what the dense one says, and is what is saved.
 #[test]
 fn a_recovery_is_measured_and_saved() {
