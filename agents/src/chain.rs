@@ -20,6 +20,9 @@ use serde::{Deserialize, Serialize};
 mod bridge;
 use bridge::{Beginnings, Discriminator};
 
+/// What a skill that never fails still gets of the updates, against 1 + this for one that always does.
+const SLACK: f64 = 0.2;
+
 /// What a skill's success is paid by, beside the success.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -77,7 +80,7 @@ struct State {
     sampling: Rng,
     steps: u64,
     due: f64,                    // updates that are owed
-    turn: u64,                   // whose update is next
+    credit: Vec<f64>,            // [skills], updates that a skill is owed by the others
     success: Vec<f64>,           // [skills], running rate
     kept: Vec<u64>,              // [skills], transitions seen of each
     begun: Vec<f32>,             // [worlds, width]: where the skill at work began
@@ -162,7 +165,7 @@ impl Algorithm for Chain {
                 sampling: Rng::named(seed, "chain batches", 0),
                 steps: 0,
                 due: 0.0,
-                turn: 0,
+                credit: vec![0.0; skills],
                 success: vec![0.0; skills],
                 kept: vec![0; skills],
                 begun: vec![0.0; worlds * width],
@@ -276,19 +279,13 @@ impl Chain {
             self.state.due += self.config.sac.utd * (worlds * ticks) as f64;
         }
         let progress = self.config.sac.lr_schedule.factor(self.state.steps, self.setup.steps);
-        let (mut made, mut tried) = (0, 0);
+        let mut made = 0;
         while self.state.due >= 1.0 {
-            let k = (self.state.turn % self.cores.len() as u64) as usize;
-            self.state.turn += 1;
-            if !self.may_learn(k) {
-                tried += 1;
-                if tried > self.cores.len() {
-                    // Nobody may learn yet: what was owed is not made up for later.
-                    self.state.due = 0.0;
-                }
-                continue;
-            }
-            tried = 0;
+            let Some(k) = self.next_skill() else {
+                // Nobody may learn yet: what was owed is not made up for later.
+                self.state.due = 0.0;
+                break;
+            };
             self.state.due -= 1.0;
             self.learn(r, k, self.config.sac.learning_rate * progress)?;
             made += 1;
@@ -307,6 +304,22 @@ impl Chain {
         log.put("charts/updates", self.cores.iter().map(|c| c.updates()).sum::<u64>() as f64);
         log.put("perf/gflop", f64::from(made) * self.cores[0].flop(self.config.sac.batch_size) * 1e-9);
         Ok((worlds * ticks) as u64)
+    }
+
+    /// The skill whose update is next: each gets a share that grows with how often it fails.
+    fn next_skill(&mut self) -> Option<usize> {
+        let need = |k: usize| if self.may_learn(k) { 1.0 + SLACK - self.state.success[k] } else { 0.0 };
+        let needs: Vec<f64> = (0..self.cores.len()).map(need).collect();
+        let sum: f64 = needs.iter().sum();
+        let (mut next, credit) = (None, &mut self.state.credit);
+        for k in (0..needs.len()).filter(|k| needs[*k] > 0.0) {
+            credit[k] += needs[k] / sum;
+            if next.is_none_or(|n: usize| credit[k] > credit[n]) {
+                next = Some(k);
+            }
+        }
+        credit[next?] -= 1.0;
+        next
     }
 
     /// Whether a skill has enough to learn from, and its turn has come.
