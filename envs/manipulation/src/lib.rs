@@ -32,6 +32,7 @@ fn world(name: &'static str, config: &Config, limit: u32, task: impl Task + 'sta
         ends: config.convention == Convention::Panda,
         time_limit: if config.time_limit == 0 { limit } else { config.time_limit },
         yaw: false,
+        held: config.held,
         chain: None,
     };
     Manipulation::new(options, Box::new(task))
@@ -39,8 +40,8 @@ fn world(name: &'static str, config: &Config, limit: u32, task: impl Task + 'sta
 
 /// A task of the gantry hand of those settings.
 fn gantry(name: &'static str, config: &GantryConfig, limit: u32, task: impl Task + 'static) -> Manipulation {
-    let GantryConfig { reward, accuracy, time_limit, .. } = *config;
-    world(name, &Config { reward, accuracy, time_limit, ..Config::default() }, limit, task)
+    let GantryConfig { reward, accuracy, time_limit, held, .. } = *config;
+    world(name, &Config { reward, accuracy, time_limit, held, ..Config::default() }, limit, task)
 }
 
 /// A chain of those settings.
@@ -58,11 +59,8 @@ fn chain<S: Copy + Default + Into<Option<usize>>>(
         ends: true,
         time_limit: if config.time_limit == 0 { limit } else { config.time_limit },
         yaw: false,
-        chain: Some(Chain {
-            any: config.begin != Begin::First,
-            held: config.begin == Begin::Held,
-            only: config.skill.into(),
-        }),
+        held: config.held,
+        chain: Some(Chain { any: config.begin == Begin::Any, only: config.skill.into() }),
     };
     Manipulation::new(options, Box::new(task))
 }

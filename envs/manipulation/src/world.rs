@@ -23,8 +23,6 @@ const VERSION: &str = "rlx-manipulation 2, rapier3d 0.36.1";
 pub(crate) struct Chain {
     /// At any skill instead of the first.
     pub any: bool,
-    /// Half of the time with the hand where the skill takes hold.
-    pub held: bool,
     /// That skill alone.
     pub only: Option<usize>,
 }
@@ -41,6 +39,8 @@ pub(crate) struct Options {
     pub time_limit: u32,
     /// Whether the hand turns about the vertical.
     pub yaw: bool,
+    /// The share of episodes that begin with the hand where it takes hold.
+    pub held: f64,
     /// Set for chains of skills.
     pub chain: Option<Chain>,
 }
@@ -208,7 +208,7 @@ impl Env for Manipulation {
         };
         let mut desired = std::mem::take(&mut self.episode.desired);
         self.task.begin(first, &mut self.scene, rng, &mut desired);
-        if self.options.chain.is_some_and(|c| c.held) && rng.unit() < 0.5 {
+        if self.options.held > 0.0 && rng.unit() < self.options.held {
             self.task.hold(first, &mut self.scene);
         }
         self.episode = Episode { desired, skill: first, began: first, ..Episode::default() };

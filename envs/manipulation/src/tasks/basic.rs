@@ -177,6 +177,10 @@ impl Task for PickPlace {
         let air = if rng.unit() < share { between(rng, 0.0, high) } else { 0.0 };
         desired.copy_from_slice(&[goal[0], goal[1], z + air]);
     }
+    fn hold(&self, _: usize, scene: &mut Scene) {
+        // A little narrower than the block: the springs hold it from the first step on.
+        scene.put_tool(scene.at(0), block_half(self.0) - 0.001);
+    }
     fn achieved(&self, _: usize, scene: &Scene, out: &mut [f32]) {
         out.copy_from_slice(&scene.at(0).to_array());
     }

@@ -33,6 +33,9 @@ impl Task for Lift {
         // robosuite asks for 4 cm above the table.
         desired[0] = z + between(rng, 0.04, 0.3);
     }
+    fn hold(&self, _: usize, scene: &mut Scene) {
+        scene.put_tool(scene.at(0), block_half(self.0) - 0.001);
+    }
     fn achieved(&self, _: usize, scene: &Scene, out: &mut [f32]) {
         out[0] = scene.at(0).z;
     }
@@ -94,6 +97,9 @@ impl Task for Stack {
             Convention::Panda => free(self.0, rng, &[upper], z),
         };
         desired.copy_from_slice(&[goal.x, goal.y, z, goal.x, goal.y, 3.0 * z]);
+    }
+    fn hold(&self, _: usize, scene: &mut Scene) {
+        scene.put_tool(scene.at(1), block_half(self.0) - 0.001);
     }
     fn achieved(&self, _: usize, scene: &Scene, out: &mut [f32]) {
         out[..3].copy_from_slice(&scene.at(0).to_array());

@@ -19,7 +19,7 @@ pub(crate) trait Task: Send {
     fn build(&self, scene: &mut Scene);
     /// Places everything where skill `skill` begins and draws the goals of all skills into `desired`, one after another.
     fn begin(&self, skill: usize, scene: &mut Scene, rng: &mut Rng, desired: &mut [f32]);
-    /// Puts the hand where skill `skill` takes hold, where it has yet to.
+    /// Puts the hand where skill `skill` takes hold of what it moves, where it has yet to.
     fn hold(&self, _skill: usize, _scene: &mut Scene) {}
     /// Writes what skill `skill` has achieved.
     fn achieved(&self, skill: usize, scene: &Scene, out: &mut [f32]);

@@ -79,6 +79,9 @@ impl Task for PegInsert {
         move_last(scene, 4, hole);
         desired.copy_from_slice(&[hole.x, hole.y, PEG.1]);
     }
+    fn hold(&self, _: usize, scene: &mut Scene) {
+        scene.put_tool(scene.at(0) + peg_grip().at, PEG.0 - 0.001);
+    }
     fn achieved(&self, _: usize, scene: &Scene, out: &mut [f32]) {
         out.copy_from_slice(&scene.at(0).to_array());
     }
@@ -173,6 +176,9 @@ impl Task for NutThread {
         scene.put(0, nut, Rotation::IDENTITY);
         move_last(scene, 1, bolt);
         desired.copy_from_slice(&[bolt.x, bolt.y, NUT.2]);
+    }
+    fn hold(&self, _: usize, scene: &mut Scene) {
+        scene.put_tool(scene.at(0), NUT.1 - 0.001);
     }
     fn achieved(&self, _: usize, scene: &Scene, out: &mut [f32]) {
         out.copy_from_slice(&scene.at(0).to_array());
