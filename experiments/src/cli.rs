@@ -429,7 +429,16 @@ fn run_train(registry: &Registry, runs: &std::path::Path, args: Train) -> Ended 
         }
     };
     greet(&trainer, args.quiet);
+    let (run, experiment) = (trainer.dir().path().to_owned(), trainer.experiment());
+    let compressed = (experiment.world.name == "compress-llama").then(|| rlx::config::from_map(&experiment.env));
     let summary = trainer.run().map_err(failed)?;
+    if let Some(config) = compressed.filter(|_| summary.status == "finished") {
+        let config = config.map_err(anyhow::Error::from).map_err(failed)?;
+        let left = crate::compress::leave::model(&run, &config, crate::interrupt::asked).map_err(failed)?;
+        if let Some(left) = left.filter(|_| !args.quiet) {
+            say!("{left}");
+        }
+    }
     if args.json {
         print(&format!("{:#}\n", json!(summary)))?;
     }

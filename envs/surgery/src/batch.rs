@@ -47,7 +47,8 @@ impl Vector for SurrogateVector {
         self.envs.step(act, out)?;
         let view = self.handle.clone();
         self.handle.judge(|j| j.commit(&view));
-        if let Some(config) = self.handle.judge(|j| j.due()).flatten() {
+        let next = self.handle.judge(|j| j.guess(&view).or_else(|| j.due())).flatten();
+        if let Some(config) = next {
             let (fidelity, seed) = (self.handle.fidelity(), self.handle.seed());
             self.handle.evaluate(&config, fidelity, seed, &|| false)?;
         }

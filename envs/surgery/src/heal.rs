@@ -378,6 +378,7 @@ pub fn open(config: &Config, seed: u64, stop: fn() -> bool) -> Result<(Shared, T
         seed,
         reference: config.reference,
         surrogate: config.surrogate,
+        guesses: 0,
         warm_up: config.warm_up,
         imagined: config.imagined,
         evaluations: config.evaluations,

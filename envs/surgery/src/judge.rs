@@ -2,7 +2,7 @@
 use crate::world::Terms;
 use rlx::{
     Objective, Result, Scalars,
-    objective::{Surrogate, Trial, front, hypervolume},
+    objective::{Surrogate, Trial, cheapest, fill, front, hypervolume},
     snapshot,
 };
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,7 @@ pub struct Judge {
     dense: Option<f64>,
     fitted: usize, // entries that the surrogate was fitted to
     surrogate: Option<Surrogate>,
+    guessed: u32,  // configurations measured because the objective itself guesses them
     imagined: u64, // episodes that the surrogate judged since the last one that was measured
     promising: Option<Promise>,
     news: Vec<String>,
@@ -35,6 +36,7 @@ struct State {
     entries: Vec<Trial>,
     dense: Option<f64>,
     fitted: usize,
+    guessed: u32,
     imagined: u64,
     promising: Option<Promise>,
 }
@@ -79,6 +81,20 @@ impl Judge {
         if better {
             self.promising = Some(Promise { config: config.to_vec(), gain });
         }
+    }
+
+    /// The next of the configurations that are measured before all others: what the objective itself guesses to be best under budgets
+    /// spread evenly. Without them the surrogate has seen next to nothing that is any good.
+    pub fn guess(&mut self, objective: &dyn Objective) -> Option<Vec<u16>> {
+        let Terms { guesses, budgets: (low, high), surrogate, .. } = self.terms;
+        if !surrogate || self.guessed >= guesses || self.spent() {
+            return None;
+        }
+        let budget = low + (high - low) * (f64::from(self.guessed) + 0.5) / f64::from(guesses);
+        self.guessed += 1;
+        let mut config = cheapest(objective);
+        fill(objective, &mut config, budget, &mut |c| objective.guess(c));
+        Some(config)
     }
 
     /// The configuration that is to be measured now, the most promising of as many as are imagined for each measurement.
@@ -204,7 +220,8 @@ impl Judge {
     /// Appends the state.
     pub fn save(&self, out: &mut Vec<u8>) {
         let (entries, promising) = (self.entries.clone(), self.promising.clone());
-        let state = State { entries, dense: self.dense, fitted: self.fitted, imagined: self.imagined, promising };
+        let Self { dense, fitted, guessed, imagined, .. } = *self;
+        let state = State { entries, dense, fitted, guessed, imagined, promising };
         snapshot::put(out, &state);
     }
 
@@ -221,7 +238,7 @@ impl Judge {
         *self = Self { terms, dense: state.dense, ..Self::default() };
         state.entries.into_iter().for_each(|e| self.take(e));
         self.news.clear();
-        (self.imagined, self.promising) = (state.imagined, state.promising);
+        (self.guessed, self.imagined, self.promising) = (state.guessed, state.imagined, state.promising);
         self.fitted = state.fitted.min(self.entries.len());
         if self.fitted > 0 {
             self.fit(objective);

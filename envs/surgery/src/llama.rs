@@ -100,6 +100,10 @@ pub struct Config {
     pub reference: f64,
     /// Whether policies learn from a surrogate between measurements, once it is better than a constant.
     pub surrogate: bool,
+    /// Configurations measured before all others, where there is a surrogate: what the calibration's harms alone say is best under budgets
+    /// spread evenly.
+    #[schemars(range(min = 0, max = 1000))]
+    pub guesses: u32,
     /// Measurements before the surrogate is fitted.
     #[schemars(range(min = 10, max = 100_000))]
     pub warm_up: usize,
@@ -140,6 +144,7 @@ impl Default for Config {
             // An untuned model at half its size loses 3 to 10 nats: less would make all of a random search look alike.
             reference: 8.0,
             surrogate: true,
+            guesses: 8,
             warm_up: 40,
             imagined: 63,
             evaluations: 0,
@@ -419,6 +424,7 @@ pub fn open(config: &Config, stop: fn() -> bool) -> Result<(Shared, Terms)> {
         seed: config.measure_seed,
         reference: config.reference,
         surrogate: config.surrogate,
+        guesses: config.guesses,
         warm_up: config.warm_up,
         imagined: config.imagined,
         evaluations: config.evaluations,

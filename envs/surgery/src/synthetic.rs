@@ -194,6 +194,7 @@ fn terms(config: &Config, objective: &Synthetic) -> Terms {
         seed: 0,
         reference: 2.0,
         surrogate: config.surrogate,
+        guesses: 0,
         warm_up: config.warm_up,
         imagined: config.imagined,
         evaluations: config.evaluations,

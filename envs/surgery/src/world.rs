@@ -58,6 +58,8 @@ pub struct Terms {
     pub reference: f64,
     /// Whether policies learn from a surrogate between measurements.
     pub surrogate: bool,
+    /// Configurations that the objective guesses, for budgets spread evenly, which are measured before all others.
+    pub guesses: u32,
     /// Measurements before the surrogate is fitted.
     pub warm_up: usize,
     /// Episodes by the surrogate for each one that is measured.

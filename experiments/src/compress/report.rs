@@ -5,12 +5,29 @@ use crate::lab::{
     scores::Interval,
     svg::Picture,
 };
-use anyhow::Result;
+use anyhow::{Context, Result};
 use rlx::{
     Objective, Scalars,
     objective::{Trial, front},
 };
+use serde::{Deserialize, Serialize};
 use std::path::Path;
+
+/// The front as JSON, for programs: a list of [`Point`].
+pub const FRONT: &str = "front.json";
+
+/// A model of the front.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// Its cost, as it was counted.
+    pub bytes: f64,
+    /// Its loss.
+    pub loss: f64,
+    /// The number of the fidelity that it was measured at.
+    pub fidelity: u32,
+    /// The level of each dimension.
+    pub levels: Vec<u16>,
+}
 
 /// Budgets that configurations are shown for.
 const COLUMNS: usize = 6;
@@ -140,5 +157,13 @@ pub fn document(objective: &dyn Objective, title: &str) -> Option<Document> {
 /// # Errors
 /// When the disk can not take it.
 pub fn write(objective: &dyn Objective, title: &str, folder: &Path) -> Result<()> {
-    document(objective, title).map_or(Ok(()), |d| d.write(folder))
+    let Some(document) = document(objective, title) else { return Ok(()) };
+    document.write(folder)?;
+    let trials = objective.history();
+    let points: Vec<(f64, f64)> = trials.iter().map(|t| (t.cost, t.loss)).collect();
+    let best = front(&points).into_iter().map(|i| &trials[i]).filter(|t| t.loss.is_finite());
+    let all: Vec<Point> =
+        best.map(|t| Point { bytes: t.cost, loss: t.loss, fidelity: t.fidelity, levels: t.config.clone() }).collect();
+    let (path, text) = (folder.join(FRONT), serde_json::to_vec_pretty(&all).context("writing the front")?);
+    std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
 }

@@ -89,6 +89,7 @@ fn the_bound_is_the_exhaustive_optimum() {
 fn a_surrogate_spares_measurements_and_is_resumed_to_the_bit() {
     let config = Config { surrogate: true, warm_up: 30, imagined: 9, evaluations: 60, ..config() };
     let (shared, terms) = shared(&config, never);
+    let terms = Terms { guesses: 3, ..terms };
     let new = || SurrogateVector::new(&shared, &terms, 4, 7).unwrap();
     let play = |envs: &mut SurrogateVector, slab: &mut rlx::Slab, rng: &mut Rng, ticks: usize| -> Vec<f32> {
         let (spec, mut out) = (envs.spec().clone(), Vec::new());
@@ -120,6 +121,14 @@ fn a_surrogate_spares_measurements_and_is_resumed_to_the_bit() {
     let episodes = 500.0 * 4.0 / config.blocks as f64;
     assert!((30.0..=64.0).contains(&measured), "{measured} of {episodes} episodes were measured");
     assert_eq!(log.get("surrogate/trusted"), Some(1.0));
+    // What the objective guesses comes first, for a sixth, a half and five sixths of the way between the budgets.
+    let (objective, history) = (Synthetic::new(&config), first.objective().unwrap().history());
+    for (trial, share) in history.iter().zip([1.0 / 6.0, 0.5, 5.0 / 6.0]) {
+        let budget = terms.budgets.0 + share * (terms.budgets.1 - terms.budgets.0);
+        let mut guess = cheapest(&objective);
+        rlx::objective::fill(&objective, &mut guess, budget, &mut |c| objective.guess(c));
+        assert_eq!(trial.config, guess);
+    }
     let share = log.get("search/hypervolume").unwrap();
     assert!((0.0..=1.0).contains(&share), "{share}");
     assert!(first.objective().unwrap().news()[0].contains("first model that fits"));
