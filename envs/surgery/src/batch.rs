@@ -21,7 +21,11 @@ impl SurrogateVector {
     /// # Errors
     /// As [`World::new`].
     pub fn new(shared: &Shared, terms: &Terms, n: usize, seed: u64) -> Result<Self> {
-        let judge = Arc::new(Mutex::new(Judge::new(terms.clone())));
+        let mut judge = Judge::new(terms.clone());
+        if terms.recall {
+            judge.recall(shared.recorded(terms.fidelity)?);
+        }
+        let judge = Arc::new(Mutex::new(judge));
         let make = || World::new(shared.clone(), terms.clone(), Some(judge.clone()));
         let handle = make()?.handle().clone();
         // The second of two equal calls succeeds as the first did.

@@ -65,9 +65,12 @@ impl Shared {
         (&self.facts.most.0, self.facts.most.1)
     }
     /// Every measurement at a fidelity that the ledgers hold, of earlier runs too.
-    pub fn recorded(&self, fidelity: u32) -> Vec<(Vec<u16>, f64)> {
-        let inner = lock(&self.inner);
-        inner.shelf.as_ref().map_or(Vec::new(), |s| s.all(&self.facts.name, &self.facts.version, fidelity))
+    ///
+    /// # Errors
+    /// When a ledger can not be read or is damaged.
+    pub fn recorded(&self, fidelity: u32) -> Result<Vec<(Vec<u16>, f64)>> {
+        let mut inner = lock(&self.inner);
+        inner.shelf.as_mut().map_or(Ok(Vec::new()), |s| s.all(&self.facts.name, &self.facts.version, fidelity))
     }
 
     fn key(&self, config: &[u16], fidelity: u32, seed: u64) -> Key {

@@ -367,7 +367,7 @@ pub fn open(config: &Config, seed: u64, stop: fn() -> bool) -> Result<(Shared, T
         return Ok((shared.clone(), Terms { seed, ..terms.clone() }));
     }
     let objective = Heal::new(Patient::open(config)?, config)?;
-    let shelf = Shelf::open(&ledger_folder(config, &objective))?;
+    let shelf = Shelf::new(&ledger_folder(config, &objective));
     let (low, high, least) = budgets(config, &objective);
     let terms = Terms {
         name: "heal-bert".into(),
@@ -379,6 +379,7 @@ pub fn open(config: &Config, seed: u64, stop: fn() -> bool) -> Result<(Shared, T
         reference: config.reference,
         surrogate: config.surrogate,
         guesses: 0,
+        recall: false,
         warm_up: config.warm_up,
         imagined: config.imagined,
         evaluations: config.evaluations,

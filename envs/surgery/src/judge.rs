@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 pub struct Judge {
     terms: Terms,
     entries: Vec<Trial>,
+    recalled: Vec<(Vec<u16>, f64)>, // of earlier runs, for the surrogate alone
     fresh: Vec<Trial>, // measured by worlds within the tick; taken over between ticks, so that threads do not matter
     best: Option<usize>,
     dense: Option<f64>,
@@ -34,6 +35,7 @@ struct Promise {
 #[derive(Serialize, Deserialize)]
 struct State {
     entries: Vec<Trial>,
+    recalled: Vec<(Vec<u16>, f64)>,
     dense: Option<f64>,
     fitted: usize,
     guessed: u32,
@@ -45,6 +47,11 @@ impl Judge {
     /// One that has seen nothing.
     pub fn new(terms: Terms) -> Self {
         Self { terms, ..Self::default() }
+    }
+
+    /// Lets the surrogate learn from measurements of earlier runs too.
+    pub fn recall(&mut self, measured: Vec<(Vec<u16>, f64)>) {
+        self.recalled = measured;
     }
 
     /// What was measured so far, in order.
@@ -136,7 +143,7 @@ impl Judge {
         }
         // What promised much before promises something else now.
         (self.imagined, self.promising) = (0, None);
-        let due = self.fitted.max(self.terms.warm_up) + self.fitted / 8;
+        let due = self.fitted.max(self.terms.warm_up.saturating_sub(self.recalled.len())) + self.fitted / 8;
         if self.terms.surrogate && self.entries.len() >= due && self.entries.len() > self.fitted {
             self.fitted = self.entries.len();
             self.fit(objective);
@@ -145,7 +152,9 @@ impl Judge {
 
     fn fit(&mut self, objective: &dyn Objective) {
         let used = self.entries[..self.fitted].iter().filter(|e| e.fidelity == self.terms.fidelity);
-        let measured: Vec<_> = used.map(|e| (e.config.clone(), e.loss)).collect();
+        let own = used.map(|e| (e.config.clone(), e.loss));
+        let others = self.recalled.iter().filter(|r| self.entries[..self.fitted].iter().all(|e| e.config != r.0));
+        let measured: Vec<_> = others.cloned().chain(own).collect();
         self.surrogate = Surrogate::fit(objective, &measured);
     }
 
@@ -219,9 +228,9 @@ impl Judge {
 
     /// Appends the state.
     pub fn save(&self, out: &mut Vec<u8>) {
-        let (entries, promising) = (self.entries.clone(), self.promising.clone());
+        let (entries, recalled, promising) = (self.entries.clone(), self.recalled.clone(), self.promising.clone());
         let Self { dense, fitted, guessed, imagined, .. } = *self;
-        let state = State { entries, dense, fitted, guessed, imagined, promising };
+        let state = State { entries, recalled, dense, fitted, guessed, imagined, promising };
         snapshot::put(out, &state);
     }
 
@@ -231,11 +240,12 @@ impl Judge {
     /// When the bytes are not such a state, or of another space.
     pub fn load(&mut self, bytes: &mut &[u8], objective: &dyn Objective) -> Result<()> {
         let state: State = snapshot::take(bytes)?;
-        for config in state.entries.iter().map(|e| &e.config).chain(state.promising.iter().map(|p| &p.config)) {
+        let own = state.entries.iter().map(|e| &e.config).chain(state.promising.iter().map(|p| &p.config));
+        for config in own.chain(state.recalled.iter().map(|r| &r.0)) {
             objective.space().check(config)?;
         }
         let terms = std::mem::take(&mut self.terms);
-        *self = Self { terms, dense: state.dense, ..Self::default() };
+        *self = Self { terms, recalled: state.recalled, dense: state.dense, ..Self::default() };
         state.entries.into_iter().for_each(|e| self.take(e));
         self.news.clear();
         (self.guessed, self.imagined, self.promising) = (state.guessed, state.imagined, state.promising);

@@ -104,6 +104,9 @@ pub struct Config {
     /// spread evenly.
     #[schemars(range(min = 0, max = 1000))]
     pub guesses: u32,
+    /// Whether the surrogate also learns from what the ledger holds of earlier runs, as it is when this one starts: sooner better, and no
+    /// longer comparable by numbers of measurements.
+    pub recall: bool,
     /// Measurements before the surrogate is fitted.
     #[schemars(range(min = 10, max = 100_000))]
     pub warm_up: usize,
@@ -145,6 +148,7 @@ impl Default for Config {
             reference: 8.0,
             surrogate: true,
             guesses: 8,
+            recall: false,
             warm_up: 40,
             imagined: 63,
             evaluations: 0,
@@ -410,7 +414,7 @@ pub fn open(config: &Config, stop: fn() -> bool) -> Result<(Shared, Terms)> {
     let subject = crate::checkpointed::open(config, stop)?;
     let bare = Llama::new(subject, config, None)?;
     let folder = ledger_folder(config, &bare);
-    let shelf = Shelf::open(&folder)?;
+    let shelf = Shelf::new(&folder);
     // Calibration is the model's and the text's, whatever is decided; a folder of one's own keeps all to itself.
     let shared_by = if config.ledger.is_empty() { folder.parent().map(PathBuf::from) } else { Some(folder) };
     let objective = Llama { cache: shared_by, ..bare };
@@ -425,6 +429,7 @@ pub fn open(config: &Config, stop: fn() -> bool) -> Result<(Shared, Terms)> {
         reference: config.reference,
         surrogate: config.surrogate,
         guesses: config.guesses,
+        recall: config.recall,
         warm_up: config.warm_up,
         imagined: config.imagined,
         evaluations: config.evaluations,

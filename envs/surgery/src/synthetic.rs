@@ -195,6 +195,7 @@ fn terms(config: &Config, objective: &Synthetic) -> Terms {
         reference: 2.0,
         surrogate: config.surrogate,
         guesses: 0,
+        recall: false,
         warm_up: config.warm_up,
         imagined: config.imagined,
         evaluations: config.evaluations,

@@ -60,6 +60,8 @@ pub struct Terms {
     pub surrogate: bool,
     /// Configurations that the objective guesses, for budgets spread evenly, which are measured before all others.
     pub guesses: u32,
+    /// Whether the surrogate also learns from what the ledgers hold when the run starts.
+    pub recall: bool,
     /// Measurements before the surrogate is fitted.
     pub warm_up: usize,
     /// Episodes by the surrogate for each one that is measured.

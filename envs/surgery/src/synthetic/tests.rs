@@ -83,6 +83,47 @@ fn the_bound_is_the_exhaustive_optimum() {
     }
 }
 
+/// What earlier runs measured is worth having: the surrogate is there with the first measurements of the run's own, and after a save.
+#[test]
+fn what_the_ledgers_hold_can_be_recalled() {
+    let config = Config { surrogate: true, warm_up: 30, ..config() };
+    let folder = std::env::temp_dir().join(format!("rlx-recall-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    let objective = Synthetic::new(&config);
+    let terms = Terms { recall: true, guesses: 2, ..terms(&config, &objective) };
+    let objective_space = objective.space().clone();
+    let shared = Shared::new(Box::new(objective), Some(crate::shelf::Shelf::new(&folder)), never);
+    let mut rng = Rng::stream(5, 0);
+    for _ in 0..40 {
+        let mut c = vec![0; 12];
+        objective_space.sample(&mut rng, &mut c);
+        shared.measure(&c, 0, 0).unwrap();
+    }
+    let mut log = Scalars::default();
+    for recall in [true, false] {
+        let mut envs = SurrogateVector::new(&shared, &Terms { recall, ..terms.clone() }, 2, 0).unwrap();
+        let (spec, mut slab) = (envs.spec().clone(), envs.slab(2));
+        let mut act = ActionBuffer::new(&spec.act, 2);
+        envs.reset(slab.frame_mut(0));
+        for _ in 0..2 {
+            random_actions(&spec, slab.frame(0), &mut rng, &mut act);
+            envs.step(act.get(), slab.frame_mut(1)).unwrap();
+            slab.carry();
+        }
+        let mut state = Vec::new();
+        envs.save(&mut state);
+        let mut again = SurrogateVector::new(&shared, &Terms { recall: false, ..terms.clone() }, 2, 0).unwrap();
+        again.load(&state).unwrap();
+        for envs in [&mut envs, &mut again] {
+            log.clear();
+            envs.objective().unwrap().report(&mut log);
+            assert_eq!(log.get("search/evaluations"), Some(2.0), "what is recalled does not count");
+            assert_eq!(log.get("surrogate/trusted").is_some(), recall);
+        }
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
 /// A batch with a surrogate: what it measures gets rarer once the surrogate is trusted, never passes the limit, and a saved batch goes
 /// on as if it had not stopped.
 #[test]
