@@ -1,12 +1,15 @@
 //! Multiple choice by likelihood, as lm-evaluation-harness does it: `acc` by the sum of a choice's log-probabilities, `acc_norm` by that
 //! sum over the choice's length in characters.
 use super::model::{Cache, Model};
-use crate::tokenizer::Tokenizer;
+use crate::{quant::Matrix, tokenizer::Tokenizer};
 use rlx::{Error, Result, Rng};
 use serde::Serialize;
 use serde_json::Value;
 use std::path::Path;
 use tch::{Kind, Tensor};
+
+/// A model whose floats take no more is unpacked once for all items: a question is so short that unpacking is most of the work.
+const UNPACKED: usize = 2 << 30;
 
 /// A question.
 #[derive(Clone, Debug, PartialEq)]
@@ -169,6 +172,11 @@ pub fn accuracy(
     stop: &dyn Fn() -> bool,
     each: &mut dyn FnMut(usize),
 ) -> Result<Accuracy> {
+    let floats = |m: &Matrix| 4 * m.rows() * m.columns();
+    let weights = model.blocks.iter().flat_map(|b| &b.projections).map(|p| floats(&p.weight)).sum::<usize>();
+    let tables = floats(&model.embedding) + model.head.as_ref().map_or(0, floats);
+    let unpacked = (weights + tables <= UNPACKED).then(|| model.dense(model.compute));
+    let model = unpacked.as_ref().unwrap_or(model);
     let best = |scores: &[f64]| (0..scores.len()).max_by(|a, b| scores[*a].total_cmp(&scores[*b]).then(b.cmp(a)));
     let (mut plain, mut normed) = (0, 0);
     for (done, item) in items.iter().enumerate() {
