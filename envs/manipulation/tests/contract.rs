@@ -27,6 +27,7 @@ fn every_world_keeps_the_contract() {
 
 #[test]
 fn conventions_and_rewards_keep_it() {
+    keeps("stack", "held=0.3");
     for world in ["reach", "push", "pick-place"] {
         keeps(world, "convention=panda reward=dense");
     }
@@ -35,7 +36,7 @@ fn conventions_and_rewards_keep_it() {
 #[test]
 fn chains_that_begin_anywhere_or_are_one_skill_keep_it() {
     for world in ["stack3", "drawer-store", "assemble"] {
-        keeps(world, "begin=any");
+        keeps(world, "begin=any held=0.5");
     }
     keeps("drawer-store", "skill=place");
 }
