@@ -145,6 +145,7 @@ pub(crate) struct Auxiliary {
     config: Config,
     gamma: f32,
     width: usize,
+    goal: Option<Goal>,
     parts: Parts,
     trails: Trails,
     embedding: Embedding,
@@ -177,6 +178,7 @@ impl Auxiliary {
             gamma: gamma as f32,
             config: config.clone(),
             width,
+            goal: spec.goal.clone(),
             parts,
             row: Vec::new(),
             scratch: Default::default(),
@@ -212,9 +214,12 @@ impl Auxiliary {
     /// When its loss is not finite.
     pub fn learn(&mut self) -> Result<()> {
         let Self { trails, embedding, rng, parts, config, .. } = self;
-        let Some(pairs) = trails.sample(rng, embedding.anchors(), embedding.targets(), config.auxiliary_horizon) else {
-            return Ok(());
+        let sizes = (embedding.anchors(), embedding.targets());
+        let there: &dyn Fn(&[f32], &[f32]) -> bool = match &self.goal {
+            Some(goal) => &|a, b| (goal.judge)(&a[goal.achieved.clone()], &b[goal.achieved.clone()]).success,
+            None => &|_, _| false,
         };
+        let Some(pairs) = trails.sample(rng, sizes, config.auxiliary_horizon, there) else { return Ok(()) };
         let width = self.width;
         let loss = embedding.learn(&pairs, |rows, part, to| gather(rows, width, parts.of(part), to))?;
         if !loss.is_finite() {

@@ -176,10 +176,11 @@ impl Embedding {
         let targets = tensor(self, &pairs.targets, Part::Target)?;
         let next = tensor(self, &pairs.next, Part::Target)?;
         let next_state = tensor(self, &pairs.next, Part::State)?;
+        let between = if self.method == Method::Tdrp { Some(tensor(self, &pairs.between, of)?) } else { None };
         let steps = Tensor::from_slice(&pairs.steps).view([ANCHORS as i64, TARGETS as i64]);
         let loss = match self.method {
             Method::None => return Ok(0.0),
-            Method::Tdrp => self.ranking(&anchors, &targets, &steps),
+            Method::Tdrp => self.ranking(&anchors, &targets, &steps, between.as_ref().unwrap_or(&anchors)),
             Method::Ddl => {
                 let anchors = anchors.repeat_interleave_self_int(TARGETS as i64, 0i64, None);
                 (self.pairwise(&anchors, &targets) - steps.reshape([-1])).square().mean(Kind::Float) * 0.5
@@ -202,21 +203,27 @@ impl Embedding {
         });
     }
 
-    /// Rank-N-Contrast (Zha et al., arXiv 2210.01189) over time: against a later state j of the same episode stand all those that are as
-    /// far or farther in transitions, and states of other episodes. Its minimum ranks distances as transitions.
-    fn ranking(&mut self, anchors: &Tensor, targets: &Tensor, steps: &Tensor) -> Tensor {
+    /// Rank-N-Contrast (Zha et al., arXiv 2210.01189) over time, both ways: against a later state j of the same episode stand all those
+    /// that are as far or farther in transitions, and states of other episodes; and the same for states on the way to one target. Its
+    /// minimum ranks distances as transitions. One way alone leaves a constant for each state free, and states are what is to be ranked.
+    fn ranking(&mut self, anchors: &Tensor, targets: &Tensor, steps: &Tensor, between: &Tensor) -> Tensor {
         let (b, k) = (ANCHORS as i64, TARGETS as i64);
         let from = self.of_state.forward(&self.params, anchors);
         let to = self.of_target.forward(&self.params, targets).view([b, k, -1]);
+        let on_the_way = self.of_state.forward(&self.params, between).view([b, k, -1]);
+        let last = to.select(1, k - 1);
         let own = self.between(&from.unsqueeze(1), &to);
-        let others = self.between(&from.unsqueeze(1), &to.select(1, k - 1).unsqueeze(0));
-        let itself = Tensor::eye(b, (Kind::Float, Device::Cpu)) * 1e9;
-        let others = (others + itself).neg().logsumexp([1i64].as_slice(), true);
+        let back = self.between(&on_the_way, &last.unsqueeze(1));
+        let others = self.between(&from.unsqueeze(1), &last.unsqueeze(0)); // [states, targets]
+        let others = (others + Tensor::eye(b, (Kind::Float, Device::Cpu)) * 1e9).neg();
+        self.calibrate(&own, steps);
         // Ascending steps: what is as far or farther are the same and later columns. Equal steps stand on both sides of a column by
         // chance alone.
-        let farther = own.neg().flip([1i64].as_slice()).logcumsumexp(1).flip([1i64].as_slice());
-        self.calibrate(&own, steps);
-        (own + farther.logaddexp(&others)).mean(Kind::Float)
+        let ranked = |own: &Tensor, others: &Tensor| {
+            let farther = own.neg().flip([1i64].as_slice()).logcumsumexp(1).flip([1i64].as_slice());
+            (own + farther.logaddexp(&others.logsumexp([1i64].as_slice(), true))).mean(Kind::Float)
+        };
+        (ranked(&own, &others) + ranked(&back, &others.tr())) * 0.5
     }
 
     /// QRL (arXiv 2304.01203, eq. 7 to 9): random pairs as far apart as can be while a step stays at most 1. Goals have an embedding

@@ -20,8 +20,12 @@ pub(crate) struct Pairs {
     pub anchors: Vec<f32>,
     /// `[anchors, targets, width]`, the nearest first.
     pub targets: Vec<f32>,
-    /// Transitions from the anchor to each, `[anchors, targets]`, ascending.
+    /// Transitions from the anchor until what each target achieves was first achieved, `[anchors, targets]`, ascending.
     pub steps: Vec<f32>,
+    /// States on the way from the anchor to the farthest of its targets, `[anchors, targets, width]`, the nearest to it first.
+    pub between: Vec<f32>,
+    /// Transitions from each of those until it, `[anchors, targets]`, ascending.
+    pub left: Vec<f32>,
     /// The state right after each anchor, `[anchors, width]`.
     pub next: Vec<f32>,
 }
@@ -63,14 +67,21 @@ impl Trails {
     }
 
     /// `anchors` states drawn uniformly among those with a successor, each with `targets` uniform ones of the next `horizon`
-    /// transitions of its episode; None until there are a few ticks.
-    pub fn sample(&self, rng: &mut Rng, anchors: usize, targets: usize, horizon: usize) -> Option<Pairs> {
+    /// transitions of its episode; None until there are a few ticks. `there` says whether the first row achieves what the second does:
+    /// what has come to rest is reached when it first is there, not whenever it is looked at.
+    pub fn sample(
+        &self,
+        rng: &mut Rng,
+        (anchors, targets): (usize, usize),
+        horizon: usize,
+        there: &dyn Fn(&[f32], &[f32]) -> bool,
+    ) -> Option<Pairs> {
         let filled = self.pushed.min(self.ticks as u64);
         if filled < 8 {
             return None;
         }
         let mut out = Pairs::default();
-        let mut steps = Vec::with_capacity(targets);
+        let (mut steps, mut left) = (Vec::with_capacity(targets), Vec::with_capacity(targets));
         // An episode may be one transition long: then nothing follows, and another is drawn; a bound keeps this finite.
         for _ in 0..anchors * 100 {
             if out.steps.len() == anchors * targets {
@@ -86,11 +97,23 @@ impl Trails {
             out.anchors.extend_from_slice(self.row(tick, world));
             out.next.extend_from_slice(self.row(tick + 1, world));
             steps.clear();
-            steps.extend((0..targets).map(|_| 1 + rng.below((end - tick) as usize) as u64));
+            steps.extend((0..targets).map(|_| {
+                let k = 1 + rng.below((end - tick) as usize) as u64;
+                let target = self.row(tick + k, world);
+                ((0..k).find(|t| there(self.row(tick + t, world), target)).unwrap_or(k), k)
+            }));
             steps.sort_unstable();
-            for &k in &steps {
+            for &(first, k) in &steps {
                 out.targets.extend_from_slice(self.row(tick + k, world));
-                out.steps.push(k as f32);
+                out.steps.push(first as f32);
+            }
+            let last = steps[targets - 1].0;
+            left.clear();
+            left.extend((0..targets).map(|_| last - rng.below(last.max(1) as usize) as u64));
+            left.sort_unstable();
+            for &k in &left {
+                out.between.extend_from_slice(self.row(tick + last - k, world));
+                out.left.push(k as f32);
             }
         }
         (out.steps.len() == anchors * targets).then_some(out)
@@ -122,7 +145,20 @@ mod tests {
             if tick < 20 {
                 continue;
             }
-            let pairs = trails.sample(&mut rng, 20, 4, horizon).unwrap();
+            let pairs = trails.sample(&mut rng, (20, 4), horizon, &|_, _| false).unwrap();
+            // To where the step is the same but for its last bit: that of an even one, or the one before it.
+            let coarse =
+                trails.sample(&mut rng, (20, 4), horizon, &|a, b| (a[2] / 2.0).floor() == (b[2] / 2.0).floor());
+            let coarse = coarse.unwrap();
+            for (a, anchor) in coarse.anchors.chunks(3).enumerate() {
+                for k in 4 * a..4 * a + 4 {
+                    let target = (coarse.targets[3 * k + 2] / 2.0).floor() * 2.0;
+                    assert_eq!(coarse.steps[k], (target - anchor[2]).max(0.0));
+                    let on_the_way = anchor[2] + coarse.steps[4 * a + 3] - coarse.left[k];
+                    assert_eq!(coarse.between[3 * k..3 * k + 3], [anchor[0], anchor[1], on_the_way]);
+                    assert!(coarse.left[k] >= if k == 4 * a { 0.0 } else { coarse.left[k - 1] });
+                }
+            }
             for (a, anchor) in pairs.anchors.chunks(3).enumerate() {
                 assert_eq!(pairs.next[3 * a..3 * a + 3], [anchor[0], anchor[1], anchor[2] + 1.0]);
                 let mut before = 1.0;
