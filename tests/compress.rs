@@ -53,6 +53,15 @@ fn a_search_that_is_killed_measures_nothing_twice() {
 fn one_policy_answers_any_budget_and_what_it_writes_is_a_model() {
     let dir = TempDir::new();
     ok(&dir.0, &train("ppo", "512", "p"));
+    // The search leaves a model of its own, which is one of its front.
+    let run = dir.0.join("runs/compress-llama-ppo-p-s0");
+    let front: Vec<Value> = serde_json::from_slice(&fs::read(run.join("report/front.json")).unwrap()).unwrap();
+    let left = fs::metadata(run.join("model/model.safetensors")).unwrap().len() as f64;
+    assert!(
+        front.iter().any(|p| (0.0..16_384.0).contains(&(p["bytes"].as_f64().unwrap() - left))),
+        "{left}: {front:?}"
+    );
+    ok(&dir.0, &["lm", "info", "runs/compress-llama-ppo-p-s0/model"]);
     let mut last = 0;
     for (budget, out) in [("70kB", "small"), ("110_000", "large")] {
         let args = ["compress", "tiny", "--budget", budget, "--policy", "compress-llama-ppo-p-s0", "-o", out, "--json"];
