@@ -9,7 +9,8 @@ fn registry() -> Registry {
 
 fn table(text: &str) -> Table {
     let pairs = text.split_whitespace().filter_map(|pair| pair.split_once('='));
-    pairs.map(|(key, value)| (key.to_owned(), value.into())).collect()
+    let value = |text: &str| text.parse::<f64>().map_or_else(|_| text.into(), Into::into);
+    pairs.map(|(key, text)| (key.to_owned(), value(text))).collect()
 }
 
 fn keeps(world: &str, settings: &str) {
