@@ -1,4 +1,5 @@
 //! `rlx compress`: what a trained policy or a search makes of a model under a byte budget.
+use super::report::{self, Point};
 use crate::{interrupt, train};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
@@ -21,7 +22,8 @@ pub struct CompressArgs {
     /// The folder to write; it must not be there yet.
     #[arg(long, short, value_name = "FOLDER")]
     output: PathBuf,
-    /// Configurations to measure: the policy's best guess, and drawn from it the others; the best is written.
+    /// Configurations to measure: the policy's best guess, and drawn from it the others; the best of them and of the run's own front is
+    /// written.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     tries: u64,
     /// How the adapters of the model that is written are tuned: not at all, a few steps, or a full recovery; by itself as the run measured.
@@ -86,12 +88,13 @@ fn episode(envs: &mut dyn Vector, spec: &Spec, policy: &mut dyn Policy, mode: Mo
     Ok(())
 }
 
-/// The best that the policy decides on under the budget, and the dense model's loss.
+/// The best under the budget of what the policy decides on and what its run measured (`front`), and the dense model's loss.
 fn decide(
     (config, seed): (&llama::Config, u64),
     trained: &Spec,
     policy: &mut dyn Policy,
     tries: u64,
+    front: &[Point],
 ) -> Result<(SurrogateVector, Trial, Option<f64>)> {
     let (shared, terms) = llama::open(config, interrupt::asked)?;
     let mut envs = SurrogateVector::new(&shared, &terms, 1, seed)?;
@@ -109,6 +112,13 @@ fn decide(
         episode(&mut envs, &spec, policy, mode, &mut rng)?;
     }
     let objective = envs.objective().ok_or_else(|| anyhow!("a world without an objective"))?;
+    // What the run itself measured is in its ledger, and costs nothing where it is still there.
+    let fits =
+        |p: &&Point| objective.space().check(&p.levels).is_ok() && objective.cost(&p.levels) <= objective.budgets().1;
+    let known = front.iter().filter(fits).min_by(|a, b| a.loss.total_cmp(&b.loss)).map(|p| p.levels.clone());
+    if let Some(levels) = known {
+        objective.evaluate(&levels, config.fidelity, config.measure_seed, &|| false)?;
+    }
     let best = objective.history().into_iter().filter(|t| t.loss.is_finite()).min_by(|a, b| a.loss.total_cmp(&b.loss));
     let mut log = Scalars::default();
     objective.report(&mut log);
@@ -149,7 +159,8 @@ pub fn run(registry: &Registry, runs: &Path, args: &CompressArgs) -> Result<Stri
         ..trained
     };
     let seed = experiment.run.seed;
-    let (mut envs, best, dense) = decide((&config, seed), &experiment.spec, learner.policy(), args.tries)?;
+    let front = report::front_of(&dir.path().join("report"));
+    let (mut envs, best, dense) = decide((&config, seed), &experiment.spec, learner.policy(), args.tries, &front)?;
     let fidelity = args.recover.map_or(config.fidelity, |r| r as u32);
     let last = llama::Config { fidelity, ..config.clone() };
     let (written, loss) = llama::write(&last, &best.config, &args.output, interrupt::asked)?;
@@ -159,11 +170,7 @@ pub fn run(registry: &Registry, runs: &Path, args: &CompressArgs) -> Result<Stri
     let chosen: serde_json::Map<String, serde_json::Value> = (objective.space().dimensions().iter().zip(&best.config))
         .map(|(d, l)| (d.name.clone(), d.level(*l).into()))
         .collect();
-    crate::compress::report::write(
-        objective,
-        &format!("{} under {}", args.model, args.budget),
-        &args.output.join("report"),
-    )?;
+    report::write(objective, &format!("{} under {}", args.model, args.budget), &args.output.join("report"))?;
     if args.json {
         let out = json!({
             "model": args.model, "policy": dir.path(), "budget": budget, "bytes": best.cost, "file_bytes": written,

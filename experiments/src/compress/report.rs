@@ -29,6 +29,11 @@ pub struct Point {
     pub levels: Vec<u16>,
 }
 
+/// The front that a report in `folder` holds; empty where there is none that can be read.
+pub fn front_of(folder: &Path) -> Vec<Point> {
+    std::fs::read(folder.join(FRONT)).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+}
+
 /// Budgets that configurations are shown for.
 const COLUMNS: usize = 6;
 
