@@ -60,7 +60,7 @@ def decided(args, run, budget, seed, to):
 def measure(args, name, command, seed):
     """What is measured of a cell, made where it is missing."""
     cell = args.out / f"{name}-s{seed}"
-    record = cell.with_suffix(".json")
+    record = args.out / f"{cell.name}.json"  # a ratio's dot is no suffix
     if record.exists():
         return json.loads(record.read_text())
     found, model = {"name": name, "seed": seed, "recovery_s": 0.0}, args.model
@@ -82,7 +82,7 @@ def measure(args, name, command, seed):
     said = rlx("lm", "generate", model, "--prompt", PROMPT, "--tokens", 64).stderr
     found["tokens_per_s"] = float(re.search(r"([\d.]+) tokens/s", said)[1])
     args.out.mkdir(parents=True, exist_ok=True)
-    part = record.with_suffix(".part")
+    part = args.out / f"{cell.name}.part"
     part.write_text(json.dumps(found, indent=1))
     part.rename(record)
     return found
