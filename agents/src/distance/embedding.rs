@@ -176,11 +176,13 @@ impl Embedding {
         let targets = tensor(self, &pairs.targets, Part::Target)?;
         let next = tensor(self, &pairs.next, Part::Target)?;
         let next_state = tensor(self, &pairs.next, Part::State)?;
-        let between = if self.method == Method::Tdrp { Some(tensor(self, &pairs.between, of)?) } else { None };
         let steps = Tensor::from_slice(&pairs.steps).view([ANCHORS as i64, TARGETS as i64]);
         let loss = match self.method {
             Method::None => return Ok(0.0),
-            Method::Tdrp => self.ranking(&anchors, &targets, &steps, between.as_ref().unwrap_or(&anchors)),
+            Method::Tdrp => {
+                let between = tensor(self, &pairs.between, of)?;
+                self.ranking(&anchors, &targets, &steps, &between)
+            }
             Method::Ddl => {
                 let anchors = anchors.repeat_interleave_self_int(TARGETS as i64, 0i64, None);
                 (self.pairwise(&anchors, &targets) - steps.reshape([-1])).square().mean(Kind::Float) * 0.5

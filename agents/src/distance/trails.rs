@@ -24,8 +24,6 @@ pub(crate) struct Pairs {
     pub steps: Vec<f32>,
     /// States on the way from the anchor to the farthest of its targets, `[anchors, targets, width]`, the nearest to it first.
     pub between: Vec<f32>,
-    /// Transitions from each of those until it, `[anchors, targets]`, ascending.
-    pub left: Vec<f32>,
     /// The state right after each anchor, `[anchors, width]`.
     pub next: Vec<f32>,
 }
@@ -113,7 +111,6 @@ impl Trails {
             left.sort_unstable();
             for &k in &left {
                 out.between.extend_from_slice(self.row(tick + last - k, world));
-                out.left.push(k as f32);
             }
         }
         (out.steps.len() == anchors * targets).then_some(out)
@@ -154,9 +151,12 @@ mod tests {
                 for k in 4 * a..4 * a + 4 {
                     let target = (coarse.targets[3 * k + 2] / 2.0).floor() * 2.0;
                     assert_eq!(coarse.steps[k], (target - anchor[2]).max(0.0));
-                    let on_the_way = anchor[2] + coarse.steps[4 * a + 3] - coarse.left[k];
-                    assert_eq!(coarse.between[3 * k..3 * k + 3], [anchor[0], anchor[1], on_the_way]);
-                    assert!(coarse.left[k] >= if k == 4 * a { 0.0 } else { coarse.left[k - 1] });
+                    // From the anchor to where the farthest is reached, the nearest to that first.
+                    let between = &coarse.between[3 * k..3 * k + 3];
+                    assert_eq!(between[..2], anchor[..2]);
+                    let end = anchor[2] + coarse.steps[4 * a + 3];
+                    let before = if k == 4 * a { end } else { coarse.between[3 * k - 1] };
+                    assert!((anchor[2]..=before).contains(&between[2]) && (between[2] < end || end == anchor[2]));
                 }
             }
             for (a, anchor) in pairs.anchors.chunks(3).enumerate() {

@@ -102,7 +102,7 @@ pub struct Config {
     /// Measurements before the surrogate is fitted.
     #[schemars(range(min = 10, max = 100_000))]
     pub warm_up: usize,
-    /// Episodes by the surrogate for each one that is measured.
+    /// Episodes by the surrogate for each measurement, which is of the most promising of them.
     #[schemars(range(min = 0, max = 1_000_000))]
     pub imagined: u32,
     /// Measurements after which only the surrogate is asked; 0 for no end.

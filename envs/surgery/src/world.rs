@@ -64,7 +64,7 @@ pub struct Terms {
     pub recall: bool,
     /// Measurements before the surrogate is fitted.
     pub warm_up: usize,
-    /// Episodes by the surrogate for each one that is measured.
+    /// Episodes by the surrogate for each measurement, which is of the most promising of them.
     pub imagined: u32,
     /// Measurements after which only the surrogate is asked; 0 for no end.
     pub evaluations: u64,

@@ -159,7 +159,7 @@ pub fn run(registry: &Registry, runs: &Path, args: &CompressArgs) -> Result<Stri
         ..trained
     };
     let seed = experiment.run.seed;
-    let front = report::front_of(&dir.path().join("report"));
+    let front = report::front_of(&dir.path().join("report"))?;
     let (mut envs, best, dense) = decide((&config, seed), &experiment.spec, learner.policy(), args.tries, &front)?;
     let fidelity = args.recover.map_or(config.fidelity, |r| r as u32);
     let last = llama::Config { fidelity, ..config.clone() };

@@ -1,6 +1,7 @@
 //! What a finished search of compress-llama leaves beside its report: a model.
-use super::report::{FRONT, Point};
+use super::report::{self, Point};
 use anyhow::{Context, Result};
+use rlx::Error;
 use rlx_surgery::llama;
 use std::path::Path;
 
@@ -12,20 +13,26 @@ fn compromise(front: &[Point]) -> Option<&Point> {
     front.iter().max_by(|a, b| area(a).total_cmp(&area(b)))
 }
 
-/// Writes the best compromise of a run's front into its `model` folder; what it did, or nothing where there is a model or no front.
+/// Writes the best compromise of a run's front into its `model` folder; what it did, or nothing where there is a model or no front, or the
+/// program was asked to stop: resuming the run, which has ended, then does it. A folder that was begun and not ended is begun anew.
 ///
 /// # Errors
 /// When the front or the model can not be read, or the disk can not take what is written.
 pub fn model(run: &Path, config: &llama::Config, stop: fn() -> bool) -> Result<Option<String>> {
-    let (front, to) = (run.join("report").join(FRONT), run.join("model"));
-    if to.exists() || !front.exists() {
+    let (to, part) = (run.join("model"), run.join(".model.part"));
+    if to.exists() {
         return Ok(None);
     }
-    let text = std::fs::read(&front).with_context(|| format!("reading {}", front.display()))?;
-    let points: Vec<Point> = serde_json::from_slice(&text).with_context(|| format!("reading {}", front.display()))?;
+    let points = report::front_of(&run.join("report"))?;
     let Some(point) = compromise(&points) else { return Ok(None) };
     let config = llama::Config { fidelity: point.fidelity, ..config.clone() };
-    let (bytes, loss) = llama::write(&config, &point.levels, &to, stop)?;
+    let cleared = if part.exists() { std::fs::remove_dir_all(&part) } else { Ok(()) };
+    cleared.with_context(|| format!("clearing {}", part.display()))?;
+    let (bytes, loss) = match llama::write(&config, &point.levels, &part, stop) {
+        Err(Error::Interrupted) => return Ok(None),
+        other => other?,
+    };
+    std::fs::rename(&part, &to).with_context(|| format!("writing {}", to.display()))?;
     let (mb, to) = (bytes as f64 / 1e6, to.display());
     Ok(Some(format!("{to}: {mb:.2} MB, loss {loss:.4}: the best compromise of the front; other sizes: rlx compress")))
 }

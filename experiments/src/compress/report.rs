@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// The front as JSON, for programs: a list of [`Point`].
-pub const FRONT: &str = "front.json";
+const FRONT: &str = "front.json";
 
 /// A model of the front.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,9 +29,25 @@ pub struct Point {
     pub levels: Vec<u16>,
 }
 
-/// The front that a report in `folder` holds; empty where there is none that can be read.
-pub fn front_of(folder: &Path) -> Vec<Point> {
-    std::fs::read(folder.join(FRONT)).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+/// The front that a report in `folder` holds; empty where there is no report.
+///
+/// # Errors
+/// When its file can not be read, or is damaged.
+pub fn front_of(folder: &Path) -> Result<Vec<Point>> {
+    let path = folder.join(FRONT);
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let text = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+    serde_json::from_slice(&text).with_context(|| {
+        format!("{} is damaged: without it the command works, and `rlx train --resume` writes it again", path.display())
+    })
+}
+
+/// The trials than which none is both smaller and better, lightest first.
+fn on_front(trials: &[Trial]) -> Vec<&Trial> {
+    let points: Vec<(f64, f64)> = trials.iter().map(|t| (t.cost, t.loss)).collect();
+    front(&points).into_iter().map(|i| &trials[i]).filter(|t| t.loss.is_finite()).collect()
 }
 
 /// Budgets that configurations are shown for.
@@ -127,8 +143,7 @@ pub fn document(objective: &dyn Objective, title: &str) -> Option<Document> {
     let mut log = Scalars::default();
     objective.report(&mut log);
     let dense = log.get("search/dense_loss");
-    let points: Vec<(f64, f64)> = trials.iter().map(|t| (t.cost, t.loss)).collect();
-    let best: Vec<&Trial> = front(&points).into_iter().map(|i| &trials[i]).filter(|t| t.loss.is_finite()).collect();
+    let best = on_front(&trials);
     let (low, high) = objective.budgets();
     let mut blocks = vec![Block::Text(format!(
         "{} measurements of {} under budgets from {:.1} to {:.1} MB; bytes are those of what is stored. Hypervolume {:.4}.",
@@ -164,11 +179,8 @@ pub fn document(objective: &dyn Objective, title: &str) -> Option<Document> {
 pub fn write(objective: &dyn Objective, title: &str, folder: &Path) -> Result<()> {
     let Some(document) = document(objective, title) else { return Ok(()) };
     document.write(folder)?;
-    let trials = objective.history();
-    let points: Vec<(f64, f64)> = trials.iter().map(|t| (t.cost, t.loss)).collect();
-    let best = front(&points).into_iter().map(|i| &trials[i]).filter(|t| t.loss.is_finite());
-    let all: Vec<Point> =
-        best.map(|t| Point { bytes: t.cost, loss: t.loss, fidelity: t.fidelity, levels: t.config.clone() }).collect();
-    let (path, text) = (folder.join(FRONT), serde_json::to_vec_pretty(&all).context("writing the front")?);
-    std::fs::write(&path, text).with_context(|| format!("writing {}", path.display()))
+    let point = |t: &&Trial| Point { bytes: t.cost, loss: t.loss, fidelity: t.fidelity, levels: t.config.clone() };
+    let all: Vec<Point> = on_front(&objective.history()).iter().map(point).collect();
+    let text = serde_json::to_vec_pretty(&all).context("writing the front")?;
+    crate::run_dir::write_synced(&folder.join(FRONT), &text)
 }
