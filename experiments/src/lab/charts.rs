@@ -234,7 +234,8 @@ pub fn heat_map(title: &str, note: &str, rows: &[String], columns: &[String], va
 /// Dots over two axes: x, y, and the number of their colour.
 pub fn dots(title: &str, note: &str, (x_label, y_label): (&str, &str), points: &[(f64, f64, usize)]) -> Picture {
     let (width, left, right, top, plot) = (440.0, 78.0, 24.0, 40.0, 220.0);
-    let (bottom, height) = (top + plot, top + plot + 66.0);
+    let note_lines = super::svg::wrapped(note, (width - 32.0) / 6.2).len() as f64;
+    let (bottom, height) = (top + plot, top + plot + 52.0 + 14.0 * note_lines);
     let mut c = Canvas::new(width, height, title, note);
     let wide = |(a, b): (f64, f64)| (a - 0.04 * (b - a), b + 0.04 * (b - a));
     let (x0, x1) = wide(ends(points.iter().map(|p| p.0)));
