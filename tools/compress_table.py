@@ -61,11 +61,26 @@ def measure(args, name, command, seed):
     """What is measured of a cell, made where it is missing."""
     cell = args.out / f"{name}-s{seed}"
     record = args.out / f"{cell.name}.json"  # a ratio's dot is no suffix
-    if record.exists():
-        return json.loads(record.read_text())
-    found, model = {"name": name, "seed": seed, "recovery_s": 0.0}, args.model
+    found = json.loads(record.read_text()) if record.exists() else {}
+    if found and not (args.tasks and "tasks" not in found):
+        return found
+    model = cell / "model" if command else args.model
+    if not found:
+        found = made(args, cell, model, name, command, seed)
+    if args.tasks:
+        judged = json.loads(rlx("lm", "eval", model, "--tasks", args.tasks, "--items", args.items, "--json").stdout)
+        found["tasks"] = judged["tasks"]
+    args.out.mkdir(parents=True, exist_ok=True)
+    part = args.out / f"{cell.name}.part"
+    part.write_text(json.dumps(found, indent=1))
+    part.rename(record)
+    return found
+
+
+def made(args, cell, model, name, command, seed):
+    """What is measured of a cell but for tasks, which may be asked for later; its model is made where it is missing."""
+    found = {"name": name, "seed": seed, "recovery_s": 0.0}
     if command:
-        model = cell / "model"
         if not (model / "config.json").exists():
             cell.mkdir(parents=True, exist_ok=True)
             start = time.time()
@@ -75,16 +90,9 @@ def measure(args, name, command, seed):
     # Memory is that of the model by itself, without the one it is compared with.
     found["peak"] = json.loads(rlx("lm", "eval", model, "--text", args.held_out, "--tokens", 512, "--json").stdout)["peak_memory_bytes"]
     text = json.loads(rlx("lm", "eval", model, "--text", args.held_out, "--tokens", args.tokens, "--reference", args.model, "--json").stdout)["text"]
-    found |= {"nll": text["nll"], "nll_error": text["nll_error"], "kl": text["kl"], }
-    if args.tasks:
-        judged = json.loads(rlx("lm", "eval", model, "--tasks", args.tasks, "--items", args.items, "--json").stdout)
-        found["tasks"] = judged["tasks"]
+    found |= {"nll": text["nll"], "nll_error": text["nll_error"], "kl": text["kl"]}
     said = rlx("lm", "generate", model, "--prompt", PROMPT, "--tokens", 64).stderr
     found["tokens_per_s"] = float(re.search(r"([\d.]+) tokens/s", said)[1])
-    args.out.mkdir(parents=True, exist_ok=True)
-    part = args.out / f"{cell.name}.part"
-    part.write_text(json.dumps(found, indent=1))
-    part.rename(record)
     return found
 
 
