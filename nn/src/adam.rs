@@ -70,15 +70,15 @@ impl Adam {
         let (b1, b2, eps) = (self.config.beta1 as f32, self.config.beta2 as f32, self.config.eps as f32);
         // The complements in f64 first: 1 - 0.999 in f32 is off by 1e-5 of itself.
         let (c1, c2) = ((1.0 - self.config.beta1) as f32, (1.0 - self.config.beta2) as f32);
-        let (mean, square) = (&mut self.mean, &mut self.square);
-        pulp::Arch::new().dispatch(
+        let (mean, square, unroot) = (&mut self.mean, &mut self.square, 1.0 / root);
+        crate::native::vectorized(
             #[inline(always)]
             || {
-                for (((p, g), m), v) in params.iter_mut().zip(grads).zip(mean).zip(square) {
+                for (((p, g), m), v) in params.iter_mut().zip(grads).zip(mean.iter_mut()).zip(square.iter_mut()) {
                     let g = *g + decay * *p;
                     *m = b1 * *m + c1 * g;
                     *v = b2 * *v + c2 * g * g;
-                    *p = shrink * *p - size * *m / (v.sqrt() / root + eps);
+                    *p = shrink * *p - size * *m / (v.sqrt() * unroot + eps);
                 }
             },
         );

@@ -1,13 +1,13 @@
 //! A small multi-layer perceptron on the CPU, forward and backward, allocation-free, over a flat parameter slice.
 //!
-//! The products run in `matrixmultiply` (through ndarray's safe door), which picks AVX2 or better at run time; the element-wise
-//! loops are compiled for the same registers through `pulp`.
+//! The products run in `faer`, which picks AVX2 or AVX-512 at run time; the element-wise loops are compiled for the same registers
+//! through `pulp`.
 use crate::{
     blocks::Activation,
     layout::{Init, Layout},
 };
-use ndarray::{ArrayView2, ArrayViewMut2, linalg::general_mat_mul};
-use pulp::Arch;
+use faer::{Accum, MatMut, MatRef, Par, linalg::matmul::matmul};
+use pulp::{Arch, NullaryFnOnce};
 use std::ops::Range;
 
 mod norm;
@@ -29,18 +29,24 @@ pub struct NativeMlp {
 #[derive(Clone, Debug, Default)]
 pub struct Workspace {
     outputs: Vec<Vec<f32>>, // per layer, [batch, out], after the activation
-    slopes: Vec<Vec<f32>>,  // per hidden layer, [batch, out]: the activation's derivative there
-    grads: Vec<Vec<f32>>,   // per layer, [batch, out]: the loss's derivative by the layer's output
-    normed: Vec<Normed>,    // per hidden layer
+    slopes: Vec<Vec<f32>>, // per hidden layer, [batch, out]: the activation's derivative, where its output does not tell it
+    grads: Vec<Vec<f32>>,  // per layer, [batch, out]: the loss's derivative by the layer's output
+    normed: Vec<Normed>,   // per hidden layer
+    zeros: Vec<f32>,
     batch: usize,
 }
 
-fn view(data: &[f32], rows: usize, columns: usize) -> ArrayView2<'_, f32> {
-    ArrayView2::from_shape((rows, columns), data).expect("sizes are the layout's")
+fn view(data: &[f32], rows: usize, columns: usize) -> MatRef<'_, f32> {
+    MatRef::from_row_major_slice(data, rows, columns)
 }
 
-fn view_mut(data: &mut [f32], rows: usize, columns: usize) -> ArrayViewMut2<'_, f32> {
-    ArrayViewMut2::from_shape((rows, columns), data).expect("sizes are the layout's")
+fn view_mut(data: &mut [f32], rows: usize, columns: usize) -> MatMut<'_, f32> {
+    MatMut::from_row_major_slice_mut(data, rows, columns)
+}
+
+/// `c = a b`, or `c += a b`, on this thread.
+fn multiply(c: MatMut<'_, f32>, add: Accum, a: MatRef<'_, f32>, b: MatRef<'_, f32>) {
+    matmul(c, add, a, b, 1.0, Par::Seq);
 }
 
 impl NativeMlp {
@@ -115,23 +121,26 @@ impl NativeMlp {
     fn run<'w>(&self, params: &[f32], x: &[f32], work: &'w mut Workspace, train: bool) -> &'w [f32] {
         let batch = x.len() / self.inputs();
         debug_assert_eq!(x.len(), batch * self.inputs());
-        work.fit(&self.sizes, batch);
+        work.fit(&self.sizes, batch, self.activation);
         let last = self.weights.len() - 1;
         for layer in 0..=last {
             let (inputs, outputs) = (self.sizes[layer], self.sizes[layer + 1]);
             let (before, after) = work.outputs.split_at_mut(layer);
             let x = if layer == 0 { x } else { &before[layer - 1][..batch * inputs] };
             let y = &mut after[0][..batch * outputs];
-            let bias = &params[self.biases[layer].clone()];
-            y.chunks_exact_mut(outputs).for_each(|row| row.copy_from_slice(bias));
+            let mut bias = &params[self.biases[layer].clone()];
             let weight = view(&params[self.weights[layer].clone()], outputs, inputs);
-            general_mat_mul(1.0, &view(x, batch, inputs), &weight.t(), 1.0, &mut view_mut(y, batch, outputs));
-            if layer < last {
-                if let Some(pieces) = self.norms.get(layer) {
-                    pieces.forward(params, y, &mut work.normed[layer], train);
-                }
-                activate(self.activation, y, &mut work.slopes[layer][..batch * outputs]);
+            multiply(view_mut(y, batch, outputs), Accum::Replace, view(x, batch, inputs), weight.transpose());
+            if layer == last {
+                each(y, bias, |y| y);
+                continue;
             }
+            if let Some(pieces) = self.norms.get(layer) {
+                each(y, bias, |y| y);
+                pieces.forward(params, y, &mut work.normed[layer], train);
+                bias = &work.zeros[..outputs];
+            }
+            activate(self.activation, y, bias, &mut work.slopes[layer]);
         }
         &work.outputs[last][..batch * self.outputs()]
     }
@@ -165,21 +174,24 @@ impl NativeMlp {
             let dy_view = view(dy, batch, outputs);
             if let Some((x, grads)) = &mut learn {
                 let x = if layer == 0 { x } else { &work.outputs[layer - 1][..batch * inputs] };
-                let mut dw = view_mut(&mut grads[self.weights[layer].clone()], outputs, inputs);
-                general_mat_mul(1.0, &dy_view.t(), &view(x, batch, inputs), 1.0, &mut dw);
+                let dw = view_mut(&mut grads[self.weights[layer].clone()], outputs, inputs);
+                multiply(dw, Accum::Add, dy_view.transpose(), view(x, batch, inputs));
                 let db = &mut grads[self.biases[layer].clone()];
-                Arch::new().dispatch(|| {
-                    for row in dy.chunks_exact(outputs) {
-                        db.iter_mut().zip(row).for_each(|(b, d)| *b += d);
-                    }
-                });
+                vectorized(
+                    #[inline(always)]
+                    || {
+                        for row in dy.chunks_exact(outputs) {
+                            db.iter_mut().zip(row).for_each(|(b, d)| *b += d);
+                        }
+                    },
+                );
             }
             if layer > 0 {
                 let dx = &mut lower[layer - 1][..batch * inputs];
                 let weight = view(&params[self.weights[layer].clone()], outputs, inputs);
-                general_mat_mul(1.0, &dy_view, &weight, 0.0, &mut view_mut(dx, batch, inputs));
-                let slopes = &work.slopes[layer - 1][..batch * inputs];
-                Arch::new().dispatch(|| dx.iter_mut().zip(slopes).for_each(|(d, s)| *d *= s));
+                multiply(view_mut(dx, batch, inputs), Accum::Replace, dy_view, weight);
+                let y = &work.outputs[layer - 1][..batch * inputs];
+                deactivate(self.activation, dx, y, &work.slopes[layer - 1]);
                 if let Some(pieces) = self.norms.get(layer - 1) {
                     let grads = learn.as_mut().map(|(_, grads)| &mut **grads);
                     pieces.backward(params, dx, &mut work.normed[layer - 1], grads);
@@ -195,13 +207,13 @@ impl NativeMlp {
         let (batch, inputs, outputs) = (work.batch, self.sizes[0], self.sizes[1]);
         let dy = view(&work.grads[0][..batch * outputs], batch, outputs);
         let weight = view(&params[self.weights[0].clone()], outputs, inputs);
-        general_mat_mul(1.0, &dy, &weight, 0.0, &mut view_mut(dx, batch, inputs));
+        multiply(view_mut(dx, batch, inputs), Accum::Replace, dy, weight);
     }
 }
 
 impl Workspace {
     /// Grows to `batch` rows; never shrinks, so that alternating batch sizes do not allocate.
-    fn fit(&mut self, sizes: &[usize], batch: usize) {
+    fn fit(&mut self, sizes: &[usize], batch: usize, activation: Activation) {
         self.batch = batch;
         let layers = sizes.len() - 1;
         self.outputs.resize_with(layers, Vec::new);
@@ -211,8 +223,13 @@ impl Workspace {
         for (layer, &outputs) in sizes[1..].iter().enumerate() {
             if self.outputs[layer].len() < batch * outputs {
                 self.outputs[layer].resize(batch * outputs, 0.0);
-                self.slopes[layer].resize(batch * outputs, 0.0);
                 self.grads[layer].resize(batch * outputs, 0.0);
+                if activation == Activation::Silu {
+                    self.slopes[layer].resize(batch * outputs, 0.0);
+                }
+            }
+            if self.zeros.len() < outputs {
+                self.zeros.resize(outputs, 0.0);
             }
         }
     }
@@ -223,52 +240,80 @@ impl Workspace {
 /// # Panics
 /// When a slice is of another size.
 pub fn product(a: &[f32], b: &[f32], c: &mut [f32], n: usize) {
-    general_mat_mul(1.0, &view(a, n, n), &view(b, n, n), 0.0, &mut view_mut(c, n, n));
+    multiply(view_mut(c, n, n), Accum::Replace, view(a, n, n), view(b, n, n));
 }
 
 /// Moves `target` the fraction `tau` towards `params`: target averaging.
 pub fn lerp(target: &mut [f32], params: &[f32], tau: f32) {
-    Arch::new().dispatch(
+    vectorized(
         #[inline(always)]
         || target.iter_mut().zip(params).for_each(|(t, p)| *t += tau * (p - *t)),
     );
 }
 
-/// Applies the activation in place and writes its derivative.
-fn activate(activation: Activation, y: &mut [f32], slope: &mut [f32]) {
-    let pairs = y.iter_mut().zip(slope);
-    match activation {
-        Activation::Tanh => Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                pairs.for_each(|(y, s)| {
-                    *y = tanh(*y);
-                    *s = 1.0 - *y * *y;
-                })
-            },
-        ),
-        Activation::Relu => Arch::new().dispatch(
-            #[inline(always)]
-            || {
-                pairs.for_each(|(y, s)| {
-                    *s = if *y > 0.0 { 1.0 } else { 0.0 };
-                    *y = y.max(0.0);
-                })
-            },
-        ),
-        Activation::Elu => pairs.for_each(|(y, s)| {
-            if *y > 0.0 {
-                *s = 1.0;
-            } else {
-                *s = y.exp();
-                *y = y.exp_m1();
+/// Runs a loop as compiled for the vector registers that are there. The closure must be `#[inline(always)]`; it is called in place, for
+/// what calls a closure that is handed over whole is a function of its own, for which no registers are chosen.
+#[inline(always)]
+pub(crate) fn vectorized(f: impl FnMut()) {
+    struct Loop<F>(F);
+    impl<F: FnMut()> NullaryFnOnce for Loop<F> {
+        type Output = ();
+        #[inline(always)]
+        fn call(mut self) {
+            (self.0)();
+        }
+    }
+    Arch::new().dispatch(Loop(f));
+}
+
+/// `y = f(y + bias)`, row by row.
+#[inline(always)]
+fn each(y: &mut [f32], bias: &[f32], f: impl Fn(f32) -> f32) {
+    vectorized(
+        #[inline(always)]
+        || {
+            for row in y.chunks_exact_mut(bias.len()) {
+                row.iter_mut().zip(bias).for_each(|(y, b)| *y = f(*y + *b));
             }
-        }),
-        Activation::Silu => pairs.for_each(|(y, s)| {
-            let sigmoid = 1.0 / (1.0 + (-*y).exp());
-            *s = sigmoid * (1.0 + *y * (1.0 - sigmoid));
-            *y *= sigmoid;
-        }),
+        },
+    );
+}
+
+/// `d *= f(y)`.
+#[inline(always)]
+fn scale(d: &mut [f32], y: &[f32], f: impl Fn(f32) -> f32) {
+    vectorized(
+        #[inline(always)]
+        || d.iter_mut().zip(y).for_each(|(d, y)| *d *= f(*y)),
+    );
+}
+
+/// Adds the bias and applies the activation in place; writes its derivative where the output does not tell it.
+fn activate(activation: Activation, y: &mut [f32], bias: &[f32], slope: &mut [f32]) {
+    match activation {
+        Activation::Tanh => each(y, bias, tanh),
+        Activation::Relu => each(y, bias, |y| y.max(0.0)),
+        Activation::Elu => each(y, bias, |y| if y > 0.0 { y } else { y.exp_m1() }),
+        Activation::Silu => {
+            for (y, slope) in y.chunks_exact_mut(bias.len()).zip(slope.chunks_exact_mut(bias.len())) {
+                for ((y, s), b) in y.iter_mut().zip(slope).zip(bias) {
+                    let x = *y + b;
+                    let sigmoid = 1.0 / (1.0 + (-x).exp());
+                    *s = sigmoid * (1.0 + x * (1.0 - sigmoid));
+                    *y = x * sigmoid;
+                }
+            }
+        }
+    }
+}
+
+/// Multiplies `d` by the activation's derivative where it gave `y`.
+fn deactivate(activation: Activation, d: &mut [f32], y: &[f32], slope: &[f32]) {
+    match activation {
+        Activation::Tanh => scale(d, y, |y| 1.0 - y * y),
+        Activation::Relu => scale(d, y, |y| if y > 0.0 { 1.0 } else { 0.0 }),
+        Activation::Elu => scale(d, y, |y| 1.0 + y.min(0.0)),
+        Activation::Silu => scale(d, slope, |s| s),
     }
 }
 

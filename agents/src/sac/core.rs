@@ -3,7 +3,10 @@ use super::Config;
 use rlx::{
     ActionBuffer, Array, Error, LoadDir, Mode, Result, Rng, SaveDir, Scalars, Space, Spec, replay::Batch, snapshot,
 };
-use rlx_nn::{Adam, AdamConfig, Layout, NativeMlp, Norm, Normalizer, native::Workspace};
+use rlx_nn::{
+    Adam, AdamConfig, Layout, NativeMlp, Norm, Normalizer,
+    native::{Workspace, tanh},
+};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -304,7 +307,7 @@ impl Core {
                     // d log pi / d u = 2 tanh(u); d tanh(u) / d u = 1 - tanh(u)^2.
                     let by_pre = alpha * 2.0 * squashed / n as f32 + by_action * (1.0 - squashed * squashed);
                     let by_log_std = by_pre * half.spread[k * act + j] - alpha / n as f32;
-                    let squash = out[k * 2 * act + act + j].tanh();
+                    let squash = tanh(out[k * 2 * act + act + j]);
                     half.d[k * 2 * act + j] = by_pre;
                     half.d[k * 2 * act + act + j] =
                         by_log_std * 0.5 * (LOG_STD.1 - LOG_STD.0) * (1.0 - squash * squash);
@@ -350,7 +353,7 @@ impl Core {
                     let log_std = log_std(out[act + j]);
                     let spread = log_std.exp() * noise[j];
                     let pre = out[j] + spread;
-                    half.actions.push(pre.tanh());
+                    half.actions.push(tanh(pre));
                     half.spread.push(spread);
                     log_prob -= 0.5 * noise[j] * noise[j] + log_std + HALF_LOG_TAU + log_slope(pre);
                 }
@@ -375,7 +378,7 @@ impl Core {
                     Mode::Greedy => 0.0,
                 };
                 let (middle, half) = self.scales[j];
-                out[j] = middle + half * (net[j] + spread).tanh();
+                out[j] = middle + half * tanh(net[j] + spread);
                 if !out[j].is_finite() {
                     return Err(Error::NonFinite { what: "policy of sac".into(), step: self.state.updates });
                 }
@@ -525,7 +528,7 @@ const HALF_LOG_TAU: f32 = 0.918_938_5;
 
 /// The network's second output as a log standard deviation.
 fn log_std(raw: f32) -> f32 {
-    LOG_STD.0 + 0.5 * (LOG_STD.1 - LOG_STD.0) * (raw.tanh() + 1.0)
+    LOG_STD.0 + 0.5 * (LOG_STD.1 - LOG_STD.0) * (tanh(raw) + 1.0)
 }
 
 /// ln(1 - tanh(u)^2), exact also far out: 2 (ln 2 - u - softplus(-2 u)).

@@ -1,7 +1,7 @@
 //! Normalisation between a layer's products and its activation, forward and backward: batch normalisation (Ioffe and Szegedy, arXiv
 //! 1502.03167) and layer normalisation (Ba et al., arXiv 1607.06450).
+use super::vectorized;
 use crate::layout::{Init, Layout};
-use pulp::Arch;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -63,10 +63,12 @@ impl Pieces {
         let Some((mean, variance)) = &self.running else {
             work.inverse.resize(batch, 0.0);
             let inverse = &mut work.inverse[..];
-            Arch::new().dispatch(
+            vectorized(
                 #[inline(always)]
                 || {
-                    for ((y, x), inverse) in y.chunks_exact_mut(width).zip(x.chunks_exact_mut(width)).zip(inverse) {
+                    for ((y, x), inverse) in
+                        y.chunks_exact_mut(width).zip(x.chunks_exact_mut(width)).zip(inverse.iter_mut())
+                    {
                         let mean = sum(y, |v| v) / width as f32;
                         let variance = sum(y, |v| (v - mean) * (v - mean)) / width as f32;
                         *inverse = 1.0 / (variance + EPS).sqrt();
@@ -85,7 +87,7 @@ impl Pieces {
             mean.resize(width, 0.0);
             variance.clear();
             variance.resize(width, 0.0);
-            Arch::new().dispatch(
+            vectorized(
                 #[inline(always)]
                 || {
                     for row in y.chunks_exact(width) {
@@ -109,7 +111,7 @@ impl Pieces {
         work.inverse.clear();
         work.inverse.extend(work.variance.iter().map(|v| 1.0 / (v + EPS).sqrt()));
         let (mean, inverse) = (&work.mean[..], &work.inverse[..]);
-        Arch::new().dispatch(
+        vectorized(
             #[inline(always)]
             || {
                 for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact_mut(width)) {
@@ -133,7 +135,7 @@ impl Pieces {
         let (by_shift, by_scale) = sums.split_at_mut(width);
         let (x, inverse) = (&x[..], &inverse[..]);
         if grads.is_some() || *by_batch {
-            Arch::new().dispatch(
+            vectorized(
                 #[inline(always)]
                 || {
                     for (d, x) in d.chunks_exact(width).zip(x.chunks_exact(width)) {
@@ -151,7 +153,7 @@ impl Pieces {
         }
         let (by_shift, by_scale, n) = (&*by_shift, &*by_scale, batch as f32);
         let (by_batch, layer) = (*by_batch, self.running.is_none());
-        Arch::new().dispatch(
+        vectorized(
             #[inline(always)]
             || {
                 for (r, (d, x)) in d.chunks_exact_mut(width).zip(x.chunks_exact(width)).enumerate() {
