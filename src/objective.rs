@@ -13,7 +13,7 @@ mod tests;
 pub use cholesky::Cholesky;
 pub use front::{front, hypervolume};
 pub use ledger::{Key, Ledger, Record};
-pub use moves::{cheapest, costliest, edits, fill, repair};
+pub use moves::{cheapest, costliest, edits, fill, guessed, repair};
 pub use surrogate::Surrogate;
 
 use crate::{Error, Result, Rng, Scalars};
@@ -208,6 +208,29 @@ pub struct Trial {
     pub fidelity: u32,
 }
 
+/// Who is told what happens, a line each; by itself nobody.
+#[derive(Clone, Default)]
+pub struct Tell(Option<std::sync::Arc<dyn Fn(&str) + Send + Sync>>);
+
+impl Tell {
+    /// Calls `to` with every line.
+    pub fn new(to: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self(Some(std::sync::Arc::new(to)))
+    }
+    /// Tells a line.
+    pub fn say(&self, line: &str) {
+        if let Some(to) = &self.0 {
+            to(line);
+        }
+    }
+}
+
+impl std::fmt::Debug for Tell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.is_some() { "Tell(somebody)" } else { "Tell(nobody)" })
+    }
+}
+
 /// A function of a configuration that is costly to evaluate.
 ///
 /// A world over one ([`crate::Env::objective`]) names the fields [`BUDGET`] and [`DIMENSIONS`] of its observation, and decides each
@@ -270,10 +293,8 @@ pub trait Objective: Send {
     }
     /// Says how the search stands, for the log of a run.
     fn report(&self, _log: &mut Scalars) {}
-    /// What a person should know since the last call: a first configuration that fits, a better one.
-    fn news(&mut self) -> Vec<String> {
-        Vec::new()
-    }
+    /// Tells from now on what a person should know, as it happens: a long preparation, a first configuration that fits, a better one.
+    fn listen(&mut self, _tell: Tell) {}
 }
 
 impl<T: Objective + ?Sized> Objective for Box<T> {
@@ -325,8 +346,8 @@ impl<T: Objective + ?Sized> Objective for Box<T> {
     fn report(&self, log: &mut Scalars) {
         (**self).report(log);
     }
-    fn news(&mut self) -> Vec<String> {
-        (**self).news()
+    fn listen(&mut self, tell: Tell) {
+        (**self).listen(tell);
     }
 }
 
@@ -408,8 +429,8 @@ impl<O: Objective> Objective for Measured<O> {
     fn report(&self, log: &mut Scalars) {
         self.objective.report(log);
     }
-    fn news(&mut self) -> Vec<String> {
-        self.objective.news()
+    fn listen(&mut self, tell: Tell) {
+        self.objective.listen(tell);
     }
 
     /// Reads the measure from the ledger, or makes it and writes it there before it is returned.

@@ -1,6 +1,7 @@
 //! What a person sees while training: a live line on a terminal, plain lines when piped. All of it goes to standard error.
 use crate::{evaluate::Outcome, stats::Estimate};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rlx::objective::Tell;
 use std::io::IsTerminal;
 
 /// The live line, or the plain lines.
@@ -120,6 +121,16 @@ impl Progress {
         if !self.quiet {
             self.print(text);
         }
+    }
+
+    /// What tells a person from elsewhere, as [`Progress::note`] does.
+    pub fn teller(&self) -> Tell {
+        let (bar, quiet) = (self.bar.clone(), self.quiet);
+        Tell::new(move |line| match &bar {
+            _ if quiet => {}
+            Some(bar) => bar.suspend(|| say!("{line}")),
+            None => say!("{line}"),
+        })
     }
 
     /// Something that is not as it should be.

@@ -298,6 +298,9 @@ impl<'a> Trainer<'a> {
 
     /// True when the budget is spent, false when asked to stop.
     fn train(&mut self) -> Result<bool> {
+        if let Some(objective) = self.envs.objective() {
+            objective.listen(self.progress.teller());
+        }
         loop {
             let done = self.is_done();
             match self.attend(done) {
@@ -324,9 +327,6 @@ impl<'a> Trainer<'a> {
                 }
             }
             self.count();
-            for news in self.envs.objective().into_iter().flat_map(|o| o.news()) {
-                self.progress.note(&news);
-            }
             let rate = self.rate();
             self.progress.tick(self.state.step, self.mean_return(), rate);
         }

@@ -113,3 +113,12 @@ pub fn repair(
 pub fn fill(objective: &dyn Objective, config: &mut [u16], budget: f64, score: &mut dyn FnMut(&[u16]) -> f64) {
     while edit(objective, config, score, &|after, before| after > before && after <= budget, true) {}
 }
+
+/// What the objective itself guesses to be best under the `k`-th of `n` budgets that are spread evenly: first points for a search, which
+/// has seen next to nothing that is any good without them.
+pub fn guessed(objective: &dyn Objective, k: u64, n: u64) -> Vec<u16> {
+    let (low, high) = objective.budgets();
+    let mut config = cheapest(objective);
+    fill(objective, &mut config, low + (high - low) * (k as f64 + 0.5) / n as f64, &mut |c| objective.guess(c));
+    config
+}

@@ -1,9 +1,9 @@
 //! The seam: a searcher as a learner, so that run folders, checkpoints, metrics and experiments are the same as everyone's.
-use super::{Stand, Strategy, Trial};
+use super::{Common, Stand, Strategy, Trial};
 use rlx::{
     ActionsMut, Algorithm, Array, Checkpoint, Error, Export, Frame, Learner, LoadDir, Mode, Policy, Result, Rng,
     SaveDir, Scalars, Setup, Spec, Vector,
-    objective::{BUDGET, DIMENSIONS, front},
+    objective::{BUDGET, DIMENSIONS, front, guessed},
     snapshot,
 };
 use serde::{Deserialize, Serialize};
@@ -81,7 +81,8 @@ impl<S: Strategy> Searcher<S> {
 
     /// The configuration that is measured next, and at which fidelity.
     fn next(&mut self, objective: &dyn rlx::Objective) -> Result<(Vec<u16>, u32)> {
-        let (fidelity, every) = (objective.fidelity(), S::common(&self.config).promote_every);
+        let Common { promote_every: every, guesses } = *S::common(&self.config);
+        let fidelity = objective.fidelity();
         let last = objective.fidelities().len() as u32 - 1;
         let (low, high) = objective.budgets();
         let state = &mut self.state;
@@ -101,6 +102,12 @@ impl<S: Strategy> Searcher<S> {
             }
         }
         state.proposals += 1;
+        if state.proposals <= guesses && low.is_finite() && high.is_finite() {
+            let guess = guessed(objective, state.proposals - 1, guesses);
+            if at(fidelity).all(|t| t.config != guess) {
+                return Ok((guess, fidelity));
+            }
+        }
         if !state.queue.is_empty() {
             let config = state.queue.remove(0);
             if objective.space().check(&config).is_ok() && objective.cost(&config) <= high {

@@ -32,6 +32,9 @@ pub struct Common {
     /// halving, arXiv 1810.05934); 0 for never.
     #[schemars(range(min = 0))]
     pub promote_every: u64,
+    /// Configurations that the objective guesses, for budgets spread evenly, which are measured before all others.
+    #[schemars(range(min = 0, max = 10_000))]
+    pub guesses: u64,
 }
 
 /// What a searcher sees when it proposes.

@@ -4,7 +4,7 @@ use rlx::{
     Algorithm, Checkpoint, Encoding, Env, Field, Frame, Learner, Measure, Mode, Policy as _, SearchSpace, Setup, Space,
     Spec, Status, VecEnv, Vector, View,
     checkpoint::Store,
-    objective::{BUDGET, DIMENSIONS, Dimension},
+    objective::{BUDGET, DIMENSIONS, Dimension, guessed},
 };
 use std::path::PathBuf;
 
@@ -274,11 +274,25 @@ fn the_policy_acts_out_the_best_that_fits_and_promotion_goes_first() {
     assert_eq!(Toy::loss(&config), best);
     // After three measurements the best one is measured at the next fidelity.
     let setup = Setup { spec: envs.spec().clone(), worlds: 1, seed: 0, steps: 100, device: rlx::Device::Cpu };
-    let config = random::Config { common: Common { promote_every: 3 } };
+    let config = random::Config { common: Common { promote_every: 3, ..Common::default() } };
     let mut promoted = Searcher::<random::Random>::new(config, setup).unwrap();
     let all = run(&mut promoted, &mut vector((1800.0, 1800.0)), 4);
     let first = all[..3].iter().map(|p| p.1).fold(f64::INFINITY, f64::min);
     assert!((all[3].1 - (first - 0.1)).abs() < 1e-12);
+    // What the objective guesses comes first, where the budgets are spread; the same is not measured twice.
+    let setup = Setup { spec: envs.spec().clone(), worlds: 1, seed: 0, steps: 100, device: rlx::Device::Cpu };
+    let config = random::Config { common: Common { guesses: 3, ..Common::default() } };
+    let mut guessing = Searcher::<random::Random>::new(config.clone(), setup).unwrap();
+    let all = run(&mut guessing, &mut vector((1400.0, 2600.0)), 4);
+    let (mut first, mut toy) = (vector((1400.0, 2600.0)), vector((2000.0, 2000.0)));
+    for (k, (_, loss)) in all[..3].iter().enumerate() {
+        assert_eq!(*loss, Toy::loss(&guessed(first.objective().unwrap(), k as u64, 3)));
+    }
+    let one = Toy::loss(&guessed(toy.objective().unwrap(), 0, 3));
+    let setup = Setup { spec: envs.spec().clone(), worlds: 1, seed: 0, steps: 100, device: rlx::Device::Cpu };
+    let mut guessing = Searcher::<random::Random>::new(config, setup).unwrap();
+    let all = run(&mut guessing, &mut vector((2000.0, 2000.0)), 3);
+    assert!(all[0].1 == one && all[1..].iter().all(|(_, loss)| *loss != one));
     // A world over no objective is refused with a sentence.
     let bare = Spec::solo("bare", Space::uniform(1, 0.0, 1.0), Space::Discrete(2));
     let why = Searcher::<random::Random>::fits(&random::Config::default(), &bare).unwrap_err();

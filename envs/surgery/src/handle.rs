@@ -2,7 +2,7 @@
 use crate::{judge::Judge, shelf::Shelf, world::Terms};
 use rlx::{
     Error, Measure, Objective, Result, Scalars, SearchSpace,
-    objective::{Key, Trial, cheapest, costliest},
+    objective::{Key, Tell, Trial, cheapest, costliest},
 };
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -226,7 +226,8 @@ impl Objective for Handle {
             log.put(format!("search/best_{name}"), *value);
         }
     }
-    fn news(&mut self) -> Vec<String> {
-        self.judge(Judge::news).unwrap_or_default()
+    fn listen(&mut self, tell: Tell) {
+        lock(&self.shared.inner).objective.listen(tell.clone());
+        self.judge(|j| j.listen(tell));
     }
 }

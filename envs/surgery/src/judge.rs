@@ -2,7 +2,7 @@
 use crate::world::Terms;
 use rlx::{
     Objective, Result, Scalars,
-    objective::{Surrogate, Trial, cheapest, fill, front, hypervolume},
+    objective::{Surrogate, Tell, Trial, front, guessed, hypervolume},
     snapshot,
 };
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,7 @@ pub struct Judge {
     guessed: u32,  // configurations measured because the objective itself guesses them
     imagined: u64, // episodes that the surrogate judged since the last one that was measured
     promising: Option<Promise>,
-    news: Vec<String>,
+    tell: Tell,
 }
 
 /// The one of the imagined configurations that is worth a measurement.
@@ -90,18 +90,14 @@ impl Judge {
         }
     }
 
-    /// The next of the configurations that are measured before all others: what the objective itself guesses to be best under budgets
-    /// spread evenly. Without them the surrogate has seen next to nothing that is any good.
+    /// The next of the configurations that are measured before all others: see [`guessed`].
     pub fn guess(&mut self, objective: &dyn Objective) -> Option<Vec<u16>> {
-        let Terms { guesses, budgets: (low, high), surrogate, .. } = self.terms;
+        let Terms { guesses, surrogate, .. } = self.terms;
         if !surrogate || self.guessed >= guesses || self.spent() {
             return None;
         }
-        let budget = low + (high - low) * (f64::from(self.guessed) + 0.5) / f64::from(guesses);
         self.guessed += 1;
-        let mut config = cheapest(objective);
-        fill(objective, &mut config, budget, &mut |c| objective.guess(c));
-        Some(config)
+        Some(guessed(objective, u64::from(self.guessed) - 1, u64::from(guesses)))
     }
 
     /// The configuration that is to be measured now, the most promising of as many as are imagined for each measurement.
@@ -169,7 +165,7 @@ impl Judge {
         if fits && better {
             let dense = self.dense.map_or(String::new(), |d| format!(" (dense {d:.3})"));
             let first = if before.is_none() { "first model that fits" } else { "better" };
-            self.news.push(format!(
+            self.tell.say(&format!(
                 "measurement {:>4}  {first}: {}, loss {:.4}{dense}",
                 self.entries.len() + 1,
                 self.terms.unit.text(entry.cost, 1),
@@ -180,9 +176,9 @@ impl Judge {
         self.entries.push(entry);
     }
 
-    /// What a person should know since the last call.
-    pub fn news(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.news)
+    /// Tells what a person should know, as it happens.
+    pub fn listen(&mut self, tell: Tell) {
+        self.tell = tell;
     }
 
     /// The area of costs and losses that the measured models dominate, as a share of the rectangle from the lowest budget (the smallest
@@ -244,10 +240,10 @@ impl Judge {
         for config in own.chain(state.recalled.iter().map(|r| &r.0)) {
             objective.space().check(config)?;
         }
-        let terms = std::mem::take(&mut self.terms);
+        let (terms, tell) = (std::mem::take(&mut self.terms), std::mem::take(&mut self.tell));
         *self = Self { terms, recalled: state.recalled, dense: state.dense, ..Self::default() };
         state.entries.into_iter().for_each(|e| self.take(e));
-        self.news.clear();
+        self.tell = tell;
         (self.guessed, self.imagined, self.promising) = (state.guessed, state.imagined, state.promising);
         self.fitted = state.fitted.min(self.entries.len());
         if self.fitted > 0 {

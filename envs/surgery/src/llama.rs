@@ -9,7 +9,7 @@ use crate::{
 };
 use rlx::{
     Error, Measure, Objective, Result, SearchSpace,
-    objective::{Dimension, cheapest, costliest},
+    objective::{Dimension, Tell, cheapest, costliest},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -178,6 +178,7 @@ pub struct Llama {
     features: Vec<String>,
     facts: OnceCell<std::result::Result<Vec<Facts>, String>>,
     cache: Option<PathBuf>,
+    tell: Tell,
 }
 
 fn ascending<T: PartialOrd + Copy>(list: &[T], name: &str, decided: bool) -> Result<()> {
@@ -251,6 +252,7 @@ impl Llama {
             features,
             facts: OnceCell::new(),
             cache,
+            tell: Tell::default(),
             subject,
         })
     }
@@ -292,6 +294,10 @@ impl Llama {
             if let Some(facts) = known.filter(|f| f.len() == self.subject.blocks()) {
                 return Ok(facts);
             }
+            self.tell.say(&format!(
+                "calibrating {}: importance, sensitivity and mutual information of its blocks; once for a model and a text",
+                self.config.model
+            ));
             let facts = self.subject.calibrate().map_err(|e| e.to_string())?;
             if let Some(path) = path {
                 // Without it the next start calibrates again, nothing else.
@@ -357,6 +363,9 @@ impl Objective for Llama {
             Ok(facts) => choices.iter().zip(facts).map(|(c, f)| Self::harm(f, c)).sum::<f64>() + noise,
             Err(_) => noise,
         }
+    }
+    fn listen(&mut self, tell: Tell) {
+        self.tell = tell;
     }
     fn evaluate(&mut self, config: &[u16], fidelity: u32, seed: u64, stop: &dyn Fn() -> bool) -> Result<Measure> {
         self.space.check(config)?;

@@ -144,6 +144,9 @@ fn a_surrogate_spares_measurements_and_is_resumed_to_the_bit() {
         out
     };
     let mut first = new();
+    let said = std::sync::Arc::new(std::sync::Mutex::new(Vec::<String>::new()));
+    let ear = said.clone();
+    first.objective().unwrap().listen(rlx::objective::Tell::new(move |line| ear.lock().unwrap().push(line.into())));
     let (mut slab, mut rng) = (first.slab(2), Rng::stream(2, 0));
     first.reset(slab.frame_mut(1));
     play(&mut first, &mut slab, &mut rng, 200);
@@ -172,7 +175,8 @@ fn a_surrogate_spares_measurements_and_is_resumed_to_the_bit() {
     }
     let share = log.get("search/hypervolume").unwrap();
     assert!((0.0..=1.0).contains(&share), "{share}");
-    assert!(first.objective().unwrap().news()[0].contains("first model that fits"));
+    let said = said.lock().unwrap();
+    assert!(said[0].contains("first model that fits") && said.iter().all(|l| l.contains("measurement")), "{said:?}");
     for cut in [0, 5, state.len() / 2, state.len() - 1] {
         assert!(new().load(&state[..cut]).is_err());
     }
