@@ -81,7 +81,7 @@ impl<S: Strategy> Searcher<S> {
 
     /// The configuration that is measured next, and at which fidelity.
     fn next(&mut self, objective: &dyn rlx::Objective) -> Result<(Vec<u16>, u32)> {
-        let Common { promote_every: every, guesses } = *S::common(&self.config);
+        let Common { promote_every: every, initial_guesses: guesses } = *S::common(&self.config);
         let fidelity = objective.fidelity();
         let last = objective.fidelities().len() as u32 - 1;
         let (low, high) = objective.budgets();

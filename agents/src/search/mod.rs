@@ -34,7 +34,7 @@ pub struct Common {
     pub promote_every: u64,
     /// Configurations that the objective guesses, for budgets spread evenly, which are measured before all others.
     #[schemars(range(min = 0, max = 10_000))]
-    pub guesses: u64,
+    pub initial_guesses: u64,
 }
 
 /// What a searcher sees when it proposes.

@@ -281,7 +281,7 @@ fn the_policy_acts_out_the_best_that_fits_and_promotion_goes_first() {
     assert!((all[3].1 - (first - 0.1)).abs() < 1e-12);
     // What the objective guesses comes first, where the budgets are spread; the same is not measured twice.
     let setup = Setup { spec: envs.spec().clone(), worlds: 1, seed: 0, steps: 100, device: rlx::Device::Cpu };
-    let config = random::Config { common: Common { guesses: 3, ..Common::default() } };
+    let config = random::Config { common: Common { initial_guesses: 3, ..Common::default() } };
     let mut guessing = Searcher::<random::Random>::new(config.clone(), setup).unwrap();
     let all = run(&mut guessing, &mut vector((1400.0, 2600.0)), 4);
     let (mut first, mut toy) = (vector((1400.0, 2600.0)), vector((2000.0, 2000.0)));

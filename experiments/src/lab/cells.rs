@@ -152,13 +152,21 @@ impl<'a> Cells<'a> {
         for ((key, values), i) in self.spec.grid.iter().zip(chosen.into_iter().rev()) {
             keys.insert(key.clone(), values[i].clone());
         }
-        for (key, value) in variant.into_iter().flat_map(|(_, keys)| keys) {
-            keys.insert(key.clone(), value.clone());
+        let of_variant: Table = variant.map(|(_, keys)| keys.clone()).unwrap_or_default();
+        keys.extend(of_variant.clone());
+        let env = |keys: &Table| {
+            let preset = keys.get("preset").map(text).and_then(|name| self.registry.find_preset(&name).ok());
+            keys.get("env").map(text).or(preset.map(|p| p.env.clone()))
+        };
+        let task = if self.spec.task == "env" { env(&keys) } else { keys.get(&self.spec.task).map(text) };
+        let task = task.unwrap_or_default();
+        if let Some(own) = self.spec.tasks.get(&task) {
+            keys.extend(own.clone());
+            keys.extend(of_variant);
         }
         let get = |key: &str| keys.get(key).map(text);
         let preset = get("preset").and_then(|name| self.registry.find_preset(&name).ok());
-        let (env, algo) =
-            (get("env").or(preset.map(|p| p.env.clone())), get("algo").or(preset.map(|p| p.algo.clone())));
+        let algo = get("algo").or(preset.map(|p| p.algo.clone()));
         let algo = algo.unwrap_or_default();
         for (key, _) in &self.spec.grid {
             match key.as_str() {
@@ -171,8 +179,7 @@ impl<'a> Cells<'a> {
         if label.is_empty() {
             label.push(if self.spec.kind == Kind::Heal { "heal".into() } else { algo });
         }
-        let task = if self.spec.task == "env" { env } else { get(&self.spec.task) };
-        Ok(Cell { index, config, seed, task: task.unwrap_or_default(), method: label.join(" "), keys })
+        Ok(Cell { index, config, seed, task, method: label.join(" "), keys })
     }
 
     /// Tasks and methods, in the order in which they first come.
@@ -240,6 +247,10 @@ impl<'a> Cells<'a> {
                 );
             }
         }
+        if let Some(task) = self.spec.tasks.keys().find(|t| !tasks.contains(t) && !self.spec.quick) {
+            let near = rlx::config::nearest(task, tasks.iter().map(String::as_str));
+            bail!("tasks.{task} is no task{near}: there are {}", all(&tasks));
+        }
         if let Some(b) = self.spec.baseline.as_ref().filter(|b| !methods.contains(b)) {
             bail!("baseline = \"{b}\" is no method: there are {}", all(&methods));
         }
@@ -300,6 +311,40 @@ mod tests {
         assert!(cells.get(24).unwrap_err().to_string().contains("cells 0 to 23"));
         cells.validate(None).unwrap();
         assert_eq!(cells.one_by_one(), [0, 1, 2, 0, 3, 0, 6]);
+    }
+
+    #[test]
+    fn a_task_has_keys_of_its_own_between_the_base_and_the_variant() {
+        let registry = crate::registry();
+        let text = "format = 1\nseeds = 1\n[base]\nalgo = \"ppo\"\nsteps = 5000\ngamma = 0.9\n[tasks.acrobot]\nsteps = 7000\ngamma = 0.8\n\
+                    [grid]\nenv = [\"cartpole\", \"acrobot\"]\n[variants]\nplain = {}\nfar = { gamma = 0.999 }\n[quick]\nbudget = { steps = 3000 }";
+        let cells = |quick: bool| -> Vec<(String, String, Value, Value)> {
+            let spec = Spec::parse("x", text, quick).unwrap();
+            let cells = Cells::new(&registry, &spec).unwrap();
+            cells.validate(None).unwrap();
+            let row = |c: Cell| (c.task, c.method, c.keys["steps"].clone(), c.keys["gamma"].clone());
+            cells.iter().map(|c| row(c.unwrap())).collect()
+        };
+        let row = |task: &str, method: &str, steps: u64, gamma: f64| {
+            (task.to_owned(), method.to_owned(), Value::from(steps), Value::from(gamma))
+        };
+        let (slow, fast) = (cells(false), cells(true));
+        assert!(
+            slow.contains(&row("cartpole", "plain", 5000, 0.9)) && slow.contains(&row("cartpole", "far", 5000, 0.999))
+        );
+        assert!(
+            slow.contains(&row("acrobot", "plain", 7000, 0.8)) && slow.contains(&row("acrobot", "far", 7000, 0.999))
+        );
+        // What the quick variant says, it says of every task.
+        assert!(fast.contains(&row("acrobot", "plain", 3000, 0.8)));
+        let wrong = |text: &str| {
+            let spec = Spec::parse("x", text, false)?;
+            Cells::new(&registry, &spec)?.validate(None).map(|_| ())
+        };
+        let none = wrong(&text.replace("tasks.acrobot", "tasks.acrobat")).unwrap_err();
+        assert!(format!("{none:#}").contains("did you mean 'acrobot'"), "{none:#}");
+        let both = wrong(&text.replace("steps = 7000", "env = \"cartpole\"")).unwrap_err();
+        assert!(format!("{both:#}").contains("it can not be both"), "{both:#}");
     }
 
     #[test]

@@ -97,6 +97,8 @@ pub struct Spec {
     pub about: String,
     /// Keys that all cells have.
     pub base: Table,
+    /// Keys that all cells of a task have, in the place of the base's.
+    pub tasks: BTreeMap<String, Table>,
     /// Keys that vary, each with its values.
     pub grid: Vec<(String, Vec<Value>)>,
     /// Named sets of keys: one more axis.
@@ -111,8 +113,10 @@ pub struct Spec {
     pub baseline: Option<String>,
 }
 
-const TOP: [&str; 12] =
-    ["format", "kind", "about", "seeds", "task", "baseline", "base", "grid", "variants", "budget", "metrics", "quick"];
+const TOP: [&str; 13] = [
+    "format", "kind", "about", "seeds", "task", "baseline", "base", "tasks", "grid", "variants", "budget", "metrics",
+    "quick",
+];
 const QUICK: [&str; 5] = ["seeds", "base", "grid", "variants", "budget"];
 const METRIC: [&str; 5] = ["name", "unit", "reduce", "lower_is_better", "tasks"];
 const SCALE: [&str; 3] = ["low", "high", "threshold"];
@@ -242,6 +246,10 @@ impl Spec {
         budget(top.remove("budget"), &mut base)?;
         let mut grid = table(top.remove("grid"), "grid")?;
         let mut variants = table(top.remove("variants"), "variants")?;
+        let own = |(name, keys): (String, Value)| Ok((name.clone(), table(Some(keys), &format!("tasks.{name}"))?));
+        let mut tasks: BTreeMap<String, Table> =
+            table(top.remove("tasks"), "tasks")?.into_iter().map(own).collect::<Result<_>>()?;
+        tasks.values_mut().try_for_each(|keys| budget(keys.remove("budget"), keys))?;
         let mut of_seeds = top.remove("seeds").ok_or_else(|| anyhow!("seeds is missing: seeds = 10, or a list"))?;
         let fast = table(top.remove("quick"), "quick")?;
         known(&fast, &QUICK, "quick")?;
@@ -252,8 +260,10 @@ impl Spec {
                 );
             }
             let mut fast = fast;
-            base.extend(table(fast.remove("base"), "quick.base")?);
-            budget(fast.remove("budget"), &mut base)?;
+            let mut faster = table(fast.remove("base"), "quick.base")?;
+            budget(fast.remove("budget"), &mut faster)?;
+            tasks.values_mut().for_each(|keys| keys.retain(|key, _| !faster.contains_key(key)));
+            base.extend(faster);
             grid.extend(table(fast.remove("grid"), "quick.grid")?);
             if let Some(only) = fast.remove("variants") {
                 let only: Vec<String> = serde_json::from_value(only).context("quick.variants: a list of names")?;
@@ -281,6 +291,7 @@ impl Spec {
             kind,
             about: word(top.remove("about"), "about")?.unwrap_or_default(),
             base,
+            tasks,
             grid: axes(grid)?,
             variants: named(variants)?,
             seeds: seeds(&of_seeds)?,
@@ -305,7 +316,12 @@ impl Spec {
             let keys = std::iter::once("env").chain(self.grid.iter().map(|(k, _)| k.as_str()));
             bail!("task = \"{}\": it must be env or a key of the grid{}", self.task, nearest(&self.task, keys));
         }
-        for (name, keys) in self.variants.iter().map(|(n, t)| (n.as_str(), t)).chain([("base", &self.base)]) {
+        if let Some((name, key)) = self.tasks.iter().find_map(|(n, t)| t.keys().find(|k| axis(k)).map(|k| (n, k))) {
+            bail!("'{key}' is in the grid and in tasks.{name}: it can not be both");
+        }
+        let of_tasks = self.tasks.iter().map(|(n, t)| (n.as_str(), t)).filter(|(_, t)| t.contains_key("seed"));
+        let of_variants = self.variants.iter().map(|(n, t)| (n.as_str(), t));
+        for (name, keys) in of_variants.chain([("base", &self.base)]).chain(of_tasks) {
             if keys.contains_key("seed") {
                 bail!("{name} has seed: seeds is the place for it");
             }
@@ -332,6 +348,9 @@ impl Spec {
         let mut out = BTreeMap::new();
         for (key, value) in &self.base {
             out.insert(format!("base.{key}"), value.to_string());
+        }
+        for (name, keys) in &self.tasks {
+            out.insert(format!("tasks.{name}"), Value::Object(keys.clone()).to_string());
         }
         for (key, values) in &self.grid {
             out.insert(format!("grid.{key}"), Value::from(values.clone()).to_string());
