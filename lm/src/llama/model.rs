@@ -187,14 +187,15 @@ impl Cache {
     pub fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);
     }
-    /// A copy for `batch` continuations of the one text in it, with room for `more` positions.
-    pub fn branch(&self, batch: usize, more: usize) -> Self {
-        let (len, batch) = (self.len as i64, batch as i64);
+    /// A copy of some rows of the batch, each as often as its number is among `rows` (Int64), with room for `more` positions.
+    pub fn branch(&self, rows: &Tensor, more: usize) -> Self {
+        let len = self.len as i64;
         let copy = |t: &Tensor| {
-            let mut size = t.size();
-            (size[0], size[2]) = (batch, len + more as i64);
+            let chosen = t.narrow(2, 0, len).index_select(0, rows);
+            let mut size = chosen.size();
+            size[2] += more as i64;
             let out = Tensor::empty(&size, (t.kind(), t.device()));
-            out.narrow(2, 0, len).copy_(&t.narrow(2, 0, len).expand([batch, size[1], len, size[3]], false));
+            out.narrow(2, 0, len).copy_(&chosen);
             out
         };
         let blocks = self.blocks.iter().map(|b| b.as_ref().map(|(k, v)| (copy(k), copy(v)))).collect();

@@ -111,54 +111,91 @@ fn lines(text: &str, path: &Path) -> Result<Vec<Item>> {
     text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()).map(item).collect()
 }
 
-/// Log-probabilities of an item's choices after its context, which is read once.
-///
-/// # Errors
-/// When the item is longer than the model's context, or its tokens are not the model's.
-pub fn likelihoods(model: &Model, tokenizer: &Tokenizer, item: &Item) -> Result<Vec<f64>> {
+/// A context and what may follow it, as tokens; `item` is whose they are, and `first` its first choice among them.
+#[derive(Clone, Debug)]
+struct Question {
+    item: usize,
+    first: usize,
+    context: Vec<u32>,
+    tails: Vec<Vec<u32>>,
+}
+
+/// An item's choices, behind one context; each behind its own where tokens of the choice change those before it.
+fn questions(model: &Model, tokenizer: &Tokenizer, number: usize, item: &Item) -> Result<Vec<Question>> {
     let context = tokenizer.encode(&item.context)?;
     if context.is_empty() {
         return Err(Error::invalid("a multiple-choice item has no context"));
     }
-    let mut tails = Vec::new();
-    for choice in &item.choices {
+    let mut out: Vec<Question> = Vec::new();
+    for (first, choice) in item.choices.iter().enumerate() {
         let all = tokenizer.encode(&format!("{}{choice}", item.context))?;
         let _ = model.ids(&all)?;
         // As the harness cuts: what is beyond the context's own number of tokens.
         if all.len() <= context.len() {
             return Err(Error::invalid(format!("choice '{choice}' adds no token to its context")));
         }
-        tails.push((all[..context.len()].to_vec(), all[context.len()..].to_vec()));
+        let (head, tail) = all.split_at(context.len());
+        match out.last_mut() {
+            Some(same) if same.context == head => same.tails.push(tail.to_vec()),
+            _ => out.push(Question { item: number, first, context: head.to_vec(), tails: vec![tail.to_vec()] }),
+        }
     }
-    if tails.iter().any(|(head, _)| *head != context) {
-        return tails.iter().map(|(head, tail)| score(model, head, std::slice::from_ref(tail)).map(|s| s[0])).collect();
-    }
-    let tails: Vec<Vec<u32>> = tails.into_iter().map(|(_, t)| t).collect();
-    score(model, &context, &tails)
+    Ok(out)
 }
 
-fn score(model: &Model, context: &[u32], tails: &[Vec<u32>]) -> Result<Vec<f64>> {
-    let head = model.ids(context)?;
-    let longest = tails.iter().map(Vec::len).max().unwrap_or(1);
-    Ok(tch::no_grad(|| {
-        let mut cache = Cache::new(model, context.len());
-        let hidden = model.hidden(&head, Some(&mut cache), None);
-        let mut states = vec![hidden.narrow(1, hidden.size()[1] - 1, 1).expand([tails.len() as i64, 1, -1], false)];
+/// Tokens of contexts, and positions whose logits over the vocabulary are held, of questions that are read side by side.
+const TOKENS: usize = 1024;
+const POSITIONS: usize = 256;
+
+/// Questions whose contexts have equal length, as many as may be read side by side: weights are then fetched once for all of them.
+fn groups(questions: &mut [Question]) -> impl Iterator<Item = &[Question]> {
+    questions.sort_by_key(|q| q.context.len());
+    let longest = |q: &Question| q.tails.iter().map(Vec::len).max().unwrap_or(1);
+    let mut rest: &[Question] = questions;
+    std::iter::from_fn(move || {
+        let len = rest.first()?.context.len();
+        let (mut n, mut rows, mut width) = (0, 0, 1);
+        for q in rest.iter().take_while(|q| q.context.len() == len) {
+            (rows, width) = (rows + q.tails.len(), width.max(longest(q)));
+            if n > 0 && ((n + 1) * len > TOKENS || rows * width > POSITIONS) {
+                break;
+            }
+            n += 1;
+        }
+        let (group, left) = rest.split_at(n);
+        rest = left;
+        Some(group)
+    })
+}
+
+/// Log-probabilities of the choices of questions whose contexts have equal length, in order; every context is read once.
+fn score(model: &Model, group: &[Question]) -> Vec<f64> {
+    let ids = |rows: &[Vec<i64>]| {
+        Tensor::from_slice(&rows.concat()).reshape([rows.len() as i64, -1]).to_device(model.device())
+    };
+    let tails: Vec<&Vec<u32>> = group.iter().flat_map(|q| &q.tails).collect();
+    let longest = tails.iter().map(|t| t.len()).max().unwrap_or(1);
+    let owners: Vec<i64> = group.iter().enumerate().flat_map(|(i, q)| vec![i as i64; q.tails.len()]).collect();
+    // Shorter ones are filled up at the end, which nothing before it sees.
+    let padded: Vec<Vec<i64>> =
+        tails.iter().map(|t| (0..longest).map(|k| t.get(k).map_or(0, |id| i64::from(*id))).collect()).collect();
+    let contexts: Vec<Vec<i64>> = group.iter().map(|q| q.context.iter().map(|id| i64::from(*id)).collect()).collect();
+    tch::no_grad(|| {
+        let (mut cache, targets) = (Cache::new(model, contexts[0].len()), ids(&padded));
+        let owners = Tensor::from_slice(&owners).to_device(model.device());
+        let hidden = model.hidden(&ids(&contexts), Some(&mut cache), None);
+        let mut states = vec![hidden.narrow(1, hidden.size()[1] - 1, 1).index_select(0, &owners)];
         if longest > 1 {
-            // Shorter ones are filled up at the end, which nothing before it sees.
-            let padded: Vec<i64> =
-                tails.iter().flat_map(|t| (0..longest - 1).map(|k| t.get(k).map_or(0, |id| i64::from(*id)))).collect();
-            let ids = Tensor::from_slice(&padded).reshape([tails.len() as i64, -1]).to_device(model.device());
-            let mut branch = cache.branch(tails.len(), longest);
-            states.push(model.hidden(&ids, Some(&mut branch), None));
+            let mut branch = cache.branch(&owners, longest);
+            states.push(model.hidden(&targets.narrow(1, 0, longest as i64 - 1), Some(&mut branch), None));
         }
         let logs = model.logits(&Tensor::cat(&states, 1)).log_softmax(-1, Kind::Float);
-        let one = |(row, tail): (usize, &Vec<u32>)| {
-            let at = |(k, id): (usize, &u32)| logs.double_value(&[row as i64, k as i64, i64::from(*id)]);
-            tail.iter().enumerate().map(at).sum()
+        let found = logs.gather(2, &targets.unsqueeze(2), false).squeeze_dim(2);
+        let one = |(row, tail): (usize, &&Vec<u32>)| {
+            (0..tail.len()).map(|k| found.double_value(&[row as i64, k as i64])).sum()
         };
         tails.iter().enumerate().map(one).collect()
-    }))
+    })
 }
 
 /// Accuracies of a model on items; `each` is told how many are done.
@@ -177,18 +214,31 @@ pub fn accuracy(
     let tables = floats(&model.embedding) + model.head.as_ref().map_or(0, floats);
     let unpacked = (weights + tables <= UNPACKED).then(|| model.dense(model.compute));
     let model = unpacked.as_ref().unwrap_or(model);
-    let best = |scores: &[f64]| (0..scores.len()).max_by(|a, b| scores[*a].total_cmp(&scores[*b]).then(b.cmp(a)));
-    let (mut plain, mut normed) = (0, 0);
-    for (done, item) in items.iter().enumerate() {
+    let mut all = Vec::new();
+    for (number, item) in items.iter().enumerate() {
+        all.extend(questions(model, tokenizer, number, item)?);
+    }
+    let mut sums: Vec<Vec<f64>> = items.iter().map(|i| vec![0.0; i.choices.len()]).collect();
+    let (mut left, mut done) = (items.iter().map(|i| i.choices.len()).collect::<Vec<_>>(), 0);
+    for group in groups(&mut all) {
         if stop() {
             return Err(Error::Interrupted);
         }
-        let sums = likelihoods(model, tokenizer, item)?;
+        let mut found = score(model, group).into_iter();
+        for q in group {
+            sums[q.item][q.first..].iter_mut().zip(found.by_ref().take(q.tails.len())).for_each(|(to, s)| *to = s);
+            left[q.item] -= q.tails.len();
+            done += usize::from(left[q.item] == 0);
+        }
+        each(done);
+    }
+    let best = |scores: &[f64]| (0..scores.len()).max_by(|a, b| scores[*a].total_cmp(&scores[*b]).then(b.cmp(a)));
+    let (mut plain, mut normed) = (0, 0);
+    for (sums, item) in sums.iter().zip(items) {
         let by_length: Vec<f64> =
             sums.iter().zip(&item.choices).map(|(s, c)| s / c.trim_start().chars().count().max(1) as f64).collect();
-        plain += usize::from(best(&sums) == Some(item.answer));
+        plain += usize::from(best(sums) == Some(item.answer));
         normed += usize::from(best(&by_length) == Some(item.answer));
-        each(done + 1);
     }
     let n = items.len() as f64;
     let share = |k: usize| {
@@ -197,4 +247,40 @@ pub fn accuracy(
     };
     let ((acc, acc_error), (acc_norm, acc_norm_error)) = (share(plain), share(normed));
     Ok(Accuracy { acc, acc_error, acc_norm, acc_norm_error, items: items.len() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each choice read by itself, without a cache or neighbours.
+    #[test]
+    fn questions_side_by_side_score_as_each_by_itself() {
+        let _alone = crate::GENERATOR.lock();
+        let (model, mut rng) = (crate::llama::tiny(3), Rng::stream(1, 0));
+        let mut draw = |n: usize| (0..n).map(|_| rng.below(model.config.vocab) as u32).collect::<Vec<u32>>();
+        let mut all: Vec<Question> = (0..9)
+            .map(|item| Question {
+                item,
+                first: 0,
+                context: draw([3, 5, 1][item % 3]),
+                tails: (0..2 + item % 2).map(|k| draw(1 + (item + k) % 3)).collect(),
+            })
+            .collect();
+        let mut sizes = Vec::new();
+        for group in groups(&mut all) {
+            sizes.push(group.len());
+            let found = score(&model, group);
+            let each = group.iter().flat_map(|q| q.tails.iter().map(move |t| (q, t)));
+            assert_eq!(found.len(), each.clone().count());
+            for ((q, tail), found) in each.zip(found) {
+                let text = [&q.context[..], tail].concat();
+                let logs = model.forward(&model.ids(&text).unwrap()).log_softmax(-1, Kind::Double);
+                let at = |k: usize| logs.double_value(&[0, (k - 1) as i64, i64::from(text[k])]);
+                let alone: f64 = (q.context.len()..text.len()).map(at).sum();
+                assert!((alone - found).abs() < 1e-4 * alone.abs(), "{found} and {alone}");
+            }
+        }
+        assert_eq!(sizes, [3, 3, 3]);
+    }
 }
