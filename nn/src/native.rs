@@ -1,7 +1,7 @@
 //! A small multi-layer perceptron on the CPU, forward and backward, allocation-free, over a flat parameter slice.
 //!
-//! The products run in `faer`, which picks AVX2 or AVX-512 at run time; the element-wise loops are compiled for the same registers
-//! through `pulp`.
+//! The products run in `faer`, which picks AVX2 or AVX-512 at run time; the element-wise loops are compiled for AVX2 as well, through
+//! `pulp`, and chosen where it is there.
 use crate::{
     blocks::Activation,
     layout::{Init, Layout},
@@ -224,9 +224,9 @@ impl Workspace {
             if self.outputs[layer].len() < batch * outputs {
                 self.outputs[layer].resize(batch * outputs, 0.0);
                 self.grads[layer].resize(batch * outputs, 0.0);
-                if activation == Activation::Silu {
-                    self.slopes[layer].resize(batch * outputs, 0.0);
-                }
+            }
+            if activation == Activation::Silu && self.slopes[layer].len() < batch * outputs {
+                self.slopes[layer].resize(batch * outputs, 0.0);
             }
             if self.zeros.len() < outputs {
                 self.zeros.resize(outputs, 0.0);
