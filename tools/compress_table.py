@@ -51,9 +51,11 @@ def uniform(args, ratio, bits, seed, to):
             "--steps", args.steps, "--seed", seed, "-o", to]
 
 
-def decided(args, run, budget, seed, to):
+def decided(args, name, run, budget, seed, to):
     run = run.replace("{seed}", str(seed))
-    return ["--runs", args.runs, "compress", args.model, "--budget", budget, "--policy", run, "--recover", "full", "--tries", args.tries,
+    # The published methods decide by themselves; the calibration's guess is this project's.
+    alone = ["--as-decided"] if name in ("qpruner", "rankadaptor") else []
+    return ["--runs", args.runs, "compress", args.model, *alone, "--budget", budget, "--policy", run, "--recover", "full", "--tries", args.tries,
             "--set", f"recover_text={args.train}", "--set", f"recover_full={args.steps}", "--set", f"measure_seed={seed}", "-o", to]
 
 
@@ -139,7 +141,7 @@ def main():
         name, run = pair.split("=", 1)
         run, _, own = run.partition("@")
         for budget in own.split(",") if own else args.budgets:
-            rows.append((f"{name}-{budget}", lambda seed, r=run, b=budget: lambda to: decided(args, r, b, seed, to), args.seeds))
+            rows.append((f"{name}-{budget}", lambda seed, n=name, r=run, b=budget: lambda to: decided(args, n, r, b, seed, to), args.seeds))
     tasks = [Path(t).parent.name if Path(t).name == "task.json" else Path(t).stem for t in args.tasks.split(",")] if args.tasks else []
     print("| model | MB | NLL | KL | " + "".join(f"{t} | " for t in tasks) + "tokens/s | peak MB | s to make |")
     print("|---|---|---|---|" + "---|" * len(tasks) + "---|---|---|")

@@ -3,7 +3,11 @@ use super::report::{self, Point};
 use crate::{interrupt, train};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
-use rlx::{ActionBuffer, Mode, Policy, Registry, Rng, Scalars, Spec, Vector, config::nearest, objective::Trial};
+use rlx::{
+    ActionBuffer, Mode, Objective, Policy, Registry, Rng, Scalars, Spec, Vector,
+    config::nearest,
+    objective::{Trial, fill, guessed},
+};
 use rlx_surgery::{SurrogateVector, llama};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -22,10 +26,13 @@ pub struct CompressArgs {
     /// The folder to write; it must not be there yet.
     #[arg(long, short, value_name = "FOLDER")]
     output: PathBuf,
-    /// Configurations to measure: the policy's best guess, and drawn from it the others; the best of them and of the run's own front is
-    /// written.
+    /// Configurations to measure: the policy's best guess, and drawn from it the others. The best of them, of the run's own front and of
+    /// what the calibration guesses for this budget is written, with what is left of the budget spent.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     tries: u64,
+    /// Only what the policy decides on and its run measured: no guess of the calibration, nothing spent besides. For comparing searches.
+    #[arg(long)]
+    as_decided: bool,
     /// How the adapters of the model that is written are tuned: not at all, a few steps, or a full recovery; by itself as the run measured.
     #[arg(long, value_enum)]
     recover: Option<Recover>,
@@ -88,12 +95,13 @@ fn episode(envs: &mut dyn Vector, spec: &Spec, policy: &mut dyn Policy, mode: Mo
     Ok(())
 }
 
-/// The best under the budget of what the policy decides on and what its run measured (`front`), and the dense model's loss.
+/// The best under the budget of what the policy decides on, what its run measured (`front`) and, with `more`, what the calibration guesses
+/// and what is left to spend on the best; and the dense model's loss.
 fn decide(
     (config, seed): (&llama::Config, u64),
     trained: &Spec,
     policy: &mut dyn Policy,
-    tries: u64,
+    (tries, more): (u64, bool),
     front: &[Point],
 ) -> Result<(SurrogateVector, Trial, Option<f64>)> {
     let (shared, terms) = llama::open(config, interrupt::asked)?;
@@ -116,10 +124,19 @@ fn decide(
     let fits =
         |p: &&Point| objective.space().check(&p.levels).is_ok() && objective.cost(&p.levels) <= objective.budgets().1;
     let known = front.iter().filter(fits).min_by(|a, b| a.loss.total_cmp(&b.loss)).map(|p| p.levels.clone());
-    if let Some(levels) = known {
+    let best = |objective: &dyn Objective| {
+        let finite = objective.history().into_iter().filter(|t| t.loss.is_finite());
+        finite.min_by(|a, b| a.loss.total_cmp(&b.loss))
+    };
+    for levels in known.into_iter().chain(more.then(|| guessed(objective, 0, 1))) {
         objective.evaluate(&levels, config.fidelity, config.measure_seed, &|| false)?;
     }
-    let best = objective.history().into_iter().filter(|t| t.loss.is_finite()).min_by(|a, b| a.loss.total_cmp(&b.loss));
+    if let Some(mut spent) = best(objective).filter(|_| more).map(|t| t.config) {
+        let budget = objective.budgets().1;
+        fill(objective, &mut spent, budget, &mut |c| objective.guess(c));
+        objective.evaluate(&spent, config.fidelity, config.measure_seed, &|| false)?;
+    }
+    let best = best(objective);
     let mut log = Scalars::default();
     objective.report(&mut log);
     let best = best.context("every model that was tried is broken: give a larger budget")?;
@@ -160,7 +177,8 @@ pub fn run(registry: &Registry, runs: &Path, args: &CompressArgs) -> Result<Stri
     };
     let seed = experiment.run.seed;
     let front = report::front_of(&dir.path().join("report"))?;
-    let (mut envs, best, dense) = decide((&config, seed), &experiment.spec, learner.policy(), args.tries, &front)?;
+    let (mut envs, best, dense) =
+        decide((&config, seed), &experiment.spec, learner.policy(), (args.tries, !args.as_decided), &front)?;
     let fidelity = args.recover.map_or(config.fidelity, |r| r as u32);
     let last = llama::Config { fidelity, ..config.clone() };
     let (written, loss) = llama::write(&last, &best.config, &args.output, interrupt::asked)?;
