@@ -208,9 +208,11 @@ pub struct Trial {
     pub fidelity: u32,
 }
 
+type Ear = dyn Fn(&str) + Send + Sync;
+
 /// Who is told what happens, a line each; by itself nobody.
 #[derive(Clone, Default)]
-pub struct Tell(Option<std::sync::Arc<dyn Fn(&str) + Send + Sync>>);
+pub struct Tell(Option<std::sync::Arc<Ear>>);
 
 impl Tell {
     /// Calls `to` with every line.
