@@ -201,7 +201,7 @@ fn score(model: &Model, group: &[Question]) -> Vec<f64> {
 /// Accuracies of a model on items; `each` is told how many are done.
 ///
 /// # Errors
-/// [`Error::Interrupted`] once `stop` says so; as [`likelihoods`].
+/// [`Error::Interrupted`] once `stop` says so; when an item is longer than the model's context, or its tokens are not the model's.
 pub fn accuracy(
     model: &Model,
     tokenizer: &Tokenizer,
