@@ -75,6 +75,13 @@ fn one_policy_answers_any_budget_and_what_it_writes_is_a_model() {
         assert!(info.is_object());
         assert!(dir.0.join(out).join("report/report.html").exists());
         assert!(fails(&dir.0, &args, 1).contains("nothing is overwritten"));
+        // The calibration's guess and what is left to spend are measured beside what the policy decides, and never make it worse.
+        let alone =
+            ["compress", "tiny", "--budget", budget, "--policy", "compress-llama-ppo-p-s0", "--json", "--as-decided"];
+        let alone: Value =
+            serde_json::from_str(&ok(&dir.0, &[&alone[..], &["-o", &format!("{out}-alone")]].concat())).unwrap();
+        assert!(alone["loss"].as_f64() >= found["loss"].as_f64(), "{alone} {found}");
+        assert!(alone["tried"].as_u64() < found["tried"].as_u64(), "{alone} {found}");
     }
     let tuned =
         ["compress", "tiny", "--budget", "110kB", "--policy", "compress-llama-ppo-p-s0", "-o", "t", "--recover", "few"];
