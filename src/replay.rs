@@ -70,6 +70,8 @@ pub struct Batch {
     pub next: Column,
     /// gamma^steps, 0 where the episode terminated: a time-out has a future, `[size]`.
     pub discount: Vec<f32>,
+    /// Whether hindsight put another goal in the place of the episode's own, `[size]`.
+    pub relabelled: Vec<bool>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -206,6 +208,7 @@ impl Replay {
             reward: vec![0.0; size],
             next: column(),
             discount: vec![0.0; size],
+            relabelled: vec![false; size],
         }
     }
 
@@ -276,7 +279,7 @@ impl Replay {
             }
             let (reward, discount, last) = self.sum(goal.filter(|_| relabelled), tick, world)?;
             copy(&mut out.next, k * width..(k + 1) * width, self.next.slice(last * width..(last + 1) * width))?;
-            (out.reward[k], out.discount[k]) = (reward, discount);
+            (out.reward[k], out.discount[k], out.relabelled[k]) = (reward, discount, relabelled);
             if let (true, Some(goal)) = (relabelled, goal) {
                 for column in [&mut out.obs, &mut out.next] {
                     let desired = k * width + goal.desired.start..k * width + goal.desired.end;

@@ -42,7 +42,7 @@ fn same_after_kills(env: &str, algo: &str, set: &str) {
 
 #[test]
 fn sac_equals_the_uninterrupted_run() {
-    same_after_kills("reach", "sac", &format!("{SMALL} random_actions=0.1"));
+    same_after_kills("reach", "sac", &format!("{SMALL} random_actions=0.1 demonstrations=0.3"));
     same_after_kills("pendulum", "sac", &format!("{SMALL} norm=batch policy_delay=2 n_step=3"));
 }
 
@@ -75,6 +75,22 @@ fn the_number_of_threads_changes_nothing() {
     }
 }
 
+/// Worlds that demonstrate are played by the script, which reaches every goal, the others by the policy, which never learnt.
+#[test]
+fn demonstrations_are_the_scripts() {
+    let dir = TempDir::new();
+    for (env, algo) in [("reach", "sac"), ("drawer-store", "chain")] {
+        for (share, low, high) in [("0", 0.0, 0.3), ("0.5", 0.4, 0.7), ("1", 0.97, 1.0)] {
+            let set = format!("{SMALL} demonstrations={share} random_actions=0 utd=0 log_every=2000 eval_every=0");
+            ok(&dir.0, &words(&train(env, algo, share, &set)));
+            let rows = std::fs::read_to_string(dir.0.join(format!("runs/{env}-{algo}-{share}-s5/metrics.jsonl"))).unwrap();
+            let last: serde_json::Value = serde_json::from_str(rows.lines().last().unwrap()).unwrap();
+            let success = last["charts/success"].as_f64().unwrap();
+            assert!((low..=high).contains(&success), "{env}, {share} demonstrated: {success} succeed");
+        }
+    }
+}
+
 /// What does not fit is refused with a sentence before anything runs.
 #[test]
 fn what_does_not_fit_is_refused() {
@@ -85,6 +101,7 @@ fn what_does_not_fit_is_refused() {
         String::from_utf8_lossy(&out.stderr).into_owned()
     };
     assert!(refused("cartpole", "sac", "").contains("continuous actions"));
+    assert!(refused("pendulum", "sac", "demonstrations=0.5").contains("no player of its own"));
     assert!(refused("pendulum", "tdrp", "").contains("auxiliary=none"));
     assert!(refused("reach", "chain", "").contains("no chain of skills"));
     assert!(refused("reach", "sac", "buffer_size=10").contains("buffer_size"));

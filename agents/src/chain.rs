@@ -269,7 +269,7 @@ impl Chain {
         for _ in 0..ticks {
             self.obs.clear();
             self.obs.extend_from_slice(r.slab.frame(r.now).obs.f32()?);
-            self.choose()?;
+            self.choose(envs)?;
             envs.step(self.actions.get(), r.slab.frame_mut(1 - r.now))?;
             self.record(r)?;
             r.now = 1 - r.now;
@@ -333,28 +333,31 @@ impl Chain {
     }
 
     /// Actions for the observations in `self.obs`, each by its own skill's policy.
-    fn choose(&mut self) -> Result<()> {
+    fn choose(&mut self, envs: &dyn Vector) -> Result<()> {
         let ActionBuffer::Continuous(out) = &mut self.actions else {
             return Err(Error::mismatch("actions of chain", "continuous", "discrete"));
         };
         let act = self.setup.spec.act.width();
-        if self.state.steps < self.config.sac.learning_starts {
-            for (rng, out) in self.state.rngs.iter_mut().zip(out.chunks_exact_mut(act)) {
-                self.cores[0].act_at_random(rng, out);
-            }
-            return Ok(());
-        }
-        let mut out = std::mem::take(out);
-        let (obs, mut rngs) = (std::mem::take(&mut self.obs), std::mem::take(&mut self.state.rngs));
-        let acted = self.act_by_skill(&obs, Mode::Explore, &mut rngs, &mut out);
-        (self.obs, self.state.rngs) = (obs, rngs);
-        if self.config.sac.random_actions > 0.0 {
-            for (rng, out) in self.state.rngs.iter_mut().zip(out.chunks_exact_mut(act)) {
+        let early = self.state.steps < self.config.sac.learning_starts;
+        let (mut out, mut rngs) = (std::mem::take(out), std::mem::take(&mut self.state.rngs));
+        let acted = if early {
+            rngs.iter_mut().zip(out.chunks_exact_mut(act)).for_each(|(rng, out)| self.cores[0].act_at_random(rng, out));
+            Ok(())
+        } else {
+            let obs = std::mem::take(&mut self.obs);
+            let acted = self.act_by_skill(&obs, Mode::Explore, &mut rngs, &mut out);
+            self.obs = obs;
+            acted
+        };
+        let acted = acted.and_then(|()| self.config.sac.demonstrate(envs, &mut rngs, &mut out));
+        if !early && self.config.sac.random_actions > 0.0 {
+            for (rng, out) in rngs.iter_mut().zip(out.chunks_exact_mut(act)) {
                 if rng.unit() < self.config.sac.random_actions {
                     self.cores[0].act_at_random(rng, out);
                 }
             }
         }
+        self.state.rngs = rngs;
         self.actions = ActionBuffer::Continuous(out);
         acted
     }
@@ -437,7 +440,8 @@ impl Chain {
         self.cores[k].learn(&r.batch, learning_rate)
     }
 
-    /// Changes the reward of the successes of skill `k` in a batch by where they ended.
+    /// Changes the reward of the successes of skill `k` in a batch by where they ended. What only succeeds by a goal of hindsight ended
+    /// nowhere that the chain goes on from, and says nothing.
     fn pay_bridge(&mut self, batch: &mut Batch, k: usize) -> Result<()> {
         let starts = &self.state.beginnings[k + 1];
         let scale = self.config.bridge_scale as f32;
@@ -445,7 +449,10 @@ impl Chain {
             return Ok(());
         }
         let width = self.setup.spec.obs.width();
-        let ended: Vec<usize> = (0..batch.reward.len()).filter(|i| batch.discount[*i] == 0.0).collect();
+        let ended: Vec<usize> = {
+            let ended = |i: &usize| batch.discount[*i] == 0.0 && !batch.relabelled[*i];
+            (0..batch.reward.len()).filter(ended).collect()
+        };
         let next = batch.next.slice(0..batch.next.len()).f32()?;
         self.rows.clear();
         ended.iter().for_each(|i| self.rows.extend_from_slice(&next[i * width..(i + 1) * width]));

@@ -62,6 +62,10 @@ pub struct Config {
     /// Share of later actions that are uniform, whatever the policy says.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub random_actions: f64,
+    /// Share of the worlds that their own scripted player plays in the place of the policy, random actions among its own; what comes
+    /// of it is learnt from like all else, which with `norm = "layer"` is RLPD (arXiv 2302.02948). Training's own success counts it.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub demonstrations: f64,
     /// Discount of a step.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub gamma: f64,
@@ -118,6 +122,7 @@ impl Default for Config {
             buffer_size: 1_000_000,
             learning_starts: 2000,
             random_actions: 0.2,
+            demonstrations: 0.0,
             gamma: 0.95,
             n_step: 1,
             tau: 0.01,
@@ -157,6 +162,16 @@ impl Config {
         }
     }
 
+    /// Puts what the worlds' own player does in the place of the actions of the first worlds.
+    pub(crate) fn demonstrate(&self, envs: &dyn Vector, rngs: &mut [Rng], actions: &mut [f32]) -> Result<()> {
+        let n = (self.demonstrations * rngs.len() as f64).round() as usize;
+        if n == 0 {
+            return Ok(());
+        }
+        let (worlds, wide) = ((0..n as u32).collect::<Vec<_>>(), actions.len() / rngs.len());
+        envs.bot(0, &worlds, &mut rngs[..n], ActionsMut::Continuous(&mut actions[..n * wide]))
+    }
+
     pub(crate) fn check(&self, spec: &Spec) -> std::result::Result<(), String> {
         let Space::Box { low, high, .. } = &spec.act else {
             return Err(format!("it needs continuous actions, and the world's are {}", spec.act.describe()));
@@ -173,6 +188,9 @@ impl Config {
                 "buffer_size = {} is less than an iteration's {per_iteration} transitions",
                 self.buffer_size
             ));
+        }
+        if self.demonstrations > 0.0 && spec.bots.is_empty() {
+            return Err("demonstrations: the world has no player of its own to give them".into());
         }
         if self.target_range[0] > self.target_range[1] {
             return Err("target_range: the lowest comes first".into());
@@ -332,7 +350,7 @@ impl Sac {
             self.obs.clear();
             frame.obs.extend_f32(&mut self.obs);
             self.core.see(&self.obs);
-            self.choose()?;
+            self.choose(envs)?;
             envs.step(self.actions.get(), l.slab.frame_mut(1 - l.now))?;
             let after = l.slab.frame(1 - l.now);
             if let Some(world) = after.reward.iter().position(|r| !r.is_finite()) {
@@ -377,20 +395,21 @@ impl Sac {
     }
 
     /// Actions for the observations in `self.obs`.
-    fn choose(&mut self) -> Result<()> {
+    fn choose(&mut self, envs: &dyn Vector) -> Result<()> {
         let ActionBuffer::Continuous(out) = &mut self.actions else {
             return Err(Error::mismatch("actions of sac", "continuous", "discrete"));
         };
         let act = self.setup.spec.act.width();
-        if self.state.steps < self.config.learning_starts {
-            for (rng, out) in self.state.rngs.iter_mut().zip(out.chunks_exact_mut(act)) {
-                self.core.act_at_random(rng, out);
-            }
-            return Ok(());
+        let early = self.state.steps < self.config.learning_starts;
+        let rngs = &mut self.state.rngs;
+        if early {
+            rngs.iter_mut().zip(out.chunks_exact_mut(act)).for_each(|(rng, out)| self.core.act_at_random(rng, out));
+        } else {
+            self.core.act(&self.obs, Mode::Explore, rngs, out)?;
         }
-        self.core.act(&self.obs, Mode::Explore, &mut self.state.rngs, out)?;
-        if self.config.random_actions > 0.0 {
-            for (rng, out) in self.state.rngs.iter_mut().zip(out.chunks_exact_mut(act)) {
+        self.config.demonstrate(envs, rngs, out)?;
+        if !early && self.config.random_actions > 0.0 {
+            for (rng, out) in rngs.iter_mut().zip(out.chunks_exact_mut(act)) {
                 if rng.unit() < self.config.random_actions {
                     self.core.act_at_random(rng, out);
                 }

@@ -42,6 +42,13 @@ const PRESETS: &[(&str, &str, &str, &str, &str)] = &[
         include_str!("../presets/pick-place-tdrp.toml"),
     ),
     (
+        "stack-sac",
+        "stack",
+        "sac",
+        "with demonstrations of the scripted player: ten minutes",
+        include_str!("../presets/stack-sac.toml"),
+    ),
+    (
         "drawer-store-chain",
         "drawer-store",
         "chain",

@@ -12,6 +12,7 @@ pub const FORMAT: u64 = 1;
 const BUILTIN: &[(&str, &str)] = &[
     ("classic", include_str!("../../presets/classic.experiment.toml")),
     ("idrl", include_str!("../../presets/idrl.experiment.toml")),
+    ("manipulation", include_str!("../../presets/manipulation.experiment.toml")),
     ("tdrp", include_str!("../../presets/tdrp.experiment.toml")),
     ("tdrp-chain", include_str!("../../presets/tdrp-chain.experiment.toml")),
     ("heal-bert", include_str!("../../presets/heal-bert.experiment.toml")),

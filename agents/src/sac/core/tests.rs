@@ -17,6 +17,7 @@ fn batch(rng: &mut Rng, n: usize) -> Batch {
         reward,
         next: rlx::Column::F32(next),
         discount,
+        relabelled: vec![false; n],
     }
 }
 
