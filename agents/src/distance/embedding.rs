@@ -1,7 +1,7 @@
 //! The networks behind a learnt distance, and their losses.
 use super::{Config, Method, trails::Pairs};
 use rlx::{Error, Result, snapshot};
-use rlx_nn::{Activation, AdamConfig, Layout, Mlp, Normalizer, TensorAdam, blocks::Params, upload};
+use rlx_nn::{Activation, AdamConfig, Layout, Mlp, Normalizer, TensorAdam, blocks::Params, threads, upload};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
@@ -153,7 +153,7 @@ impl Embedding {
     pub fn distances(&mut self, state: &[f32], target: &[f32], to: &mut Vec<f32>) -> Result<()> {
         let state = self.input(state, self.of())?;
         let target = self.input(target, Part::Target)?;
-        let d = tch::no_grad(|| self.pairwise(&state, &target));
+        let d = threads::alone(|| tch::no_grad(|| self.pairwise(&state, &target)));
         to.resize(d.numel(), 0.0);
         upload::download(&d, to)?;
         let scale = self.saved.scale as f32;
@@ -166,6 +166,11 @@ impl Embedding {
     /// # Errors
     /// When the networks can not be read.
     pub fn learn(&mut self, pairs: &Pairs, part: impl Fn(&[f32], Part, &mut Vec<f32>)) -> Result<f64> {
+        // With more than one thread a sum's order, and so a result's last bits, would be theirs on some processors.
+        threads::alone(|| self.update(pairs, part))
+    }
+
+    fn update(&mut self, pairs: &Pairs, part: impl Fn(&[f32], Part, &mut Vec<f32>)) -> Result<f64> {
         let mut rows = Vec::new();
         let mut tensor = |this: &mut Self, from: &[f32], of: Part| {
             part(from, of, &mut rows);
