@@ -62,8 +62,8 @@ pub struct Config {
     /// Share of later actions that are uniform, whatever the policy says.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub random_actions: f64,
-    /// Share of the worlds that their own scripted player plays in the place of the policy, random actions among its own; what comes
-    /// of it is learnt from like all else, which with `norm = "layer"` is RLPD (arXiv 2302.02948). Training's own success counts it.
+    /// Share of the worlds that their own scripted player plays in the place of the policy, random actions among its own. What comes of
+    /// it is learnt from like all else, as in RLPD (arXiv 2302.02948), by critics with layer norm; training's own success counts it.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub demonstrations: f64,
     /// Discount of a step.

@@ -1,5 +1,5 @@
 //! The derivatives that are written out, against finite differences; clipping; and small worlds of every kind of action.
-use super::*;
+use super::{update::*, *};
 use rlx::{Device, Env, Scalars, VecEnv, View};
 
 /// Central differences of `f` at `x`, component by component.
