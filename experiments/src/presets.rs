@@ -45,7 +45,7 @@ const PRESETS: &[(&str, &str, &str, &str, &str)] = &[
         "stack-sac",
         "stack",
         "sac",
-        "with demonstrations of the scripted player: ten minutes",
+        "with demonstrations of the scripted player",
         include_str!("../presets/stack-sac.toml"),
     ),
     (
