@@ -18,10 +18,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 mod bridge;
+mod update;
 use bridge::{Beginnings, Discriminator};
-
-/// What a skill that never fails still gets of the updates, against 1 + this for one that always does.
-const SLACK: f64 = 0.2;
 
 /// What a skill's success is paid by, beside the success.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -306,58 +304,17 @@ impl Chain {
         Ok((worlds * ticks) as u64)
     }
 
-    /// The skill whose update is next: each gets a share that grows with how often it fails.
-    fn next_skill(&mut self) -> Option<usize> {
-        let need = |k: usize| if self.may_learn(k) { 1.0 + SLACK - self.state.success[k] } else { 0.0 };
-        let needs: Vec<f64> = (0..self.cores.len()).map(need).collect();
-        let sum: f64 = needs.iter().sum();
-        let (mut next, credit) = (None, &mut self.state.credit);
-        for k in (0..needs.len()).filter(|k| needs[*k] > 0.0) {
-            credit[k] += needs[k] / sum;
-            if next.is_none_or(|n: usize| credit[k] > credit[n]) {
-                next = Some(k);
-            }
-        }
-        credit[next?] -= 1.0;
-        next
-    }
-
-    /// Whether a skill has enough to learn from, and its turn has come.
-    fn may_learn(&self, k: usize) -> bool {
-        let enough = self.state.kept[k] >= self.config.sac.learning_starts / self.cores.len() as u64 + 100;
-        let turn = match self.config.order {
-            Order::Joint => true,
-            Order::Sequence => self.state.success[..k].iter().all(|s| *s >= self.config.competence),
-        };
-        enough && turn
-    }
-
     /// Actions for the observations in `self.obs`, each by its own skill's policy.
     fn choose(&mut self, envs: &dyn Vector) -> Result<()> {
         let ActionBuffer::Continuous(out) = &mut self.actions else {
             return Err(Error::mismatch("actions of chain", "continuous", "discrete"));
         };
-        let act = self.setup.spec.act.width();
         let early = self.state.steps < self.config.sac.learning_starts;
         let (mut out, mut rngs) = (std::mem::take(out), std::mem::take(&mut self.state.rngs));
-        let acted = if early {
-            rngs.iter_mut().zip(out.chunks_exact_mut(act)).for_each(|(rng, out)| self.cores[0].act_at_random(rng, out));
-            Ok(())
-        } else {
-            let obs = std::mem::take(&mut self.obs);
-            let acted = self.act_by_skill(&obs, Mode::Explore, &mut rngs, &mut out);
-            self.obs = obs;
-            acted
-        };
-        let acted = acted.and_then(|()| self.config.sac.demonstrate(envs, &mut rngs, &mut out));
-        if !early && self.config.sac.random_actions > 0.0 {
-            for (rng, out) in rngs.iter_mut().zip(out.chunks_exact_mut(act)) {
-                if rng.unit() < self.config.sac.random_actions {
-                    self.cores[0].act_at_random(rng, out);
-                }
-            }
-        }
-        self.state.rngs = rngs;
+        let obs = std::mem::take(&mut self.obs);
+        let acted = if early { Ok(()) } else { self.act_by_skill(&obs, Mode::Explore, &mut rngs, &mut out) };
+        let acted = acted.and_then(|()| self.config.sac.explore(&self.cores[0], early, envs, &mut rngs, &mut out));
+        (self.obs, self.state.rngs) = (obs, rngs);
         self.actions = ActionBuffer::Continuous(out);
         acted
     }
@@ -421,55 +378,6 @@ impl Chain {
         }
         let seen = Frame { last: rlx::ColumnRef::F32(&r.last), status: &r.status, ..after };
         r.replay.push(now, self.actions.get(), seen)
-    }
-
-    /// One update of skill `k`.
-    fn learn(&mut self, r: &mut Running, k: usize, learning_rate: f64) -> Result<()> {
-        let goal = self.setup.spec.skills[k].goal.clone();
-        let (at, last) = (self.skill_at, self.cores.len() - 1);
-        let own = |row: rlx::ColumnRef<'_>| row.f32().is_ok_and(|row| (row[at].max(0.0) as usize).min(last) == k);
-        r.replay.sample_of(Some(&goal), own, &mut self.state.sampling, &mut r.batch)?;
-        if let Some(distance) = &mut self.distance
-            && self.cores[k].updates().is_multiple_of(distance.every())
-        {
-            distance.learn()?;
-        }
-        if k < last {
-            self.pay_bridge(&mut r.batch, k)?;
-        }
-        self.cores[k].learn(&r.batch, learning_rate)
-    }
-
-    /// Changes the reward of the successes of skill `k` in a batch by where they ended. What only succeeds by a goal of hindsight ended
-    /// nowhere that the chain goes on from, and says nothing.
-    fn pay_bridge(&mut self, batch: &mut Batch, k: usize) -> Result<()> {
-        let starts = &self.state.beginnings[k + 1];
-        let scale = self.config.bridge_scale as f32;
-        if starts.is_empty() || self.config.bridge == Bridge::None {
-            return Ok(());
-        }
-        let width = self.setup.spec.obs.width();
-        let ended: Vec<usize> = {
-            let ended = |i: &usize| batch.discount[*i] == 0.0 && !batch.relabelled[*i];
-            (0..batch.reward.len()).filter(ended).collect()
-        };
-        let next = batch.next.slice(0..batch.next.len()).f32()?;
-        self.rows.clear();
-        ended.iter().for_each(|i| self.rows.extend_from_slice(&next[i * width..(i + 1) * width]));
-        if let Some(distance) = &mut self.distance {
-            let mut left = Vec::new();
-            distance.set_distances(&self.rows, &starts.some(32, &mut self.state.sampling), &mut left)?;
-            for (i, left) in ended.iter().zip(&left) {
-                batch.reward[*i] += scale * distance.potential(*left);
-            }
-        } else if let Some(discriminator) = self.discriminators.get_mut(k) {
-            let endings = &self.state.endings[k];
-            discriminator.learn(starts, endings, &mut self.state.sampling);
-            for (i, row) in ended.iter().zip(self.rows.chunks_exact(width)) {
-                batch.reward[*i] += scale * (discriminator.probability(row) - 1.0);
-            }
-        }
-        Ok(())
     }
 }
 

@@ -62,8 +62,9 @@ pub struct Config {
     /// Share of later actions that are uniform, whatever the policy says.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub random_actions: f64,
-    /// Share of the worlds that their own scripted player plays in the place of the policy, random actions among its own. What comes of
-    /// it is learnt from like all else, as in RLPD (arXiv 2302.02948), by critics with layer norm; training's own success counts it.
+    /// Share of the worlds, at least one where it is not 0, that their own scripted player plays in the place of the policy, random
+    /// actions among its own. What comes of it is learnt from like all else, by critics with layer norm, as in RLPD (arXiv 2302.02948)
+    /// but for its batches of equal halves; training's own success counts it.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub demonstrations: f64,
     /// Discount of a step.
@@ -162,14 +163,33 @@ impl Config {
         }
     }
 
-    /// Puts what the worlds' own player does in the place of the actions of the first worlds.
-    pub(crate) fn demonstrate(&self, envs: &dyn Vector, rngs: &mut [Rng], actions: &mut [f32]) -> Result<()> {
-        let n = (self.demonstrations * rngs.len() as f64).round() as usize;
-        if n == 0 {
-            return Ok(());
+    /// What is done in the place of the policy's `actions`: everywhere at random while it is `early`, by the worlds' own player in the
+    /// first of them, and now and then at random.
+    pub(crate) fn explore(
+        &self,
+        core: &Core,
+        early: bool,
+        envs: &dyn Vector,
+        rngs: &mut [Rng],
+        actions: &mut [f32],
+    ) -> Result<()> {
+        let wide = actions.len() / rngs.len();
+        if early {
+            rngs.iter_mut().zip(actions.chunks_exact_mut(wide)).for_each(|(rng, to)| core.act_at_random(rng, to));
         }
-        let (worlds, wide) = ((0..n as u32).collect::<Vec<_>>(), actions.len() / rngs.len());
-        envs.bot(0, &worlds, &mut rngs[..n], ActionsMut::Continuous(&mut actions[..n * wide]))
+        if self.demonstrations > 0.0 {
+            let n = ((self.demonstrations * rngs.len() as f64).round() as usize).max(1);
+            let worlds: Vec<u32> = (0..n as u32).collect();
+            envs.bot(0, &worlds, &mut rngs[..n], ActionsMut::Continuous(&mut actions[..n * wide]))?;
+        }
+        if !early && self.random_actions > 0.0 {
+            for (rng, to) in rngs.iter_mut().zip(actions.chunks_exact_mut(wide)) {
+                if rng.unit() < self.random_actions {
+                    core.act_at_random(rng, to);
+                }
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn check(&self, spec: &Spec) -> std::result::Result<(), String> {
@@ -399,23 +419,11 @@ impl Sac {
         let ActionBuffer::Continuous(out) = &mut self.actions else {
             return Err(Error::mismatch("actions of sac", "continuous", "discrete"));
         };
-        let act = self.setup.spec.act.width();
         let early = self.state.steps < self.config.learning_starts;
-        let rngs = &mut self.state.rngs;
-        if early {
-            rngs.iter_mut().zip(out.chunks_exact_mut(act)).for_each(|(rng, out)| self.core.act_at_random(rng, out));
-        } else {
-            self.core.act(&self.obs, Mode::Explore, rngs, out)?;
+        if !early {
+            self.core.act(&self.obs, Mode::Explore, &mut self.state.rngs, out)?;
         }
-        self.config.demonstrate(envs, rngs, out)?;
-        if !early && self.config.random_actions > 0.0 {
-            for (rng, out) in rngs.iter_mut().zip(out.chunks_exact_mut(act)) {
-                if rng.unit() < self.config.random_actions {
-                    self.core.act_at_random(rng, out);
-                }
-            }
-        }
-        Ok(())
+        self.config.explore(&self.core, early, envs, &mut self.state.rngs, out)
     }
 }
 

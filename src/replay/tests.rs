@@ -160,6 +160,7 @@ fn every_sample_is_what_the_definition_says() {
                             got == as_given || (goal.is_none() && got == as_it_was),
                             "{got:?} {as_given:?} {as_it_was:?}"
                         );
+                        assert!(goal.is_none() || batch.relabelled[k], "another goal than the episode's is said to be");
                         if let Some(g) = goal {
                             relabelled += 1;
                             let end = (from..=tick)
@@ -318,6 +319,7 @@ fn goals_are_drawn_uniformly_from_what_their_strategy_allows() {
         for _ in 0..DRAWS {
             replay.sample(&mut rng, &mut batch).unwrap();
             let Column::F32(obs) = &batch.obs else { panic!() };
+            assert!(obs.chunks(3).zip(&batch.relabelled).all(|(row, said)| (row[1] >= 0.0) == *said));
             for row in obs.chunks(3).filter(|row| row[1] >= 0.0) {
                 counts[row[2] as usize][row[1] as usize] += 1.0;
                 drawn[row[2] as usize] += 1.0;

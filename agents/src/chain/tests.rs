@@ -133,3 +133,32 @@ fn chains_are_learnt_from_sparse_rewards() {
         assert!(rate >= 0.9, "{bridge:?} {order:?}: {rate}");
     }
 }
+
+/// A bridge pays for where the chain goes on from: for ends by the episode's own goal, not for those that are ends by hindsight alone.
+#[test]
+fn a_bridge_pays_for_successes_by_the_episodes_own_goal() {
+    rlx_nn::threads::set(1);
+    for bridge in [Bridge::None, Bridge::Tdrp, Bridge::Terminal] {
+        let mut chain = learner(bridge, Order::Joint);
+        train(&mut chain, &mut worlds(8, 1), 6000);
+        let mut running = chain.running.take().unwrap();
+        let goal = chain.setup.spec.skills[0].goal.clone();
+        let (mut rng, mut paid, mut ends) = (Rng::named(3, "batches", 0), 0, [0; 2]);
+        for _ in 0..100 {
+            let batch = &mut running.batch;
+            running.replay.sample_of(Some(&goal), |row| row.f32().unwrap()[2] == 0.0, &mut rng, batch).unwrap();
+            let before = batch.reward.clone();
+            chain.pay_bridge(batch, 0).unwrap();
+            for (i, before) in before.iter().enumerate() {
+                let (end, hindsight) = (batch.discount[i] == 0.0, batch.relabelled[i]);
+                let less = batch.reward[i] < *before;
+                assert!(batch.reward[i] <= *before, "a bridge is a cost");
+                assert!(!less || (end && !hindsight), "{bridge:?} pays what is no end, or one by hindsight alone");
+                paid += usize::from(less);
+                ends[usize::from(hindsight)] += usize::from(end);
+            }
+        }
+        assert!(ends.iter().all(|n| *n > 20), "both kinds of ends are there: {ends:?}");
+        assert_eq!(paid > 0, bridge != Bridge::None, "{bridge:?}");
+    }
+}

@@ -59,7 +59,7 @@ impl Writer {
                 rect x="0" y=(h - 46.0) width=(w) height="46" fill="#ffffff" fill-opacity=".88" {}
                 rect x="0" y=(h - 3.0) width=(w * done) height="3" fill="#3b6fb6" {}
                 g font-family="DejaVu Sans" font-size="12" fill=(ink) {
-                    text x="10" y=(h - 28.0) font-weight="bold" { (self.title) }
+                    text x="10" y=(h - 28.0) font-weight="bold" { (shortened(&self.title, w - 130.0)) }
                     text x=(w - 10.0) y=(h - 28.0) text-anchor="end" { "step " (frame.step) " of " (self.steps) }
                     text x="10" y=(h - 11.0) xml:space="preserve" { (numbers) }
                     text x=(w - 10.0) y=(h - 11.0) text-anchor="end" xml:space="preserve" { (notes.join("   ")) }
@@ -74,6 +74,19 @@ impl Writer {
     }
 }
 
+/// A title that is not wider than `room`, its middle left out where it would be: a run's name can be long, and its seed stands last.
+fn shortened(title: &str, room: f32) -> String {
+    // Points of a bold letter of names, on average.
+    const LETTER: f32 = 7.5;
+    let (all, most) = (title.chars().collect::<Vec<_>>(), (room.max(0.0) / LETTER) as usize);
+    if all.len() <= most {
+        return title.to_owned();
+    }
+    let half = most.saturating_sub(1) / 2;
+    let part = |of: &[char]| of.iter().collect::<String>();
+    format!("{}\u{2026}{}", part(&all[..half]), part(&all[all.len() - half..]))
+}
+
 /// A number with no more digits than it needs.
 pub fn short(x: f64) -> String {
     let text = format!("{x:.2}");
@@ -85,6 +98,35 @@ pub fn short(x: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As they are drawn: what a title covers, and what the number of the step does.
+    #[test]
+    fn a_long_title_leaves_the_step_its_room() {
+        let long = "stack, stack-sac-with-a-name-that-somebody-thought-of-s0 at step 140032, seed 1000000";
+        for (title, cut) in [("reach, scripted, seed 0", false), (long, true)] {
+            let writer = Writer::new(title, 100);
+            let camera = rlx::Camera { eye: [1.0; 3], target: [0.0; 3], angle: 1.0 };
+            let drawing = rlx::Drawing { bodies: Vec::new(), camera, tick_s: 0.04, success: None, notes: Vec::new() };
+            let frame = Frame { step: 100, reward: 0.0, total: 0.0, success: None, notes: Vec::new(), drawing };
+            let svg = writer.svg(&frame, 480.0, 360.0);
+            let tree = usvg::Tree::from_str(&svg, &writer.options).unwrap();
+            let mut boxes = Vec::new();
+            collect(tree.root(), &mut boxes);
+            assert!(boxes[0].right() + 5.0 < boxes[1].left(), "{title}: {boxes:?}");
+            assert_eq!(svg.contains('\u{2026}'), cut);
+            assert!(svg.contains(&title[title.len() - 6..]), "the seed is there");
+        }
+    }
+
+    fn collect(group: &usvg::Group, boxes: &mut Vec<usvg::Rect>) {
+        for node in group.children() {
+            match node {
+                usvg::Node::Group(inner) => collect(inner, boxes),
+                usvg::Node::Text(text) => boxes.push(text.bounding_box()),
+                _ => {}
+            }
+        }
+    }
 
     #[test]
     fn numbers_are_short() {
