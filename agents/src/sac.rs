@@ -84,6 +84,10 @@ pub struct Config {
     /// Updates of the critics for each one of the policy.
     #[schemars(range(min = 1, max = 1000))]
     pub policy_delay: u64,
+    /// How much of itself the average of the policies' parameters keeps at each of their updates; the average is what is judged and
+    /// exported, the latest one explores. 0 judges the latest.
+    #[schemars(range(min = 0.0, max = 0.999_999))]
+    pub policy_average: f64,
     /// The temperature at the start.
     #[schemars(range(min = 1e-8, max = 1e3))]
     pub alpha_init: f64,
@@ -130,6 +134,7 @@ impl Default for Config {
             learning_rate: 1e-3,
             lr_schedule: Schedule::Constant,
             policy_delay: 1,
+            policy_average: 0.0,
             alpha_init: 0.1,
             alpha_auto: true,
             target_entropy: -1.0,

@@ -1,8 +1,6 @@
 //! Policy, critics and temperature, and how they learn from a batch: what [`super::Sac`] and chains of skills share.
 use super::Config;
-use rlx::{
-    ActionBuffer, Array, Error, LoadDir, Mode, Result, Rng, SaveDir, Scalars, Space, Spec, replay::Batch, snapshot,
-};
+use rlx::{ActionBuffer, Error, Mode, Result, Rng, Scalars, Space, Spec, replay::Batch};
 use rlx_nn::{
     Adam, AdamConfig, Layout, NativeMlp, Norm, Normalizer,
     native::{Workspace, tanh},
@@ -32,30 +30,6 @@ impl Net {
     fn step(&mut self, learning_rate: f64) {
         self.adam.step(&mut self.params, &self.grads, learning_rate);
     }
-    fn save(&self, name: &str, to: &mut SaveDir) -> Result<()> {
-        to.put(&format!("{name}.f32"), &bytes(&self.params))?;
-        to.put(&format!("{name}.adam"), &self.adam.to_bytes())
-    }
-    fn load(&mut self, name: &str, from: &LoadDir) -> Result<()> {
-        read(&mut self.params, name, from)?;
-        self.adam.restore(&from.get(&format!("{name}.adam"))?)
-    }
-}
-
-fn bytes(x: &[f32]) -> Vec<u8> {
-    x.iter().flat_map(|x| x.to_le_bytes()).collect()
-}
-
-fn read(into: &mut [f32], name: &str, from: &LoadDir) -> Result<()> {
-    let file = format!("{name}.f32");
-    let bytes = from.get(&file)?;
-    if bytes.len() != 4 * into.len() {
-        return Err(Error::mismatch(&file, format!("{} parameters", into.len()), format!("{} bytes", bytes.len())));
-    }
-    for (x, b) in into.iter_mut().zip(bytes.chunks_exact(4)) {
-        *x = f32::from_le_bytes([b[0], b[1], b[2], b[3]]);
-    }
-    Ok(())
 }
 
 /// One of the twins.
@@ -100,6 +74,7 @@ pub(crate) struct Core {
     act: usize,
     scales: Vec<(f32, f32)>, // (middle, half width) of each action
     actor: Net,
+    average: Vec<f32>, // of the actor's parameters, where it is asked for: what is judged
     critics: [Critic; 2],
     halves: [Half; 2],
     log_alpha: Vec<f32>,
@@ -151,6 +126,7 @@ impl Core {
             }
         };
         let actor = Net::new(actor, seed, adam);
+        let average = if config.policy_average > 0.0 { actor.params.clone() } else { Vec::new() };
         Self {
             critics: [critic(0), critic(1)],
             halves: Default::default(),
@@ -170,6 +146,7 @@ impl Core {
             act,
             scales,
             actor,
+            average,
         }
     }
 
@@ -323,6 +300,12 @@ impl Core {
             *g = a + b;
         }
         self.actor.step(learning_rate);
+        if !self.average.is_empty() {
+            // Of few policies at first, so that the first one does not count for long.
+            let n = (self.state.updates / self.config.policy_delay) as f64;
+            let kept = self.config.policy_average.min(n / (n + 10.0));
+            rlx_nn::native::lerp(&mut self.average, &self.actor.params, (1.0 - kept) as f32);
+        }
         let log_prob = self.halves.iter().flat_map(|h| &h.log_probs).map(|p| f64::from(*p)).sum::<f64>() / n as f64;
         if self.config.alpha_auto {
             let gap = log_prob + self.config.target_entropy * act as f64;
@@ -362,7 +345,13 @@ impl Core {
         });
     }
 
-    /// Chooses an action for each row of observations, `[rows, obs]`, in the world's units: drawn with one stream a row, or the mean.
+    /// Parameters of the policy that is judged and exported.
+    fn judged(&self) -> &[f32] {
+        if self.average.is_empty() { &self.actor.params } else { &self.average }
+    }
+
+    /// Chooses an action for each row of observations, `[rows, obs]`, in the world's units: drawn with one stream a row, or the mean of
+    /// the policy that is judged.
     ///
     /// # Errors
     /// When the network's output is not finite.
@@ -370,7 +359,9 @@ impl Core {
         let mut x = std::mem::take(&mut self.x);
         self.normalize(obs, &mut x);
         let act = self.act;
-        let net = self.actor.mlp.forward(&self.actor.params, &x, &mut self.acting);
+        let mut acting = std::mem::take(&mut self.acting);
+        let params = if mode == Mode::Greedy { self.judged() } else { &self.actor.params };
+        let net = self.actor.mlp.forward(params, &x, &mut acting);
         for (k, (net, out)) in net.chunks_exact(2 * act).zip(out.chunks_exact_mut(act)).enumerate() {
             for j in 0..act {
                 let spread = match mode {
@@ -384,7 +375,7 @@ impl Core {
                 }
             }
         }
-        self.x = x;
+        (self.x, self.acting) = (x, acting);
         Ok(())
     }
 
@@ -453,74 +444,6 @@ impl Core {
         };
         nets.iter().find_map(bad)
     }
-
-    /// Everything as named arrays: the policy, its normaliser, and the critics.
-    pub fn arrays(&self) -> Vec<Array> {
-        let mut arrays = self.actor.layout.export(&self.actor.params);
-        if self.config.normalize_obs {
-            let array =
-                |name: &str, data| Array { name: format!("obs_normalizer.{name}"), shape: vec![self.obs], data };
-            arrays.push(array("mean", self.state.normal.mean()));
-            arrays.push(array("std", self.state.normal.std()));
-        }
-        let column = |name: &str, data: Vec<f32>| Array { name: name.into(), shape: vec![self.act], data };
-        arrays.push(column("action.middle", self.scales.iter().map(|s| s.0).collect()));
-        arrays.push(column("action.half_width", self.scales.iter().map(|s| s.1).collect()));
-        arrays.extend(self.critics.iter().flat_map(|c| c.net.layout.export(&c.net.params)));
-        arrays
-    }
-
-    /// Takes arrays of the same names and shapes over; the critics only where they are there.
-    ///
-    /// # Errors
-    /// When the policy's are missing or of another shape.
-    pub fn import(&mut self, arrays: &[Array]) -> Result<()> {
-        self.actor.layout.import(arrays, &mut self.actor.params)?;
-        for critic in &mut self.critics {
-            if critic.net.layout.import(arrays, &mut critic.net.params).is_ok() {
-                critic.target.copy_from_slice(&critic.net.params);
-            }
-        }
-        if self.config.normalize_obs {
-            let find = |name: &str| arrays.iter().find(|a| a.name == name && a.data.len() == self.obs);
-            if let (Some(mean), Some(std)) = (find("obs_normalizer.mean"), find("obs_normalizer.std")) {
-                // As if from a few batches, so that the new world's own statistics soon count for more.
-                self.state.normal.set(&mean.data, &std.data, 10.0 * self.config.batch_size as f64);
-            }
-        }
-        Ok(())
-    }
-
-    pub fn save(&self, name: &str, to: &mut SaveDir) -> Result<()> {
-        self.actor.save(&format!("{name}actor"), to)?;
-        for (i, critic) in self.critics.iter().enumerate() {
-            critic.net.save(&format!("{name}critic{i}"), to)?;
-            to.put(&format!("{name}target{i}.f32"), &bytes(&critic.target))?;
-        }
-        let mut state = Vec::new();
-        snapshot::put(&mut state, &self.state);
-        snapshot::put(&mut state, &self.log_alpha);
-        snapshot::put(&mut state, &self.alpha_adam.to_bytes());
-        to.put(&format!("{name}core.bin"), &state)
-    }
-
-    pub fn load(&mut self, name: &str, from: &LoadDir) -> Result<()> {
-        self.actor.load(&format!("{name}actor"), from)?;
-        for (i, critic) in self.critics.iter_mut().enumerate() {
-            critic.net.load(&format!("{name}critic{i}"), from)?;
-            read(&mut critic.target, &format!("{name}target{i}"), from)?;
-        }
-        let bytes = from.get(&format!("{name}core.bin"))?;
-        let mut rest = &bytes[..];
-        let state: CoreState = snapshot::take(&mut rest)?;
-        if state.normal.mean().len() != self.obs {
-            let (own, found) = (self.obs, state.normal.mean().len());
-            return Err(Error::mismatch("saved normaliser", format!("{own} scalars"), found.to_string()));
-        }
-        self.state = state;
-        self.log_alpha = snapshot::take(&mut rest)?;
-        self.alpha_adam.restore(&snapshot::get::<Vec<u8>>(rest)?)
-    }
 }
 
 /// ln(2 pi) / 2.
@@ -569,5 +492,6 @@ fn log_prob(halves: &[Half; 2], row: usize) -> f32 {
     half.log_probs[k]
 }
 
+mod stored;
 #[cfg(test)]
 mod tests;

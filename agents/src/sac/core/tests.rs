@@ -164,6 +164,42 @@ fn crossq_learns_a_bandit_and_keeps_running_statistics() {
     assert!((values[0] - values[1] - 4.42).abs() < 0.7 && values[0].abs() < 0.7, "{values:?}");
 }
 
+/// What is judged and exported is the weighted mean of the policies so far; what explores and learns is as it would be without.
+#[test]
+fn the_average_of_the_policies_is_judged_and_changes_nothing_that_is_learnt() {
+    let config = |policy_average| Config { hidden: vec![16], policy_average, policy_delay: 2, ..Config::default() };
+    let (mut plain, mut averaged) = (Core::new(config(0.0), &spec(), 5), Core::new(config(0.8), &spec(), 5));
+    let mut mean = plain.actor.params.clone();
+    let mut rng = Rng::stream(2, 2);
+    for update in 1..=200 {
+        let batch = batch(&mut rng, 16);
+        plain.learn(&batch, 1e-2).unwrap();
+        averaged.learn(&batch, 1e-2).unwrap();
+        assert_eq!(plain.actor.params, averaged.actor.params);
+        if update % 2 == 0 {
+            let n = f64::from(update / 2);
+            let kept = f64::min(0.8, n / (n + 10.0)) as f32;
+            mean.iter_mut().zip(&plain.actor.params).for_each(|(m, p)| *m = kept * *m + (1.0 - kept) * p);
+        }
+    }
+    let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-4);
+    assert!(close(averaged.judged(), &mean) && !close(plain.judged(), &mean));
+
+    let obs = [1.0, 0.3, -0.2];
+    let act = |core: &mut Core, mode| {
+        let mut action = [0.0; 2];
+        core.act(&obs, mode, &mut [Rng::stream(9, 9)], &mut action).unwrap();
+        action
+    };
+    assert_eq!(act(&mut plain, Mode::Explore), act(&mut averaged, Mode::Explore));
+    // Another learner takes over what was exported, and judges by it at once.
+    let mut other = Core::new(config(0.8), &spec(), 6);
+    other.import(&averaged.arrays()).unwrap();
+    assert_eq!(act(&mut other, Mode::Greedy), act(&mut averaged, Mode::Greedy));
+    plain.actor.params.copy_from_slice(&mean);
+    assert!(close(&act(&mut plain, Mode::Greedy), &act(&mut averaged, Mode::Greedy)));
+}
+
 #[test]
 fn floating_point_operations_are_counted_by_hand() {
     // Of 3-2 to 16-8: policy 3*16+16*8+8*4 = 208, critic 5*16+16*8+8 = 216 multiply-adds.
