@@ -237,7 +237,16 @@ impl Auxiliary {
         let [state, target] = &mut self.scratch;
         gather(obs, self.width, self.parts.of(self.embedding.of()), state);
         gather(obs, self.width, &self.parts.desired, target);
-        self.embedding.distances(state, target, to)
+        self.embedding.distances(state, target, to)?;
+        if let (Method::Tdrp, Some(goal)) = (self.config.auxiliary, &self.goal) {
+            // What is achieved already is no pair that the embedding learns from.
+            for (row, to) in obs.chunks_exact(self.width).zip(to) {
+                if (goal.judge)(&row[goal.achieved.clone()], &row[goal.desired.clone()]).success {
+                    *to = 0.0;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Estimated transitions from each row of observations to the nearest of `set`, `[any, width]`.

@@ -205,14 +205,21 @@ impl Embedding {
     /// Brings the scale towards the least squares fit of transitions by distances, through the origin.
     fn calibrate(&mut self, distances: &Tensor, steps: &Tensor) {
         tch::no_grad(|| {
-            let fit = (steps * distances).sum(Kind::Float) / distances.square().sum(Kind::Float);
-            self.saved.scale += 0.01 * (fit.double_value(&[]) - self.saved.scale);
+            let dot = |x: &Tensor| (x * distances).sum(Kind::Float).double_value(&[]);
+            let (products, squares) = (dot(steps), dot(distances));
+            if squares > 0.0 {
+                self.saved.scale += 0.01 * (products / squares - self.saved.scale);
+            }
         });
     }
 
-    /// Rank-N-Contrast (Zha et al., arXiv 2210.01189) over time, both ways: against a later state j of the same episode stand all those
-    /// that are as far or farther in transitions, and states of other episodes; and the same for states on the way to one target. Its
-    /// minimum ranks distances as transitions. One way alone leaves a constant for each state free, and states are what is to be ranked.
+    /// Rank-N-Contrast (Zha et al., arXiv 2210.01189) over time, both ways: against a later state of the same episode stand all those
+    /// that are as far or farther in transitions; and the same for states on the way to one target, for one way alone leaves a constant
+    /// for each state free, and states are what is to be ranked. What is left free by both, a constant for each episode, the squared
+    /// error of ln(1 + transitions) holds: logarithms, for the farther apart the more chance has had a hand in when it came to that.
+    ///
+    /// What is achieved already is left out: it is at 0 from wherever the hand is, and were it a pair the triangle inequality would
+    /// let no distance know where that is.
     fn ranking(&mut self, anchors: &Tensor, targets: &Tensor, steps: &Tensor, between: &Tensor) -> Tensor {
         let (b, k) = (ANCHORS as i64, TARGETS as i64);
         let from = self.of_state.forward(&self.params, anchors);
@@ -221,16 +228,15 @@ impl Embedding {
         let last = to.select(1, k - 1);
         let own = self.between(&from.unsqueeze(1), &to);
         let back = self.between(&on_the_way, &last.unsqueeze(1));
-        let others = self.between(&from.unsqueeze(1), &last.unsqueeze(0)); // [states, targets]
-        let others = (others + Tensor::eye(b, (Kind::Float, Device::Cpu)) * 1e9).neg();
-        self.calibrate(&own, steps);
-        // Ascending steps: what is as far or farther are the same and later columns. Equal steps stand on both sides of a column by
-        // chance alone.
-        let ranked = |own: &Tensor, others: &Tensor| {
-            let farther = own.neg().flip([1i64].as_slice()).logcumsumexp(1).flip([1i64].as_slice());
-            (own + farther.logaddexp(&others.logsumexp([1i64].as_slice(), true))).mean(Kind::Float)
-        };
-        (ranked(&own, &others) + ranked(&back, &others.tr())) * 0.5
+        let apart = steps.gt(0.0).to_kind(Kind::Float);
+        let mean = |x: Tensor, of: &Tensor| (x * of).sum(Kind::Float) / of.sum(Kind::Float).clamp_min(1.0);
+        self.calibrate(&(&own * &apart), steps);
+        // Ascending steps: what is as far or farther are the same and later columns, and what is achieved already comes first. Equal
+        // steps stand on both sides of a column by chance alone.
+        let ranked = |d: &Tensor| d + d.neg().flip([1i64].as_slice()).logcumsumexp(1).flip([1i64].as_slice());
+        let error = (own.log1p() - steps.log1p()).square();
+        let led_there = apart.select(1, k - 1).unsqueeze(1).expand([b, k], false);
+        (mean(ranked(&own), &apart) + mean(ranked(&back), &led_there)) * 0.5 + mean(error, &apart)
     }
 
     /// QRL (arXiv 2304.01203, eq. 7 to 9): random pairs as far apart as can be while a step stays at most 1. Goals have an embedding

@@ -107,6 +107,62 @@ fn distances_rank_states_by_the_way_that_is_left() {
     }
 }
 
+/// Lets four hands, columns 2 and 3, go to their blocks, columns 0 and 1, and carry them to places of their own, .04 a step.
+fn carry(auxiliary: &mut Auxiliary, ticks: usize, rng: &mut Rng) {
+    fn towards(at: &mut [f32], to: [f32; 2]) -> bool {
+        let gap = [to[0] - at[0], to[1] - at[1]];
+        let far = gap[0].hypot(gap[1]);
+        let step = (0.04 / far.max(1e-6)).min(1.0);
+        at.iter_mut().zip(gap).for_each(|(at, gap)| *at += step * gap);
+        far <= 0.04
+    }
+    let mut random = |n| (0..n).map(|_| rng.unit() as f32).collect::<Vec<f32>>();
+    // Block, hand, and where to.
+    let mut worlds: Vec<(Vec<f32>, [f32; 2])> = (0..4).map(|_| (random(4), [0.0; 2])).collect();
+    for _ in 0..ticks {
+        let (mut rows, mut shown, mut status) = (Vec::new(), Vec::new(), [Status::Running; 4]);
+        for ((at, to), status) in worlds.iter_mut().zip(&mut status) {
+            let (block, hand) = at.split_at_mut(2);
+            let mut there = false;
+            if towards(hand, [block[0], block[1]]) {
+                there = towards(block, *to);
+                hand.copy_from_slice(block);
+            }
+            rows.extend(at.iter().chain(&[0.5, 0.5]));
+            if there {
+                *status = Status::Truncated;
+                let new = random(6);
+                (*at, *to) = (new[..4].to_vec(), [new[4], new[5]]);
+            }
+            shown.extend(at.iter().chain(&[0.5, 0.5]));
+        }
+        auxiliary.observe(&shown, &rows, &status);
+    }
+}
+
+/// The way of a block is the hand's way to it and then its own: where the hand is counts although the block has not moved, and not at all
+/// where the block is at its goal.
+#[test]
+fn the_distance_of_a_block_knows_where_the_hand_is() {
+    rlx_nn::threads::set(1);
+    let mut auxiliary = auxiliary(Method::Tdrp, Form::Potential);
+    carry(&mut auxiliary, 8000, &mut Rng::stream(2, 2));
+    (0..2000).for_each(|_| auxiliary.learn().unwrap());
+    let mut rng = Rng::stream(3, 1);
+    let rows: Vec<f32> = (0..500).flat_map(|_| [0; 6].map(|_| rng.unit() as f32)).collect();
+    let apart = |a: &[f32], b: &[f32]| (a[0] - b[0]).hypot(a[1] - b[1]);
+    let rows: Vec<f32> = rows.chunks(6).filter(|r| apart(r, &r[4..]) > 0.1).flatten().copied().collect();
+    let way: Vec<f32> = rows.chunks(6).map(|r| (apart(&r[2..], r) + apart(r, &r[4..])) / 0.04).collect();
+    let mut found = Vec::new();
+    auxiliary.goal_distances(&rows, &mut found).unwrap();
+    let rho = spearman(&found, &way);
+    let ratio = found.iter().sum::<f32>() / way.iter().sum::<f32>();
+    assert!(rho > 0.93, "rho {rho}");
+    assert!((0.7..1.4).contains(&ratio), "{ratio} of the true distance");
+    auxiliary.goal_distances(&[0.3, 0.4, 0.9, 0.8, 0.31, 0.41], &mut found).unwrap();
+    assert_eq!(found, [0.0]);
+}
+
 /// Potentials telescope: over an episode that terminates the discounted auxiliary rewards sum to minus the first potential, whatever
 /// the networks say, so no best policy changes (Ng et al. 1999).
 #[test]
