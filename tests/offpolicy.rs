@@ -48,7 +48,7 @@ fn sac_equals_the_uninterrupted_run() {
 
 #[test]
 fn chain_equals_the_uninterrupted_run() {
-    let small = "auxiliary_hidden=16,16 auxiliary_width=8 auxiliary_buffer=1000 begin=any demonstrations=0.25";
+    let small = "auxiliary_hidden=16,16 auxiliary_width=8 auxiliary_buffer=1000 begin=any demonstrations=0.25 policy_average=0.9";
     for bridge in ["tdrp", "terminal"] {
         same_after_kills("drawer-store", "chain", &format!("{SMALL} {small} bridge={bridge}"));
     }

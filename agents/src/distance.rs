@@ -170,7 +170,8 @@ impl Auxiliary {
             Some(goal) => Parts::of_goal(width, goal),
             None => Parts::of_chain(spec),
         };
-        let shape = Shape { state: parts.state.len(), target: parts.achieved.len() };
+        let (state, target) = (parts.state.len(), parts.achieved.len());
+        let shape = Shape { state, target, whole: spec.goal.is_none() };
         Ok(Some(Self {
             embedding: Embedding::new(config, shape, seed)?,
             trails: Trails::new(config.auxiliary_buffer, worlds, width),

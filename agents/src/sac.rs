@@ -84,9 +84,9 @@ pub struct Config {
     /// Updates of the critics for each one of the policy.
     #[schemars(range(min = 1, max = 1000))]
     pub policy_delay: u64,
-    /// How much of itself the average of the policies' parameters keeps at each of their updates; the average is what is judged and
-    /// exported, the latest one explores. 0 judges the latest.
-    #[schemars(range(min = 0.0, max = 0.999_999))]
+    /// How much of itself the average of the policies' parameters keeps at each of their updates, but no more than n / (n + 10) at the
+    /// n-th; the average is what is judged and exported, the latest one explores. 0 judges the latest.
+    #[schemars(range(min = 0.0, max = 0.9999))]
     pub policy_average: f64,
     /// The temperature at the start.
     #[schemars(range(min = 1e-8, max = 1e3))]

@@ -10,6 +10,8 @@ use tch::{Device, Kind, Tensor};
 pub(crate) struct Shape {
     pub state: usize,
     pub target: usize,
+    /// Whether what is to be reached are whole states, as for a chain, and not what a goal asks for.
+    pub whole: bool,
 }
 
 /// Which of the two.
@@ -218,8 +220,10 @@ impl Embedding {
     /// for each state free, and states are what is to be ranked. What is left free by both, a constant for each episode, the squared
     /// error of ln(1 + transitions) holds: logarithms, for the farther apart the more chance has had a hand in when it came to that.
     ///
-    /// What is achieved already is left out: it is at 0 from wherever the hand is, and were it a pair the triangle inequality would
-    /// let no distance know where that is.
+    /// Where a goal asks for a part of the state, what is achieved already is left out: it is at 0 from wherever the hand is, and were
+    /// it a pair the triangle inequality would let no distance know where that is. Where whole states are to be reached, those of other
+    /// episodes stand against each as well: what stays as it was all through an episode would else not count. Others' goals may be
+    /// nearer than an episode's own, and do not.
     fn ranking(&mut self, anchors: &Tensor, targets: &Tensor, steps: &Tensor, between: &Tensor) -> Tensor {
         let (b, k) = (ANCHORS as i64, TARGETS as i64);
         let from = self.of_state.forward(&self.params, anchors);
@@ -231,12 +235,23 @@ impl Embedding {
         let apart = steps.gt(0.0).to_kind(Kind::Float);
         let mean = |x: Tensor, of: &Tensor| (x * of).sum(Kind::Float) / of.sum(Kind::Float).clamp_min(1.0);
         self.calibrate(&(&own * &apart), steps);
-        // Ascending steps: what is as far or farther are the same and later columns, and what is achieved already comes first. Equal
-        // steps stand on both sides of a column by chance alone.
-        let ranked = |d: &Tensor| d + d.neg().flip([1i64].as_slice()).logcumsumexp(1).flip([1i64].as_slice());
-        let error = (own.log1p() - steps.log1p()).square();
+        let elsewhere = self.shape.whole.then(|| {
+            let others = self.between(&from.unsqueeze(1), &last.unsqueeze(0)); // [states, targets]
+            (others + Tensor::eye(b, (Kind::Float, Device::Cpu)) * 1e9).neg()
+        });
+        // Ascending steps, and among equal ones as they were passed: what is as far or farther are the same and later columns, and what
+        // is achieved already comes first.
+        let ranked = |d: &Tensor, elsewhere: Option<Tensor>| {
+            let farther = d.neg().flip([1i64].as_slice()).logcumsumexp(1).flip([1i64].as_slice());
+            d + match elsewhere {
+                Some(others) => farther.logaddexp(&others.logsumexp([1i64].as_slice(), true)),
+                None => farther,
+            }
+        };
         let led_there = apart.select(1, k - 1).unsqueeze(1).expand([b, k], false);
-        (mean(ranked(&own), &apart) + mean(ranked(&back), &led_there)) * 0.5 + mean(error, &apart)
+        let there = mean(ranked(&own, elsewhere.as_ref().map(Tensor::shallow_clone)), &apart);
+        let back = mean(ranked(&back, elsewhere.map(|e| e.tr())), &led_there);
+        (there + back) * 0.5 + mean((own.log1p() - steps.log1p()).square(), &apart)
     }
 
     /// QRL (arXiv 2304.01203, eq. 7 to 9): random pairs as far apart as can be while a step stays at most 1. Goals have an embedding
