@@ -72,7 +72,8 @@ impl Embedding {
             saved: State {
                 state: Normalizer::new(shape.state),
                 target: Normalizer::new(shape.target),
-                scale: 1.0,
+                // A goal's distances count for nothing until something was achieved that they can be learnt from.
+                scale: if config.auxiliary == Method::Tdrp && !shape.whole { 0.0 } else { 1.0 },
                 dual: 3.0,
                 drift: (0..width * width).map(|i| if i % (width + 1) == 0 { 1.0 } else { 0.0 }).collect(),
             },
