@@ -128,19 +128,27 @@ impl NativeMlp {
             let (before, after) = work.outputs.split_at_mut(layer);
             let x = if layer == 0 { x } else { &before[layer - 1][..batch * inputs] };
             let y = &mut after[0][..batch * outputs];
-            let mut bias = &params[self.biases[layer].clone()];
+            let bias = &params[self.biases[layer].clone()];
             let weight = view(&params[self.weights[layer].clone()], outputs, inputs);
             multiply(view_mut(y, batch, outputs), Accum::Replace, view(x, batch, inputs), weight.transpose());
             if layer == last {
                 each(y, bias, |y| y);
                 continue;
             }
-            if let Some(pieces) = self.norms.get(layer) {
-                each(y, bias, |y| y);
-                pieces.forward(params, y, &mut work.normed[layer], train);
-                bias = &work.zeros[..outputs];
+            let Some(pieces) = self.norms.get(layer) else {
+                activate(self.activation, y, bias, &mut work.slopes[layer]);
+                continue;
+            };
+            let (rows, normed) = ((&mut *y, bias), &mut work.normed[layer]);
+            match self.activation {
+                Activation::Tanh => pieces.forward(params, rows, normed, train, tanh),
+                Activation::Relu => pieces.forward(params, rows, normed, train, relu),
+                Activation::Elu => pieces.forward(params, rows, normed, train, elu),
+                Activation::Silu => {
+                    pieces.forward(params, rows, normed, train, |y| y);
+                    activate(self.activation, y, &work.zeros[..outputs], &mut work.slopes[layer]);
+                }
             }
-            activate(self.activation, y, bias, &mut work.slopes[layer]);
         }
         &work.outputs[last][..batch * self.outputs()]
     }
@@ -191,10 +199,17 @@ impl NativeMlp {
                 let weight = view(&params[self.weights[layer].clone()], outputs, inputs);
                 multiply(view_mut(dx, batch, inputs), Accum::Replace, dy_view, weight);
                 let y = &work.outputs[layer - 1][..batch * inputs];
-                deactivate(self.activation, dx, y, &work.slopes[layer - 1]);
-                if let Some(pieces) = self.norms.get(layer - 1) {
-                    let grads = learn.as_mut().map(|(_, grads)| &mut **grads);
-                    pieces.backward(params, dx, &mut work.normed[layer - 1], grads);
+                let slopes = &work.slopes[layer - 1];
+                let Some(pieces) = self.norms.get(layer - 1) else {
+                    deactivate(self.activation, dx, y, slopes);
+                    continue;
+                };
+                let (grads, normed) = (learn.as_mut().map(|(_, grads)| &mut **grads), &mut work.normed[layer - 1]);
+                match self.activation {
+                    Activation::Tanh => pieces.backward(params, (dx, y), normed, grads, tanh_slope),
+                    Activation::Relu => pieces.backward(params, (dx, y), normed, grads, relu_slope),
+                    Activation::Elu => pieces.backward(params, (dx, y), normed, grads, elu_slope),
+                    Activation::Silu => pieces.backward(params, (dx, &slopes[..batch * inputs]), normed, grads, |s| s),
                 }
             }
         }
@@ -202,6 +217,23 @@ impl NativeMlp {
 }
 
 impl NativeMlp {
+    /// Leaves of the last [`NativeMlp::forward`] on `work` only these of its rows, which ascend: where the others' derivatives are 0 a
+    /// backward pass, whose `x` and `dy` are then of these rows, need not go through them. Not after [`NativeMlp::forward_train`] by
+    /// batch normalisation, which ties rows together.
+    pub fn keep(&self, rows: &[usize], work: &mut Workspace) {
+        debug_assert!(rows.is_sorted() && rows.last().is_none_or(|r| *r < work.batch));
+        for (layer, width) in self.sizes[1..].iter().enumerate() {
+            keep(rows, *width, &mut work.outputs[layer]);
+            if !work.slopes[layer].is_empty() {
+                keep(rows, *width, &mut work.slopes[layer]);
+            }
+            if let Some(pieces) = self.norms.get(layer) {
+                pieces.keep(rows, &mut work.normed[layer]);
+            }
+        }
+        work.batch = rows.len();
+    }
+
     /// The loss's derivative by the inputs, `[batch, inputs]`, into `dx`, after a backward pass on `work`.
     pub fn input_grads(&self, params: &[f32], work: &Workspace, dx: &mut [f32]) {
         let (batch, inputs, outputs) = (work.batch, self.sizes[0], self.sizes[1]);
@@ -233,6 +265,11 @@ impl Workspace {
             }
         }
     }
+}
+
+/// Moves those rows of `width` to the front.
+fn keep(rows: &[usize], width: usize, of: &mut [f32]) {
+    rows.iter().enumerate().for_each(|(to, from)| of.copy_within(from * width..(from + 1) * width, to * width));
 }
 
 /// `c = a b` for square matrices of `n` rows, row-major: what the networks here spend their time on, to measure.
@@ -292,8 +329,8 @@ fn scale(d: &mut [f32], y: &[f32], f: impl Fn(f32) -> f32) {
 fn activate(activation: Activation, y: &mut [f32], bias: &[f32], slope: &mut [f32]) {
     match activation {
         Activation::Tanh => each(y, bias, tanh),
-        Activation::Relu => each(y, bias, |y| y.max(0.0)),
-        Activation::Elu => each(y, bias, |y| if y > 0.0 { y } else { y.exp_m1() }),
+        Activation::Relu => each(y, bias, relu),
+        Activation::Elu => each(y, bias, elu),
         Activation::Silu => {
             for (y, slope) in y.chunks_exact_mut(bias.len()).zip(slope.chunks_exact_mut(bias.len())) {
                 for ((y, s), b) in y.iter_mut().zip(slope).zip(bias) {
@@ -310,11 +347,34 @@ fn activate(activation: Activation, y: &mut [f32], bias: &[f32], slope: &mut [f3
 /// Multiplies `d` by the activation's derivative where it gave `y`.
 fn deactivate(activation: Activation, d: &mut [f32], y: &[f32], slope: &[f32]) {
     match activation {
-        Activation::Tanh => scale(d, y, |y| 1.0 - y * y),
-        Activation::Relu => scale(d, y, |y| if y > 0.0 { 1.0 } else { 0.0 }),
-        Activation::Elu => scale(d, y, |y| 1.0 + y.min(0.0)),
+        Activation::Tanh => scale(d, y, tanh_slope),
+        Activation::Relu => scale(d, y, relu_slope),
+        Activation::Elu => scale(d, y, elu_slope),
         Activation::Silu => scale(d, slope, |s| s),
     }
+}
+
+#[inline(always)]
+fn relu(x: f32) -> f32 {
+    x.max(0.0)
+}
+#[inline(always)]
+fn elu(x: f32) -> f32 {
+    if x > 0.0 { x } else { x.exp_m1() }
+}
+
+// Derivatives where the activation gave y.
+#[inline(always)]
+fn tanh_slope(y: f32) -> f32 {
+    1.0 - y * y
+}
+#[inline(always)]
+fn relu_slope(y: f32) -> f32 {
+    if y > 0.0 { 1.0 } else { 0.0 }
+}
+#[inline(always)]
+fn elu_slope(y: f32) -> f32 {
+    1.0 + y.min(0.0)
 }
 
 /// Hyperbolic tangent to within 5e-7 absolute, without a branch, so that a loop over it runs in vector registers: the rational
@@ -340,75 +400,4 @@ pub fn tanh(x: f32) -> f32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use rlx::Rng;
-
-    #[test]
-    fn tanh_is_within_its_bound_everywhere() {
-        let mut worst = 0.0f64;
-        for i in -120_000..=120_000 {
-            let x = i as f32 * 1e-4;
-            worst = worst.max((f64::from(tanh(x)) - f64::from(x).tanh()).abs());
-        }
-        assert!(worst < 5e-7, "{worst}");
-        assert!(tanh(f32::NAN).is_nan() && tanh(f32::INFINITY) > 0.999_999 && tanh(-1e30) < -0.999_999);
-    }
-
-    /// The loss sum(c * y) has gradients that central differences in f64-accumulated sums must reproduce.
-    #[test]
-    fn gradients_agree_with_finite_differences() {
-        let plain = [Activation::Tanh, Activation::Relu, Activation::Elu, Activation::Silu].map(|a| (a, Norm::None));
-        for (activation, norm) in plain.into_iter().chain([Norm::Batch, Norm::Layer].map(|n| (Activation::Tanh, n))) {
-            let mut layout = Layout::new();
-            let net = NativeMlp::normed(&mut layout, "net", &[3, 7, 5, 2], (activation, norm), 1.0);
-            let mut params = layout.init(3);
-            let mut rng = Rng::stream(1, 1);
-            // Biases away from zero, so that ReLU's kink is not where the inputs are.
-            params.iter_mut().for_each(|p| *p += 0.1 * rng.normal() as f32);
-            let batch = 4;
-            let x: Vec<f32> = (0..batch * 3).map(|_| rng.normal() as f32).collect();
-            let c: Vec<f32> = (0..batch * 2).map(|_| rng.normal() as f32).collect();
-            let mut work = Workspace::default();
-            let loss = |params: &[f32], work: &mut Workspace| -> f64 {
-                net.forward_train(params, &x, work).iter().zip(&c).map(|(y, c)| f64::from(*y) * f64::from(*c)).sum()
-            };
-            loss(&params, &mut work);
-            let mut grads = vec![0.0; layout.len()];
-            net.backward(&params, &x, &c, &mut work, &mut grads);
-            let mut by_input = vec![0.0; x.len()];
-            net.input_grads(&params, &work, &mut by_input);
-            for i in 0..x.len() {
-                let mut at = |d: f32| {
-                    let mut x = x.clone();
-                    x[i] += d;
-                    let y = net.forward_train(&params, &x, &mut work);
-                    y.iter().zip(&c).map(|(y, c)| f64::from(*y) * f64::from(*c)).sum::<f64>()
-                };
-                let numeric = (at(1e-2) - at(-1e-2)) / 2e-2;
-                let bound = if activation == Activation::Relu { 0.15 } else { 1e-2 };
-                assert!((numeric - f64::from(by_input[i])).abs() < bound * (1.0 + numeric.abs()), "{norm:?} input {i}");
-            }
-            for piece in layout.pieces() {
-                for i in piece.range.clone() {
-                    let h = 1e-2;
-                    let mut at = |d: f32| {
-                        let mut p = params.clone();
-                        p[i] += d;
-                        loss(&p, &mut work)
-                    };
-                    let numeric = (at(h) - at(-h)) / (2.0 * f64::from(h));
-                    let error = (numeric - f64::from(grads[i])).abs();
-                    // ReLU may cross its kink within h; its exactness is shown against tch in tests/.
-                    let bound = if activation == Activation::Relu { 0.15 } else { 1e-2 };
-                    assert!(
-                        error < bound * (1.0 + numeric.abs()),
-                        "{activation:?} {norm:?} {} {i}: {numeric} {}",
-                        piece.name,
-                        grads[i]
-                    );
-                }
-            }
-        }
-    }
-}
+mod tests;

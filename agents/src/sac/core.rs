@@ -39,8 +39,9 @@ struct Critic {
     work: Workspace,
     target_work: Workspace,
     next: Vec<f32>,     // [batch], values of the next actions
-    d: Vec<f32>,        // [rows], derivative of a loss by the values
-    by_input: Vec<f32>, // [batch, obs + act]
+    d: Vec<f32>,        // [batch or rows], derivative of a loss by the values
+    rows: Vec<usize>,   // of a batch, where this one has the smaller value
+    by_input: Vec<f32>, // [rows, obs + act]
     loss: f64,
 }
 
@@ -73,8 +74,9 @@ pub(crate) struct Core {
     next_x: Vec<f32>, // [batch, obs]
     input: Vec<f32>,  // [batch or 2 batch, obs + act]
     next_input: Vec<f32>,
-    noise: Vec<f32>,  // [batch, act]
-    target: Vec<f32>, // [batch]
+    noise: Vec<f32>,     // [batch, act]
+    by_action: Vec<f32>, // [batch, act], derivative of the policy's loss by what the critics see
+    target: Vec<f32>,    // [batch]
     acting: Workspace,
 }
 
@@ -109,6 +111,7 @@ impl Core {
                 target_work: Workspace::default(),
                 next: Vec::new(),
                 d: Vec::new(),
+                rows: Vec::new(),
                 by_input: Vec::new(),
                 loss: 0.0,
             }
@@ -127,6 +130,7 @@ impl Core {
             input: Vec::new(),
             next_input: Vec::new(),
             noise: Vec::new(),
+            by_action: Vec::new(),
             target: Vec::new(),
             acting: Workspace::default(),
             config,
@@ -239,26 +243,37 @@ impl Core {
         both(&mut self.critics, |c| {
             c.net.mlp.forward(&c.net.params, input, &mut c.work);
         });
-        // d(-min Q) by each critic's value: all of it by the smaller one.
+        // d(-min Q) by each critic's value: all of a row's by the smaller one, and the other one's pass leaves the row out.
         let [a, b] = &mut self.critics;
         let (qa, qb) = (a.net.mlp.output(&a.work), b.net.mlp.output(&b.work));
-        a.d.clear();
-        b.d.clear();
+        a.rows.clear();
+        b.rows.clear();
         let mut value = 0.0;
-        for (qa, qb) in qa.iter().zip(qb) {
-            let first = qa <= qb;
-            a.d.push(if first { -1.0 } else { 0.0 } / n as f32);
-            b.d.push(if first { 0.0 } else { -1.0 } / n as f32);
+        for (k, (qa, qb)) in qa.iter().zip(qb).enumerate() {
+            if qa <= qb {
+                a.rows.push(k)
+            } else {
+                b.rows.push(k)
+            }
             value += f64::from(qa.min(*qb));
         }
+        let (obs, act, wide) = (self.obs, self.act, self.obs + self.act);
         both(&mut self.critics, |c| {
-            c.by_input.resize(input.len(), 0.0);
+            c.d.clear();
+            c.d.resize(c.rows.len(), -1.0 / n as f32);
+            c.by_input.resize(c.rows.len() * wide, 0.0);
+            c.net.mlp.keep(&c.rows, &mut c.work);
             c.net.mlp.backward_inputs(&c.net.params, &c.d, &mut c.work);
             c.net.mlp.input_grads(&c.net.params, &c.work, &mut c.by_input);
         });
+        self.by_action.resize(n * act, 0.0);
+        for c in &self.critics {
+            for (r, by) in c.rows.iter().zip(c.by_input.chunks_exact(wide)) {
+                self.by_action[r * act..(r + 1) * act].copy_from_slice(&by[obs..]);
+            }
+        }
         let alpha = self.log_alpha[0].exp();
-        let (obs, act, wide) = (self.obs, self.act, self.obs + self.act);
-        let [by_a, by_b] = [&self.critics[0].by_input, &self.critics[1].by_input];
+        let by_action = &self.by_action;
         let (actor, x) = (&self.actor, &self.x);
         both(&mut self.halves, |half| {
             let rows = half.rows.clone();
@@ -268,9 +283,9 @@ impl Core {
             for (k, r) in rows.clone().enumerate() {
                 for j in 0..act {
                     let squashed = half.actions[k * act + j];
-                    let by_action = by_a[r * wide + obs + j] + by_b[r * wide + obs + j];
                     // d log pi / d u = 2 tanh(u); d tanh(u) / d u = 1 - tanh(u)^2.
-                    let by_pre = alpha * 2.0 * squashed / n as f32 + by_action * (1.0 - squashed * squashed);
+                    let by_pre =
+                        alpha * 2.0 * squashed / n as f32 + by_action[r * act + j] * (1.0 - squashed * squashed);
                     let by_log_std = by_pre * half.spread[k * act + j] - alpha / n as f32;
                     let squash = tanh(out[k * 2 * act + act + j]);
                     half.d[k * 2 * act + j] = by_pre;
@@ -374,7 +389,8 @@ impl Core {
         let (by_obs, by_input) = (self.obs * first, (self.obs + self.act) * first);
         // Backward: once by the weights and once by the inputs of all layers but the first.
         let critic_step = 3 * critic - by_input;
-        let improve = 3 * actor - by_obs + 2 * 2 * critic;
+        // A row goes back through one of the critics.
+        let improve = 3 * actor - by_obs + 2 * critic + critic;
         let delay = self.config.policy_delay as f64;
         2.0 * batch as f64 * ((actor + 2 * critic + 2 * critic_step) as f64 + improve as f64 / delay)
     }

@@ -1,6 +1,6 @@
 //! Normalisation between a layer's products and its activation, forward and backward: batch normalisation (Ioffe and Szegedy, arXiv
 //! 1502.03167) and layer normalisation (Ba et al., arXiv 1607.06450).
-use super::vectorized;
+use super::{each, vectorized};
 use crate::layout::{Init, Layout};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -53,8 +53,16 @@ impl Pieces {
         Self { width, scale, shift, running }
     }
 
-    /// Normalises `y`, `[batch, width]`, in place.
-    pub fn forward(&self, params: &[f32], y: &mut [f32], work: &mut Normed, train: bool) {
+    /// Normalises `y + bias`, `[batch, width]`, in place, and applies `f` to what comes out. A row stays in the nearest cache from its
+    /// first use to its last where rows are normalised by themselves.
+    pub fn forward(
+        &self,
+        params: &[f32],
+        (y, bias): (&mut [f32], &[f32]),
+        work: &mut Normed,
+        train: bool,
+        f: impl Fn(f32) -> f32,
+    ) {
         let (width, batch) = (self.width, y.len() / self.width);
         work.x.resize(y.len(), 0.0);
         work.by_batch = train && self.running.is_some();
@@ -69,18 +77,20 @@ impl Pieces {
                     for ((y, x), inverse) in
                         y.chunks_exact_mut(width).zip(x.chunks_exact_mut(width)).zip(inverse.iter_mut())
                     {
+                        y.iter_mut().zip(bias).for_each(|(y, b)| *y += b);
                         let mean = sum(y, |v| v) / width as f32;
                         let variance = sum(y, |v| (v - mean) * (v - mean)) / width as f32;
                         *inverse = 1.0 / (variance + EPS).sqrt();
                         for (((y, x), scale), shift) in y.iter_mut().zip(x).zip(scale).zip(shift) {
                             *x = (*y - mean) * *inverse;
-                            *y = *x * scale + shift;
+                            *y = f(*x * scale + shift);
                         }
                     }
                 },
             );
             return;
         };
+        each(y, bias, |y| y);
         if work.by_batch {
             let (mean, variance) = (&mut work.mean, &mut work.variance);
             mean.clear();
@@ -117,63 +127,79 @@ impl Pieces {
                 for (y, x) in y.chunks_exact_mut(width).zip(x.chunks_exact_mut(width)) {
                     for (i, (y, x)) in y.iter_mut().zip(x).enumerate() {
                         *x = (*y - mean[i]) * inverse[i];
-                        *y = *x * scale[i] + shift[i];
+                        *y = f(*x * scale[i] + shift[i]);
                     }
                 }
             },
         );
     }
 
-    /// Brings `d`, the loss's derivative by the normalised rows, to that by the rows as they came; adds to the gradients of scale and
-    /// shift if they are wanted.
-    pub fn backward(&self, params: &[f32], d: &mut [f32], work: &mut Normed, grads: Option<&mut [f32]>) {
+    /// Brings `d`, the loss's derivative by what came of the activation, to that by the rows as they came, where `slope` of `y`,
+    /// `[batch, width]`, is the activation's derivative; adds to the gradients of scale and shift if they are wanted.
+    pub fn backward(
+        &self,
+        params: &[f32],
+        (d, y): (&mut [f32], &[f32]),
+        work: &mut Normed,
+        grads: Option<&mut [f32]>,
+        slope: impl Fn(f32) -> f32,
+    ) {
         let (width, batch) = (self.width, d.len() / self.width);
         let scale = &params[self.scale.clone()];
         let Normed { x, inverse, sums, by_batch, .. } = work;
         sums.clear();
         sums.resize(2 * width, 0.0);
         let (by_shift, by_scale) = sums.split_at_mut(width);
-        let (x, inverse) = (&x[..], &inverse[..]);
-        if grads.is_some() || *by_batch {
-            vectorized(
-                #[inline(always)]
-                || {
-                    for (d, x) in d.chunks_exact(width).zip(x.chunks_exact(width)) {
+        let (x, inverse, by_batch) = (&x[..], &inverse[..], *by_batch);
+        let (summed, layer) = (grads.is_some() || by_batch, self.running.is_none());
+        vectorized(
+            #[inline(always)]
+            || {
+                let rows = d.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(y.chunks_exact(width));
+                for (((d, x), y), inverse) in rows.zip(inverse.iter().chain(std::iter::repeat(&0.0))) {
+                    d.iter_mut().zip(y).for_each(|(d, y)| *d *= slope(*y));
+                    if summed {
                         for i in 0..width {
                             by_shift[i] += d[i];
                             by_scale[i] += d[i] * x[i];
                         }
                     }
-                },
-            );
-        }
-        if let Some(grads) = grads {
-            grads[self.shift.clone()].iter_mut().zip(&*by_shift).for_each(|(g, d)| *g += d);
-            grads[self.scale.clone()].iter_mut().zip(&*by_scale).for_each(|(g, d)| *g += d);
-        }
-        let (by_shift, by_scale, n) = (&*by_shift, &*by_scale, batch as f32);
-        let (by_batch, layer) = (*by_batch, self.running.is_none());
-        vectorized(
-            #[inline(always)]
-            || {
-                for (r, (d, x)) in d.chunks_exact_mut(width).zip(x.chunks_exact(width)).enumerate() {
                     if layer {
                         d.iter_mut().zip(scale).for_each(|(d, s)| *d *= s);
                         let mean = sum(d, |v| v) / width as f32;
                         let along = dot(d, x) / width as f32;
-                        d.iter_mut().zip(x).for_each(|(d, x)| *d = inverse[r] * (*d - mean - x * along));
-                    } else if by_batch {
-                        for i in 0..width {
-                            d[i] = scale[i] * inverse[i] * (d[i] - (by_shift[i] + x[i] * by_scale[i]) / n);
-                        }
-                    } else {
-                        for i in 0..width {
-                            d[i] *= scale[i] * inverse[i];
-                        }
+                        d.iter_mut().zip(x).for_each(|(d, x)| *d = inverse * (*d - mean - x * along));
                     }
                 }
             },
         );
+        if let Some(grads) = grads {
+            grads[self.shift.clone()].iter_mut().zip(&*by_shift).for_each(|(g, d)| *g += d);
+            grads[self.scale.clone()].iter_mut().zip(&*by_scale).for_each(|(g, d)| *g += d);
+        }
+        if layer {
+            return;
+        }
+        let (by_shift, by_scale, n) = (&*by_shift, &*by_scale, batch as f32);
+        vectorized(
+            #[inline(always)]
+            || {
+                for (d, x) in d.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
+                    for i in 0..width {
+                        let tied = if by_batch { (by_shift[i] + x[i] * by_scale[i]) / n } else { 0.0 };
+                        d[i] = scale[i] * inverse[i] * (d[i] - tied);
+                    }
+                }
+            },
+        );
+    }
+
+    /// Forgets all rows but these, which ascend.
+    pub fn keep(&self, rows: &[usize], work: &mut Normed) {
+        super::keep(rows, self.width, &mut work.x);
+        if self.running.is_none() {
+            super::keep(rows, 1, &mut work.inverse);
+        }
     }
 
     /// Moves the running statistics towards those of the last batch; its variance without bias, as torch has it.
