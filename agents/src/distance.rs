@@ -62,6 +62,10 @@ pub struct Config {
     /// Step size of Adam for the embedding.
     #[schemars(range(min = 1e-8, max = 1.0))]
     pub auxiliary_rate: f64,
+    /// How much of itself the average of the embedding's parameters keeps at each of its updates, but no more than n / (n + 10) at the
+    /// n-th. Distances are taken from the average, for rewards that change from update to update are hard to follow; 0 takes the latest.
+    #[schemars(range(min = 0.0, max = 0.9999))]
+    pub auxiliary_average: f64,
     /// Updates of the learner for each one of the embedding.
     #[schemars(range(min = 1, max = 100_000))]
     pub auxiliary_every: u64,
@@ -82,6 +86,7 @@ impl Default for Config {
             auxiliary_hidden: vec![128, 128],
             auxiliary_width: 32,
             auxiliary_rate: 1e-3,
+            auxiliary_average: 0.995,
             auxiliary_every: 4,
             auxiliary_horizon: 50,
             auxiliary_buffer: 100_000,

@@ -130,6 +130,11 @@ impl TensorAdam {
         Self { config, steps: 0, mean: flat.zeros_like(), square: flat.zeros_like() }
     }
 
+    /// Steps taken.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
     /// One step along `grads`, in place.
     pub fn step(&mut self, flat: &mut Tensor, grads: &Tensor, learning_rate: f64) {
         self.steps += 1;

@@ -45,6 +45,8 @@ pub(crate) struct Embedding {
     rate: f64,
     shape: Shape,
     params: Params,
+    average: Option<Params>, // what distances are taken from, where it is asked for
+    kept: f64,
     of_state: Mlp,
     of_target: Mlp,
     adam: TensorAdam,
@@ -64,9 +66,12 @@ impl Embedding {
         let of_state = Mlp::new(&mut layout, "distance.state", &sizes(first, last), Activation::Relu, 1.0);
         let width = config.auxiliary_width;
         let of_target = Mlp::new(&mut layout, "distance.target", &sizes(shape.target, width), Activation::Relu, 1.0);
+        let average = (config.auxiliary_average > 0.0).then(|| Params::new(layout.clone(), seed, Device::Cpu));
         let params = Params::new(layout, seed, Device::Cpu)?;
         Ok(Self {
             adam: TensorAdam::new(AdamConfig::default(), params.flat()),
+            average: average.transpose()?,
+            kept: config.auxiliary_average,
             method: config.auxiliary,
             rate: config.auxiliary_rate,
             saved: State {
@@ -129,18 +134,14 @@ impl Embedding {
     }
 
     /// Of pairs, `[rows]`, in units of the embedding; DDL's is in transitions.
-    fn pairwise(&self, state: &Tensor, target: &Tensor) -> Tensor {
+    fn pairwise(&self, params: &Params, state: &Tensor, target: &Tensor) -> Tensor {
         match self.method {
-            Method::Ddl => {
-                self.of_state.forward(&self.params, &Tensor::cat(&[state, target], 1)).squeeze_dim(1).softplus()
-            }
+            Method::Ddl => self.of_state.forward(params, &Tensor::cat(&[state, target], 1)).squeeze_dim(1).softplus(),
             Method::Laplacian => {
-                let [a, b] = [state, target].map(|x| self.of_target.forward(&self.params, x).matmul(&self.whiten));
+                let [a, b] = [state, target].map(|x| self.of_target.forward(params, x).matmul(&self.whiten));
                 self.between(&a, &b)
             }
-            _ => {
-                self.between(&self.of_state.forward(&self.params, state), &self.of_target.forward(&self.params, target))
-            }
+            _ => self.between(&self.of_state.forward(params, state), &self.of_target.forward(params, target)),
         }
     }
 
@@ -156,7 +157,9 @@ impl Embedding {
     pub fn distances(&mut self, state: &[f32], target: &[f32], to: &mut Vec<f32>) -> Result<()> {
         let state = self.input(state, self.of())?;
         let target = self.input(target, Part::Target)?;
-        let d = threads::alone(|| tch::no_grad(|| self.pairwise(&state, &target)));
+        let d = threads::alone(|| {
+            tch::no_grad(|| self.pairwise(self.average.as_ref().unwrap_or(&self.params), &state, &target))
+        });
         to.resize(d.numel(), 0.0);
         upload::download(&d, to)?;
         let scale = self.saved.scale as f32;
@@ -193,7 +196,7 @@ impl Embedding {
             }
             Method::Ddl => {
                 let anchors = anchors.repeat_interleave_self_int(TARGETS as i64, 0i64, None);
-                (self.pairwise(&anchors, &targets) - steps.reshape([-1])).square().mean(Kind::Float) * 0.5
+                (self.pairwise(&self.params, &anchors, &targets) - steps.reshape([-1])).square().mean(Kind::Float) * 0.5
             }
             Method::Qrl => self.quasimetric(&anchors, &targets, &next_state, &next),
             Method::Laplacian => self.laplacian(&anchors, &next, &targets, &steps)?,
@@ -202,6 +205,11 @@ impl Embedding {
         let mut grads = self.params.take_grads();
         let _ = rlx_nn::adam::clip_grad_norm_tensor(&mut grads, 10.0);
         self.adam.step(self.params.flat_mut(), &grads, self.rate);
+        if let Some(average) = &mut self.average {
+            // Of few at first, so that the untrained one does not count for long.
+            let n = self.adam.steps() as f64;
+            average.lerp_from(&self.params, 1.0 - self.kept.min(n / (n + 10.0)));
+        }
         Ok(loss.double_value(&[]))
     }
 
@@ -302,7 +310,7 @@ impl Embedding {
         snapshot::put(to, &self.saved);
         snapshot::put(to, &self.params.to_vec()?);
         snapshot::put(to, &self.adam.to_bytes()?);
-        Ok(())
+        self.average.iter().try_for_each(|average| Ok(snapshot::put(to, &average.to_vec()?)))
     }
 
     pub fn load(&mut self, mut from: &[u8]) -> Result<()> {
@@ -320,7 +328,15 @@ impl Embedding {
         self.whiten = whitening(&Tensor::from_slice(&saved.drift).view_as(&self.whiten));
         self.saved = saved;
         self.params.set(&snapshot::take::<Vec<f32>>(&mut from)?)?;
-        self.adam.restore(&snapshot::get::<Vec<u8>>(from)?)
+        self.adam.restore(&snapshot::take::<Vec<u8>>(&mut from)?)?;
+        if let Some(average) = &mut self.average {
+            average.set(&snapshot::take::<Vec<f32>>(&mut from)?)?;
+        }
+        if from.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::mismatch("saved distance", "its end", format!("{} bytes more", from.len())))
+        }
     }
 }
 
@@ -332,4 +348,55 @@ fn whitening(moments: &Tensor) -> Tensor {
     let mean = moments.trace().double_value(&[]) / n as f64;
     let ridge = Tensor::eye(n, (Kind::Double, Device::Cpu)) * (1e-3 * mean + 1e-12);
     (moments + ridge).linalg_cholesky(false).inverse().tr().to_kind(Kind::Float)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rlx::Rng;
+
+    /// The parameters that distances are taken from are the average of all that there were, the newer the heavier.
+    #[test]
+    fn distances_are_taken_from_the_average() {
+        let config = Config {
+            auxiliary: Method::Tdrp,
+            auxiliary_hidden: vec![8],
+            auxiliary_width: 4,
+            auxiliary_average: 0.8,
+            ..Config::default()
+        };
+        let mut embedding = Embedding::new(&config, Shape { state: 2, target: 2, whole: true }, 1).unwrap();
+        let mut rng = Rng::stream(1, 1);
+        let mut rows = |n: usize| (0..2 * n).map(|_| rng.normal() as f32).collect::<Vec<f32>>();
+        let (several, steps) = (ANCHORS * TARGETS, 1..=TARGETS);
+        let mut mean = embedding.params.to_vec().unwrap();
+        for n in 1..=50 {
+            let pairs = Pairs {
+                anchors: rows(ANCHORS),
+                targets: rows(several),
+                next: rows(ANCHORS),
+                between: rows(several),
+                steps: steps.clone().map(|s| s as f32).cycle().take(several).collect(),
+            };
+            embedding.learn(&pairs, |rows, _, to| rows.clone_into(to)).unwrap();
+            let kept = (n as f32 / (n + 10) as f32).min(0.8);
+            for (mean, new) in mean.iter_mut().zip(embedding.params.to_vec().unwrap()) {
+                *mean = kept * *mean + (1.0 - kept) * new;
+            }
+        }
+        let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5);
+        let (average, latest) = (embedding.average.as_ref().unwrap().to_vec(), embedding.params.to_vec());
+        assert!(close(&average.unwrap(), &mean) && !close(&latest.unwrap(), &mean));
+
+        let (from, to) = (rows(5), rows(5));
+        let distances = |embedding: &mut Embedding| {
+            let mut found = Vec::new();
+            embedding.distances(&from, &to, &mut found).unwrap();
+            found
+        };
+        let by_average = distances(&mut embedding);
+        embedding.params.set(&mean).unwrap();
+        embedding.average = None;
+        assert!(close(&by_average, &distances(&mut embedding)));
+    }
 }
