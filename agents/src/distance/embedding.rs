@@ -310,7 +310,10 @@ impl Embedding {
         snapshot::put(to, &self.saved);
         snapshot::put(to, &self.params.to_vec()?);
         snapshot::put(to, &self.adam.to_bytes()?);
-        self.average.iter().try_for_each(|average| Ok(snapshot::put(to, &average.to_vec()?)))
+        if let Some(average) = &self.average {
+            snapshot::put(to, &average.to_vec()?);
+        }
+        Ok(())
     }
 
     pub fn load(&mut self, mut from: &[u8]) -> Result<()> {
