@@ -47,6 +47,12 @@ impl AdamConfig {
     }
 }
 
+/// What the newest counts for in an average of parameters that keeps `kept` of itself at each update, but at the `n`-th no more than
+/// n / (n + 10): of few at first, so that untrained ones do not count for long.
+pub fn newest_share(kept: f64, n: u64) -> f64 {
+    1.0 - kept.min(n as f64 / (n as f64 + 10.0))
+}
+
 /// Adam over a slice.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Adam {

@@ -1,7 +1,9 @@
 //! The networks behind a learnt distance, and their losses.
 use super::{Config, Method, trails::Pairs};
 use rlx::{Error, Result, snapshot};
-use rlx_nn::{Activation, AdamConfig, Layout, Mlp, Normalizer, TensorAdam, blocks::Params, threads, upload};
+use rlx_nn::{
+    Activation, AdamConfig, Layout, Mlp, Normalizer, TensorAdam, adam::newest_share, blocks::Params, threads, upload,
+};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
@@ -45,7 +47,7 @@ pub(crate) struct Embedding {
     rate: f64,
     shape: Shape,
     params: Params,
-    average: Option<Params>, // what distances are taken from, where it is asked for
+    average: Params, // what distances are taken from
     kept: f64,
     of_state: Mlp,
     of_target: Mlp,
@@ -66,11 +68,11 @@ impl Embedding {
         let of_state = Mlp::new(&mut layout, "distance.state", &sizes(first, last), Activation::Relu, 1.0);
         let width = config.auxiliary_width;
         let of_target = Mlp::new(&mut layout, "distance.target", &sizes(shape.target, width), Activation::Relu, 1.0);
-        let average = (config.auxiliary_average > 0.0).then(|| Params::new(layout.clone(), seed, Device::Cpu));
+        let average = Params::new(layout.clone(), seed, Device::Cpu)?;
         let params = Params::new(layout, seed, Device::Cpu)?;
         Ok(Self {
             adam: TensorAdam::new(AdamConfig::default(), params.flat()),
-            average: average.transpose()?,
+            average,
             kept: config.auxiliary_average,
             method: config.auxiliary,
             rate: config.auxiliary_rate,
@@ -157,9 +159,7 @@ impl Embedding {
     pub fn distances(&mut self, state: &[f32], target: &[f32], to: &mut Vec<f32>) -> Result<()> {
         let state = self.input(state, self.of())?;
         let target = self.input(target, Part::Target)?;
-        let d = threads::alone(|| {
-            tch::no_grad(|| self.pairwise(self.average.as_ref().unwrap_or(&self.params), &state, &target))
-        });
+        let d = threads::alone(|| tch::no_grad(|| self.pairwise(&self.average, &state, &target)));
         to.resize(d.numel(), 0.0);
         upload::download(&d, to)?;
         let scale = self.saved.scale as f32;
@@ -205,11 +205,7 @@ impl Embedding {
         let mut grads = self.params.take_grads();
         let _ = rlx_nn::adam::clip_grad_norm_tensor(&mut grads, 10.0);
         self.adam.step(self.params.flat_mut(), &grads, self.rate);
-        if let Some(average) = &mut self.average {
-            // Of few at first, so that the untrained one does not count for long.
-            let n = self.adam.steps() as f64;
-            average.lerp_from(&self.params, 1.0 - self.kept.min(n / (n + 10.0)));
-        }
+        self.average.lerp_from(&self.params, newest_share(self.kept, self.adam.steps()));
         Ok(loss.double_value(&[]))
     }
 
@@ -310,9 +306,7 @@ impl Embedding {
         snapshot::put(to, &self.saved);
         snapshot::put(to, &self.params.to_vec()?);
         snapshot::put(to, &self.adam.to_bytes()?);
-        if let Some(average) = &self.average {
-            snapshot::put(to, &average.to_vec()?);
-        }
+        snapshot::put(to, &self.average.to_vec()?);
         Ok(())
     }
 
@@ -332,14 +326,7 @@ impl Embedding {
         self.saved = saved;
         self.params.set(&snapshot::take::<Vec<f32>>(&mut from)?)?;
         self.adam.restore(&snapshot::take::<Vec<u8>>(&mut from)?)?;
-        if let Some(average) = &mut self.average {
-            average.set(&snapshot::take::<Vec<f32>>(&mut from)?)?;
-        }
-        if from.is_empty() {
-            Ok(())
-        } else {
-            Err(Error::mismatch("saved distance", "its end", format!("{} bytes more", from.len())))
-        }
+        self.average.set(&snapshot::get::<Vec<f32>>(from)?)
     }
 }
 
@@ -388,8 +375,8 @@ mod tests {
             }
         }
         let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5);
-        let (average, latest) = (embedding.average.as_ref().unwrap().to_vec(), embedding.params.to_vec());
-        assert!(close(&average.unwrap(), &mean) && !close(&latest.unwrap(), &mean));
+        let (average, latest) = (embedding.average.to_vec().unwrap(), embedding.params.to_vec().unwrap());
+        assert!(close(&average, &mean) && !close(&latest, &mean));
 
         let (from, to) = (rows(5), rows(5));
         let distances = |embedding: &mut Embedding| {
@@ -398,8 +385,7 @@ mod tests {
             found
         };
         let by_average = distances(&mut embedding);
-        embedding.params.set(&mean).unwrap();
-        embedding.average = None;
-        assert!(close(&by_average, &distances(&mut embedding)));
+        embedding.average.set(&latest).unwrap();
+        assert!(!close(&by_average, &distances(&mut embedding)));
     }
 }

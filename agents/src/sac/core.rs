@@ -3,6 +3,7 @@ use super::Config;
 use rlx::{ActionBuffer, Error, Mode, Result, Rng, Scalars, Space, Spec, replay::Batch};
 use rlx_nn::{
     Adam, AdamConfig, Layout, NativeMlp, Norm, Normalizer,
+    adam::newest_share,
     native::{Workspace, tanh},
 };
 use serde::{Deserialize, Serialize};
@@ -304,10 +305,8 @@ impl Core {
         }
         self.actor.step(learning_rate);
         if !self.average.is_empty() {
-            // Of few policies at first, so that the first one does not count for long.
-            let n = (self.state.updates / self.config.policy_delay) as f64;
-            let kept = self.config.policy_average.min(n / (n + 10.0));
-            rlx_nn::native::lerp(&mut self.average, &self.actor.params, (1.0 - kept) as f32);
+            let share = newest_share(self.config.policy_average, self.state.updates / self.config.policy_delay);
+            rlx_nn::native::lerp(&mut self.average, &self.actor.params, share as f32);
         }
         let log_prob = self.halves.iter().flat_map(|h| &h.log_probs).map(|p| f64::from(*p)).sum::<f64>() / n as f64;
         if self.config.alpha_auto {

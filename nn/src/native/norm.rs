@@ -156,7 +156,7 @@ impl Pieces {
             #[inline(always)]
             || {
                 let rows = d.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(y.chunks_exact(width));
-                for (((d, x), y), inverse) in rows.zip(inverse.iter().chain(std::iter::repeat(&0.0))) {
+                for (r, ((d, x), y)) in rows.enumerate() {
                     d.iter_mut().zip(y).for_each(|(d, y)| *d *= slope(*y));
                     if summed {
                         for i in 0..width {
@@ -168,7 +168,7 @@ impl Pieces {
                         d.iter_mut().zip(scale).for_each(|(d, s)| *d *= s);
                         let mean = sum(d, |v| v) / width as f32;
                         let along = dot(d, x) / width as f32;
-                        d.iter_mut().zip(x).for_each(|(d, x)| *d = inverse * (*d - mean - x * along));
+                        d.iter_mut().zip(x).for_each(|(d, x)| *d = inverse[r] * (*d - mean - x * along));
                     }
                 }
             },

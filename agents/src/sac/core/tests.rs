@@ -202,7 +202,8 @@ fn the_average_of_the_policies_is_judged_and_changes_nothing_that_is_learnt() {
 
 #[test]
 fn floating_point_operations_are_counted_by_hand() {
-    // The policy's gradient goes back through one critic a row. Of 3-2 to 16-8: policy 3*16+16*8+8*4 = 208, critic 5*16+16*8+8 = 216 multiply-adds.
+    // Of 3-2 to 16-8: policy 3*16+16*8+8*4 = 208, critic 5*16+16*8+8 = 216 multiply-adds. The policy's gradient goes back through one
+    // critic a row.
     let config = Config { hidden: vec![16, 8], ..Config::default() };
     let core = Core::new(config, &spec(), 0);
     let by_hand = 208 + 2 * 216 + 2 * (3 * 216 - 80) + (3 * 208 - 48) + (2 + 1) * 216;
