@@ -131,6 +131,41 @@ fn a_checkpoint_of_another_format_says_so() {
     assert!(error.contains("expected 1, found 9"), "{error}");
 }
 
+/// What a learner saves changes from one revision to the next: where it can not be read for that, the error says whose it is.
+#[test]
+fn a_checkpoint_of_another_revision_says_so_where_it_does_not_fit() {
+    let dir = TempDir::new();
+    let run = train(&dir.0, "hurt", "12000");
+    let step = *checkpoints(&run).last().unwrap();
+    let whole = files(&newest(&run));
+    let state: serde_json::Value = serde_json::from_slice(&whole["trainer.json"]).unwrap();
+    let own = state["revision"].as_str().unwrap().to_owned();
+    for (revision, blamed) in [(own.as_str(), false), ("0123abc", true), ("", true)] {
+        // Sound by its manifest, but of fewer parameters.
+        fs::remove_dir_all(run.join("checkpoints")).unwrap();
+        let store = rlx::checkpoint::Store::new(run.join("checkpoints"));
+        let saved = store.save("step", step, 1, |to| {
+            whole.iter().filter(|(name, _)| *name != "manifest.json").try_for_each(|(name, bytes)| {
+                match name.as_str() {
+                    "params.f32" => to.put(name, &bytes[4..]),
+                    "trainer.json" => {
+                        let mut state = state.clone();
+                        state["revision"] = revision.into();
+                        to.put(name, &serde_json::to_vec(&state).unwrap())
+                    }
+                    _ => to.put(name, bytes),
+                }
+            })
+        });
+        saved.unwrap();
+        for command in [&["train", "--resume", "cartpole-ppo-hurt-s0"][..], &["eval", "cartpole-ppo-hurt-s0"][..]] {
+            let error = fails(&dir.0, command, 1);
+            assert_eq!(error.contains("of another revision of rlx"), blamed, "{error}");
+            assert!(error.contains("expected") && (!blamed || error.contains(revision)), "{error}");
+        }
+    }
+}
+
 #[test]
 fn a_full_disk_is_an_error_and_costs_nothing_saved() {
     let dir = TempDir::new();

@@ -34,6 +34,9 @@ struct State {
     best: Option<Best>,
     /// The last evaluation, and its step.
     eval: Option<(u64, Outcome)>,
+    /// Of the program that wrote it.
+    #[serde(default)]
+    revision: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -119,8 +122,22 @@ pub fn load(
         .with_context(|| format!("{}/config.toml", dir.path().display()))?;
     let checkpoint = dir.checkpoint(which, warn)?;
     let (mut learner, _) = make(&experiment)?;
-    learner.load(&checkpoint)?;
+    restore(learner.as_mut(), &checkpoint)?;
     Ok((dir, experiment, learner, checkpoint))
+}
+
+/// Takes a learner's state over from a checkpoint. Where it does not fit, and another revision of this program wrote it, the error says so:
+/// what is saved changes from one to the next.
+fn restore(learner: &mut dyn Learner, from: &LoadDir) -> Result<()> {
+    let own = env!("RLX_REVISION");
+    let Err(error) = learner.load(from) else { return Ok(()) };
+    let state = from.get("trainer.json").ok().and_then(|s| serde_json::from_slice::<State>(&s).ok());
+    let by = state.map(|s| s.revision).filter(|r| !r.is_empty()).unwrap_or_else(|| "an earlier one".into());
+    if by == own {
+        return Err(error.into());
+    }
+    let path = from.path().display();
+    Err(error).context(format!("{path} is of another revision of rlx ({by}; this is {own}) and does not fit this one"))
 }
 
 /// A training in progress.
@@ -195,7 +212,7 @@ impl<'a> Trainer<'a> {
         let run = &experiment.run;
         let state = match &checkpoint {
             Some(from) => {
-                learner.load(from)?;
+                restore(learner.as_mut(), from)?;
                 envs.load(&from.get("worlds.bin")?)?;
                 let path = from.path().join("trainer.json");
                 serde_json::from_slice(&from.get("trainer.json")?)
@@ -247,6 +264,7 @@ impl<'a> Trainer<'a> {
     ) -> Self {
         let from_step = state.step;
         let (log, started) = (Scalars::default(), Instant::now());
+        let state = State { revision: env!("RLX_REVISION").into(), ..state };
         Self { experiment, dir, learner, envs, metrics, events, state, log, before, started, from_step, progress, stop }
     }
 
