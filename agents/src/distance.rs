@@ -255,23 +255,15 @@ impl Auxiliary {
         Ok(())
     }
 
-    /// Estimated transitions from each row of observations to the nearest of `set`, `[any, width]`.
+    /// Estimated transitions from each row of observations to the nearest of `set`, `[at least 1, width]`.
     ///
     /// # Errors
     /// When the networks can not be read.
     pub fn set_distances(&mut self, obs: &[f32], set: &[f32], to: &mut Vec<f32>) -> Result<()> {
-        let n = set.len() / self.width;
-        let (mut from, mut all) = (Vec::new(), Vec::new());
-        to.clear();
-        gather(set, self.width, &self.parts.achieved, &mut self.scratch[1]);
-        for row in obs.chunks_exact(self.width) {
-            gather(row, self.width, self.parts.of(self.embedding.of()), &mut from);
-            self.scratch[0].clear();
-            (0..n).for_each(|_| self.scratch[0].extend_from_slice(&from));
-            self.embedding.distances(&self.scratch[0], &self.scratch[1], &mut all)?;
-            to.push(all.iter().copied().fold(f32::INFINITY, f32::min));
-        }
-        Ok(())
+        let [state, target] = &mut self.scratch;
+        gather(obs, self.width, self.parts.of(self.embedding.of()), state);
+        gather(set, self.width, &self.parts.achieved, target);
+        self.embedding.nearest(state, target, to)
     }
 
     /// Phi: minus what the way costs where a step costs 1, discounted: bounded whatever the network says.

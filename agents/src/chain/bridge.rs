@@ -37,12 +37,9 @@ impl Beginnings {
         let at = rng.below(self.len()) * self.width;
         &self.rows[at..at + self.width]
     }
-    /// `n` rows drawn uniformly, or all where there are no more.
-    pub fn some(&self, n: usize, rng: &mut Rng) -> Vec<f32> {
-        if self.len() <= n {
-            return self.rows.clone();
-        }
-        (0..n).flat_map(|_| self.one(rng).to_vec()).collect()
+    /// All of them, `[rows, width]`.
+    pub fn all(&self) -> &[f32] {
+        &self.rows
     }
 }
 

@@ -64,7 +64,7 @@ impl Chain {
         ended.iter().for_each(|i| self.rows.extend_from_slice(&next[i * width..(i + 1) * width]));
         if let Some(distance) = &mut self.distance {
             let mut left = Vec::new();
-            distance.set_distances(&self.rows, &starts.some(32, &mut self.state.sampling), &mut left)?;
+            distance.set_distances(&self.rows, starts.all(), &mut left)?;
             for (i, left) in ended.iter().zip(&left) {
                 batch.reward[*i] += scale * distance.potential(*left);
             }

@@ -135,16 +135,33 @@ impl Embedding {
         one_sided + euclid(&gap.narrow(-1, half, gap.size()[gap.dim() - 1] - half))
     }
 
+    /// Rows of states and of targets where distances are taken between them; not DDL's, which knows only pairs.
+    fn embed(&self, params: &Params, state: &Tensor, target: &Tensor) -> [Tensor; 2] {
+        match self.method {
+            Method::Laplacian => [state, target].map(|x| self.of_target.forward(params, x).matmul(&self.whiten)),
+            _ => [self.of_state.forward(params, state), self.of_target.forward(params, target)],
+        }
+    }
+
     /// Of pairs, `[rows]`, in units of the embedding; DDL's is in transitions.
     fn pairwise(&self, params: &Params, state: &Tensor, target: &Tensor) -> Tensor {
-        match self.method {
-            Method::Ddl => self.of_state.forward(params, &Tensor::cat(&[state, target], 1)).squeeze_dim(1).softplus(),
-            Method::Laplacian => {
-                let [a, b] = [state, target].map(|x| self.of_target.forward(params, x).matmul(&self.whiten));
-                self.between(&a, &b)
-            }
-            _ => self.between(&self.of_state.forward(params, state), &self.of_target.forward(params, target)),
+        if self.method == Method::Ddl {
+            return self.of_state.forward(params, &Tensor::cat(&[state, target], 1)).squeeze_dim(1).softplus();
         }
+        let [a, b] = self.embed(params, state, target);
+        self.between(&a, &b)
+    }
+
+    /// From each state to the nearest of the targets, `[states]`, in units of the embedding.
+    fn to_nearest(&self, params: &Params, state: &Tensor, target: &Tensor) -> Tensor {
+        let (n, m) = (state.size()[0], target.size()[0]);
+        let all = if self.method == Method::Ddl {
+            self.pairwise(params, &state.repeat_interleave_self_int(m, 0i64, None), &target.repeat([n, 1])).view([n, m])
+        } else {
+            let [a, b] = self.embed(params, state, target);
+            self.between(&a.unsqueeze(1), &b.unsqueeze(0))
+        };
+        all.amin([1i64].as_slice(), false)
     }
 
     /// What the method takes for a state: the Laplacian lives on what is achieved.
@@ -157,9 +174,27 @@ impl Embedding {
     /// # Errors
     /// When the networks can not be read.
     pub fn distances(&mut self, state: &[f32], target: &[f32], to: &mut Vec<f32>) -> Result<()> {
+        self.measure(state, target, Self::pairwise, to)
+    }
+
+    /// Estimated transitions from each row of states to the nearest of the rows of targets, of which there is at least one.
+    ///
+    /// # Errors
+    /// When the networks can not be read.
+    pub fn nearest(&mut self, state: &[f32], target: &[f32], to: &mut Vec<f32>) -> Result<()> {
+        self.measure(state, target, Self::to_nearest, to)
+    }
+
+    fn measure(
+        &mut self,
+        state: &[f32],
+        target: &[f32],
+        by: fn(&Self, &Params, &Tensor, &Tensor) -> Tensor,
+        to: &mut Vec<f32>,
+    ) -> Result<()> {
         let state = self.input(state, self.of())?;
         let target = self.input(target, Part::Target)?;
-        let d = threads::alone(|| tch::no_grad(|| self.pairwise(&self.average, &state, &target)));
+        let d = threads::alone(|| tch::no_grad(|| by(self, &self.average, &state, &target)));
         to.resize(d.numel(), 0.0);
         upload::download(&d, to)?;
         let scale = self.saved.scale as f32;

@@ -91,8 +91,10 @@ fn distances_rank_states_by_the_way_that_is_left() {
         let ratio = found.iter().sum::<f32>() / way.iter().sum::<f32>();
         assert!(rho > least, "{method:?}: rho {rho}");
         assert!(!unit || (0.6..1.6).contains(&ratio), "{method:?}: {ratio} of the true distance");
-        // The nearest of a set is the smallest of the distances to each.
-        let mut nearest = Vec::new();
+        // The nearest of a set is the smallest of the distances to each; of no rows there are none.
+        let mut nearest = vec![0.0];
+        auxiliary.set_distances(&[], &rows[60..84], &mut nearest).unwrap();
+        assert!(nearest.is_empty());
         auxiliary.set_distances(&rows[..12], &rows[60..84], &mut nearest).unwrap();
         for (row, nearest) in rows[..12].chunks(6).zip(&nearest) {
             let each = rows[60..84].chunks(6).map(|s| {
