@@ -100,7 +100,7 @@ fn json_has_the_fields_that_are_documented() {
     let eval = json(&ok(&dir.0, &["eval", "cartpole-ppo-j-s0", "--episodes", "7", "--json"]));
     assert_eq!(
         keys(&eval),
-        ["run", "env", "algo", "checkpoint_step", "episodes", "seed", "mode", "return", "length", "metrics"]
+        ["run", "env", "algo", "checkpoint_step", "episodes", "seed", "mode", "set", "return", "length", "metrics"]
     );
     assert_eq!((keys(&eval["return"]), eval["episodes"].as_u64()), (ESTIMATE.to_vec(), Some(7)));
     assert_eq!(
@@ -112,6 +112,11 @@ fn json_has_the_fields_that_are_documented() {
         eval["return"],
         json(&ok(&dir.0, &["eval", "cartpole-ppo-j-s0", "--episodes", "7", "--json", "--seed", "1"]))["return"]
     );
+    let elsewhere = ["eval", "cartpole-ppo-j-s0", "--episodes", "7", "--json", "--set", "time_limit=5"];
+    let elsewhere = json(&ok(&dir.0, &elsewhere));
+    assert_eq!((elsewhere["set"][0].as_str(), elsewhere["length"]["max"].as_f64()), (Some("time_limit=5"), Some(5.0)));
+    let wrong = fails(&dir.0, &["eval", "cartpole-ppo-j-s0", "--set", "gravty=1"], 2);
+    assert!(wrong.contains("--set: cartpole has no key 'gravty', did you mean 'gravity'?"), "{wrong}");
     let wrong = fails(&dir.0, &["eval", "cartpole-ppo-j-s0", "--checkpoint", "77"], 1);
     assert!(wrong.contains("there are best, last, 3072"), "{wrong}");
 

@@ -1,7 +1,7 @@
 //! The command line.
 use crate::{
     bench, evaluate,
-    experiment::{Experiment, Request},
+    experiment::{Experiment, Request, settings},
     export, fetch, film, heal,
     interrupt::Stop,
     lab, list, lm,
@@ -181,6 +181,9 @@ struct Eval {
     /// Draw actions as in training instead of the best ones.
     #[arg(long)]
     explore: bool,
+    /// In another setting of the world than the run's own (`eval_set`), which the policy sees and acts on alike.
+    #[arg(long, value_name = "KEY=VALUE", conflicts_with = "vs")]
+    set: Vec<String>,
     /// red10: judge by duplicate deals against this bot (`rlx list bots`) or run.
     #[arg(long, value_name = "RUN|BOT")]
     vs: Option<String>,
@@ -193,7 +196,7 @@ struct Eval {
     /// With --vs: also the exact-belief bound on guesses of who is with whom, by the run's own network, at this many positions of its own games (300 where no number is given).
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "300", requires = "vs", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     bound: Option<u64>,
-    /// Print JSON: run, checkpoint_step, episodes, seed, mode, return, length, metrics; estimates as {mean, low, high, median, std, min, max, count}.
+    /// Print JSON: run, checkpoint_step, episodes, seed, mode, set, return, length, metrics; estimates as {mean, low, high, median, std, min, max, count}.
     #[arg(long)]
     json: bool,
 }
@@ -544,7 +547,8 @@ fn run_eval(registry: &Registry, runs: &std::path::Path, args: &Eval) -> Ended {
     }
     let stop = Stop::install().map_err(failed)?;
     let loaded = train::load(registry, runs, &args.run, &args.checkpoint, &mut |w| say!("warning: {w}"));
-    let (dir, experiment, mut learner, checkpoint) = loaded.map_err(failed)?;
+    let (dir, mut experiment, mut learner, checkpoint) = loaded.map_err(failed)?;
+    experiment.judge_in(&args.set).context("--set").map_err(usage)?;
     let mode = if args.explore { Mode::Explore } else { Mode::Greedy };
     let plan = evaluate::Plan { episodes: args.episodes as usize, seed: args.seed, mode };
     if !args.json && std::io::stderr().is_terminal() {
@@ -560,14 +564,16 @@ fn run_eval(registry: &Registry, runs: &std::path::Path, args: &Eval) -> Ended {
             "episodes": outcome.returns.count,
             "seed": args.seed,
             "mode": mode,
+            "set": args.set,
             "return": outcome.returns,
             "length": outcome.length,
             "metrics": outcome.metrics,
         });
         print(&format!("{out:#}\n"))?;
     } else {
-        let mut text =
-            format!("{} at step {}, {} episodes\n", dir.name(), thousands(checkpoint.step()), outcome.returns.count);
+        let (step, n) = (thousands(checkpoint.step()), outcome.returns.count);
+        let set = if args.set.is_empty() { String::new() } else { format!(", {}", args.set.join(", ")) };
+        let mut text = format!("{} at step {step}, {n} episodes{set}\n", dir.name());
         let metrics = outcome.metrics.iter().map(|(n, e)| (n.as_str(), e));
         for (name, e) in [("return", &outcome.returns), ("length", &outcome.length)].into_iter().chain(metrics) {
             text += &format!(
@@ -582,15 +588,7 @@ fn run_eval(registry: &Registry, runs: &std::path::Path, args: &Eval) -> Ended {
 
 fn run_check(registry: &Registry, args: &CheckEnv) -> Ended {
     let world = registry.find_world(&args.name).map_err(usage)?;
-    let mut config = world.keys.defaults();
-    for set in &args.set {
-        let (key, text) =
-            set.split_once('=').ok_or_else(|| usage(anyhow::anyhow!("--set {set}: it must be key=value")))?;
-        let near = || rlx::config::nearest(key, world.keys.iter().map(|k| k.name.as_str()));
-        let known =
-            world.keys.get(key).ok_or_else(|| usage(anyhow::anyhow!("{} has no key '{key}'{}", world.name, near())))?;
-        config.insert(key.into(), known.parse(text).map_err(usage)?);
-    }
+    let config = settings(world, &world.keys.defaults(), &args.set).context("--set").map_err(usage)?;
     // A panic in the world is a violation that the report names: its message need not be printed twice.
     std::panic::set_hook(Box::new(|_| {}));
     let report = world.check(&config).map_err(failed)?;

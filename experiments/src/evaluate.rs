@@ -44,7 +44,7 @@ const WORLDS: usize = 64;
 /// When the policy or a world fails, or on Ctrl-C.
 pub fn evaluate(experiment: &Experiment, policy: &mut dyn Policy, plan: Plan, stop: &Stop) -> Result<Outcome> {
     // A return of self-play says nothing: there it is the payoff against bots.
-    if let Some(config) = red10::config_of(experiment)? {
+    if let Some(config) = red10::config_of(&experiment.world, &experiment.eval_env)? {
         return red10::duplicate::against_bots(&config, policy, plan, stop);
     }
     let each = plan.episodes.div_ceil(WORLDS);

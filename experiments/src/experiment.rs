@@ -292,25 +292,27 @@ impl Experiment {
                 _ => bail!("{why}"),
             }
         }
-        let mut eval_env = tables.env.clone();
-        for set in &run.eval_set {
-            let (key, text) = set.split_once('=').ok_or_else(|| anyhow!("eval_set: '{set}' must be key=value"))?;
-            let near = || nearest(key, world.keys.iter().map(|k| k.name.as_str()));
-            let known =
-                world.keys.get(key).ok_or_else(|| anyhow!("eval_set: {} has no key '{key}'{}", world.name, near()))?;
-            eval_env.insert(key.into(), known.parse(text)?);
-        }
-        if !run.eval_set.is_empty() {
-            world.keys.check(&world.name, &eval_env)?;
-            let other = world.spec(&eval_env)?;
-            if (&other.obs, &other.act) != (&spec.obs, &spec.act) {
-                bail!(
-                    "eval_set: {:?} changes what is seen or how it is acted on; only the same policy can be judged",
-                    run.eval_set
-                );
+        let eval_env = tables.env.clone();
+        let mut made = Self { run, world, env: tables.env, eval_env, algo, hyper: tables.algo, spec };
+        let set = made.run.eval_set.clone();
+        made.judge_in(&set).context("eval_set")?;
+        Ok(made)
+    }
+
+    /// Evaluates in another setting of the world from now on, each `key=value` over what it was.
+    ///
+    /// # Errors
+    /// When there is no such key or value, or the policy would see or do something else there.
+    pub fn judge_in(&mut self, set: &[String]) -> Result<()> {
+        let eval_env = settings(&self.world, &self.eval_env, set)?;
+        if eval_env != self.eval_env {
+            let other = self.world.spec(&eval_env)?;
+            if (&other.obs, &other.act) != (&self.spec.obs, &self.spec.act) {
+                bail!("{set:?} changes what is seen or how it is acted on; only the same policy can be judged");
             }
+            self.eval_env = eval_env;
         }
-        Ok(Self { run, world, env: tables.env, eval_env, algo, hyper: tables.algo, spec })
+        Ok(())
     }
 
     /// From the text of a run's `config.toml`.
@@ -400,6 +402,22 @@ fn place<'a, 'k>(
     }
 }
 
+/// The keys of a world, `table`, with each `key=value` of `set` over them.
+///
+/// # Errors
+/// Naming the key that is not there, with the nearest right one, or the value that may not be.
+pub fn settings(world: &World, table: &Table, set: &[String]) -> Result<Table> {
+    let mut table = table.clone();
+    for set in set {
+        let (key, text) = set.split_once('=').ok_or_else(|| anyhow!("'{set}' must be key=value"))?;
+        let near = || nearest(key, world.keys.iter().map(|k| k.name.as_str()));
+        let known = world.keys.get(key).ok_or_else(|| anyhow!("{} has no key '{key}'{}", world.name, near()))?;
+        table.insert(key.into(), known.parse(text)?);
+    }
+    world.keys.check(&world.name, &table)?;
+    Ok(table)
+}
+
 /// A JSON value as TOML.
 fn to_toml(value: &Value) -> String {
     match value {
@@ -462,8 +480,11 @@ mod tests {
         let e = Experiment::new(&crate::registry(), &request("assemble", "chain", &set)).unwrap();
         assert_eq!((e.env["begin"].as_str(), e.eval_env["begin"].as_str()), (Some("any"), Some("first")));
         assert_eq!(e.eval_env["time_limit"].as_u64(), Some(80));
-        let read = Experiment::from_toml(&crate::registry(), &e.to_toml()).unwrap();
-        assert_eq!((read.run, read.eval_env), (e.run, e.eval_env));
+        let mut read = Experiment::from_toml(&crate::registry(), &e.to_toml()).unwrap();
+        assert_eq!((&read.run, &read.eval_env), (&e.run, &e.eval_env));
+        read.judge_in(&["skill=insert".into()]).unwrap();
+        assert_eq!((read.eval_env["skill"].as_str(), read.eval_env["time_limit"].as_u64()), (Some("insert"), Some(80)));
+        assert_eq!((&read.run, &read.env), (&e.run, &e.env), "training's world stays");
         let other = ["eval_set=[\"decide=[bits]\"]", "model=tiny"];
         assert!(fails(&request("compress-llama", "random", &other)).contains("only the same policy can be judged"));
         assert!(fails(&request("push", "sac", &["eval_set=[\"rewrad=dense\"]"])).contains("did you mean 'reward'"));

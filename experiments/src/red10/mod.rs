@@ -13,13 +13,13 @@ pub mod session;
 pub mod text;
 pub mod tui;
 
-/// The config of an experiment's world if it is this one; None in another.
+/// The config of a world by its keys if it is this one; None of another.
 ///
 /// # Errors
 /// When its config is not this world's.
-pub fn config_of(experiment: &crate::experiment::Experiment) -> anyhow::Result<Option<rlx_red10::Config>> {
-    if experiment.world.name != "red10" {
+pub fn config_of(world: &rlx::World, env: &rlx::Table) -> anyhow::Result<Option<rlx_red10::Config>> {
+    if world.name != "red10" {
         return Ok(None);
     }
-    Ok(Some(rlx::config::from_map(&experiment.env)?))
+    Ok(Some(rlx::config::from_map(env)?))
 }

@@ -38,7 +38,7 @@ fn build(registry: &Registry, bytes: &[u8], rules: &Rules) -> Result<Agent<'stat
     let policy = export::read(bytes)?;
     let config = policy.about.iter().find(|a| a.0 == "config").context("it does not say which run it is of")?;
     let mut experiment = Experiment::from_toml(registry, &config.1)?;
-    let Some(config) = super::config_of(&experiment)? else {
+    let Some(config) = super::config_of(&experiment.world, &experiment.env)? else {
         bail!("it is a policy of {}, not of red10", experiment.world.name)
     };
     agent::check_rules("it", &config.rules.rules(), rules)?;
