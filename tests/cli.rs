@@ -116,7 +116,7 @@ fn json_has_the_fields_that_are_documented() {
     let elsewhere = json(&ok(&dir.0, &elsewhere));
     assert_eq!((elsewhere["set"][0].as_str(), elsewhere["length"]["max"].as_f64()), (Some("time_limit=5"), Some(5.0)));
     let wrong = fails(&dir.0, &["eval", "cartpole-ppo-j-s0", "--set", "gravty=1"], 2);
-    assert!(wrong.contains("--set: cartpole has no key 'gravty', did you mean 'gravity'?"), "{wrong}");
+    assert!(wrong.contains("--set: cartpole has no key 'gravty': did you mean 'gravity'?"), "{wrong}");
     let wrong = fails(&dir.0, &["eval", "cartpole-ppo-j-s0", "--checkpoint", "77"], 1);
     assert!(wrong.contains("there are best, last, 3072"), "{wrong}");
 
