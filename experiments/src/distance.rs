@@ -195,7 +195,9 @@ pub fn run(registry: &Registry, runs: &Path, args: &DistanceArgs, stop: &Stop) -
     let Some(bot) = experiment.spec.bots.iter().position(|b| b == "scripted") else {
         bail!("{} has no scripted player, whose steps a distance is compared with", experiment.world.name)
     };
-    let Some(goal) = experiment.spec.goal.clone() else { bail!("{} has no goals", experiment.world.name) };
+    let Some(goal) = experiment.spec.goal.clone() else {
+        bail!("{} has no single goal; this is about distances to one, of a run of one task", experiment.world.name)
+    };
     let seed = Rng::named(args.seed, "evaluation", 0).bits();
     let worlds = (args.episodes as usize).min(32);
     let mut envs = experiment.world.vector(&experiment.env, worlds, seed)?;
