@@ -241,7 +241,7 @@ impl Replay {
     /// The same from those whose observations `keep` takes, with goals as `goal` has them: a skill's share of a chain's.
     ///
     /// # Errors
-    /// As [`Replay::sample`]; and when a thousand draws in a row are of no use.
+    /// As [`Replay::sample`]; and when none that is kept is of the kind.
     pub fn sample_of(
         &mut self,
         goal: Option<&Goal>,
@@ -254,18 +254,18 @@ impl Replay {
         }
         let (width, wide) = (self.spec.obs.width(), self.spec.act.width());
         for k in 0..out.reward.len() {
-            let mut draws = 0..1000;
-            let (tick, world, at) = loop {
-                if draws.next().is_none() {
-                    return Err(Error::invalid("the replay has hardly a transition of the kind that is asked for"));
-                }
-                let tick = self.pushed - self.filled() + rng.below(self.filled() as usize) as u64;
-                let world = rng.below(self.n);
+            let wanted = |(tick, world)| {
                 let at = self.cell(tick, world);
-                if keep(self.obs.slice(at * width..(at + 1) * width)) {
-                    break (tick, world, at);
-                }
+                keep(self.obs.slice(at * width..(at + 1) * width))
             };
+            let oldest = self.pushed - self.filled();
+            let mut draw = || (oldest + rng.below(self.filled() as usize) as u64, rng.below(self.n));
+            let found = std::iter::repeat_with(&mut draw).take(1000).find(|at| wanted(*at));
+            // The kind is rare: the first one after a cell that is drawn.
+            let Some((tick, world)) = found.or_else(|| self.first_after(draw(), wanted)) else {
+                return Err(Error::invalid("the replay has no transition of the kind that is asked for"));
+            };
+            let at = self.cell(tick, world);
             let relabelled = self.draw_goal(goal, tick, world, rng);
             copy(&mut out.obs, k * width..(k + 1) * width, self.obs.slice(at * width..(at + 1) * width))?;
             match (&mut out.act, &self.act) {
@@ -288,6 +288,14 @@ impl Replay {
             }
         }
         Ok(())
+    }
+
+    /// The first of the kept transitions, from `(tick, world)` on and round to it again, that is wanted.
+    fn first_after(&self, (tick, world): (u64, usize), wanted: impl Fn((u64, usize)) -> bool) -> Option<(u64, usize)> {
+        let (oldest, filled, n) = (self.pushed - self.filled(), self.filled(), self.n as u64);
+        let begin = (tick - oldest) * n + world as u64;
+        let at = |i: u64| (oldest + (begin + i) / n % filled, ((begin + i) % n) as usize);
+        (0..filled * n).map(at).find(|at| wanted(*at))
     }
 
     /// Draws whether to relabel, and if so the goal, into the scratch.

@@ -216,6 +216,34 @@ fn transitions_are_drawn_uniformly() {
     assert!(chi < 110.0, "chi-square {chi} with 47 degrees of freedom"); // 1 - 1e-6 quantile: 109
 }
 
+/// What a thousand draws do not meet is found all the same, wherever it is in a ring that wrapped; what is not there is an error.
+#[test]
+fn rare_transitions_are_found() {
+    let plan = Plan { capacity: 8000 * N, n_step: 1, gamma: 1.0, hindsight: None };
+    let mut slab = slab(2);
+    let mut replay = Replay::new(plan, &spec(false), N, &slab).unwrap();
+    let mut worlds = Worlds::new(5, false);
+    for _ in 0..9000 {
+        worlds.push(&mut replay, &mut slab);
+    }
+    let kept = &worlds.past[worlds.past.len() - replay.filled() as usize..];
+    let (mut batch, mut rng) = (replay.batch(16), Rng::stream(2, 1));
+    let rare = [kept[0][0].obs[2], kept[4321][2].obs[2], kept[kept.len() - 1][1].obs[2]];
+    let mut found = [0; 3];
+    for _ in 0..20 {
+        replay.sample_of(None, |row| rare.contains(&row.f32().unwrap()[2]), &mut rng, &mut batch).unwrap();
+        for row in batch.obs.slice(0..batch.obs.len()).f32().unwrap().chunks(3) {
+            found[rare.iter().position(|r| *r == row[2]).unwrap()] += 1;
+        }
+    }
+    assert!(found.iter().all(|n| *n > 0), "{found:?}");
+    for one in rare {
+        replay.sample_of(None, |row| row.f32().unwrap()[2] == one, &mut rng, &mut batch).unwrap();
+    }
+    let none = replay.sample_of(None, |row| row.f32().unwrap()[2] < 0.0, &mut rng, &mut batch);
+    assert!(none.unwrap_err().to_string().contains("no transition of the kind"));
+}
+
 #[test]
 fn checkpoints_are_exact_and_share_their_full_chunks() {
     let dir = std::env::temp_dir().join(format!("rlx-replay-{}", std::process::id()));
