@@ -357,12 +357,14 @@ impl Chain {
             let k = self.skill_of(&obs[row.clone()]);
             self.cores[k].see(&obs[row.clone()]);
             self.state.kept[k] += 1;
-            let switched = after.status[world] == Status::Running && self.skill_of(&next[row.clone()]) != k;
-            r.status[world] = if switched { Status::Terminated } else { after.status[world] };
+            let status = after.status[world];
+            let end = if status == Status::Running { &next[row.clone()] } else { &last[row.clone()] };
+            // In time also where time is then up for the skill that is next.
+            let switched = status != Status::Terminated && self.skill_of(end) != k;
+            r.status[world] = if switched { Status::Terminated } else { status };
             if r.status[world] == Status::Running {
                 continue;
             }
-            let end = if switched { &next[row.clone()] } else { &last[row.clone()] };
             r.last[row.clone()].copy_from_slice(end);
             let success = r.status[world] == Status::Terminated;
             self.state.success[k] += 0.02 * (f64::from(u8::from(success)) - self.state.success[k]);

@@ -2,11 +2,12 @@ use super::*;
 use rlx::{Env, Field, Goal, Judged, Skill, Space, VecEnv, View};
 use std::sync::Arc;
 
-/// A point in the square that must be at one goal, then at another; .15 a step.
+/// A point in the square that must be at one goal, then at another; .15 a step. Where there is time for a single step, it begins at the first.
 struct Errand {
     at: [f32; 2],
     goals: [[f32; 2]; 2],
     done: usize,
+    limit: u32,
 }
 
 impl Errand {
@@ -37,7 +38,8 @@ impl Env for Errand {
     type Obs = f32;
     type Act = f32;
     fn spec(&self) -> Spec {
-        let mut spec = Spec::solo("errand", Space::uniform(11, -2.0, 2.0), Space::uniform(2, -1.0, 1.0)).limited(40);
+        let mut spec =
+            Spec::solo("errand", Space::uniform(11, -2.0, 2.0), Space::uniform(2, -1.0, 1.0)).limited(self.limit);
         let goal =
             |start: usize| Goal { achieved: start..start + 2, desired: start + 2..start + 4, judge: Arc::new(judge) };
         spec.fields = vec![Field::new("at", 0..2, ""), Field::new("skill", 2..3, ""), Field::new("goals", 3..11, "")];
@@ -48,6 +50,9 @@ impl Env for Errand {
     fn reset(&mut self, rng: &mut Rng, view: View<'_, f32>) {
         let mut point = || [rng.uniform(-1.0, 1.0) as f32, rng.uniform(-1.0, 1.0) as f32];
         (self.at, self.goals, self.done) = (point(), [point(), point()], 0);
+        if self.limit == 1 {
+            self.goals[0] = self.at;
+        }
         self.show(view.obs);
     }
     fn step(&mut self, act: &[f32], _: &mut Rng, view: View<'_, f32>, pay: &mut [f32]) -> Result<Status> {
@@ -65,7 +70,7 @@ impl Env for Errand {
     }
     fn load(&mut self, state: &[u8]) -> Result<()> {
         let (at, goals, done): ([f32; 2], [[f32; 2]; 2], u64) = snapshot::get(state)?;
-        *self = Self { at, goals, done: done as usize };
+        *self = Self { at, goals, done: done as usize, ..*self };
         Ok(())
     }
     fn metrics(&self, out: &mut Scalars) {
@@ -74,7 +79,11 @@ impl Env for Errand {
 }
 
 fn worlds(n: usize, seed: u64) -> VecEnv<Errand> {
-    VecEnv::new(n, seed, || Errand { at: [0.0; 2], goals: [[0.0; 2]; 2], done: 0 })
+    limited(n, seed, 40)
+}
+
+fn limited(n: usize, seed: u64, limit: u32) -> VecEnv<Errand> {
+    VecEnv::new(n, seed, move || Errand { at: [0.0; 2], goals: [[0.0; 2]; 2], done: 0, limit })
 }
 
 fn learner(bridge: Bridge, order: Order) -> Chain {
@@ -132,6 +141,26 @@ fn chains_are_learnt_from_sparse_rewards() {
         let rate = success(&mut chain);
         assert!(rate >= 0.9, "{bridge:?} {order:?}: {rate}");
     }
+}
+
+/// A skill that succeeds as time runs out for the chain has succeeded, and its ending is its own.
+#[test]
+fn a_success_on_the_last_tick_is_one() {
+    rlx_nn::threads::set(1);
+    let mut chain = learner(Bridge::None, Order::Joint);
+    train(&mut chain, &mut limited(8, 1, 1), 400);
+    assert!(chain.state.success[0] > 0.2 && chain.state.success[1] == 0.0, "{:?}", chain.state.success);
+    assert!(chain.state.endings[0].len() > 100);
+}
+
+/// Where skills are learnt one after another, one that is learnt alone waits for none that is never met.
+#[test]
+fn a_later_skill_alone_is_learnt_in_sequence_too() {
+    let mut chain = learner(Bridge::None, Order::Sequence);
+    (chain.state.kept[0], chain.state.kept[1]) = (0, 10_000);
+    assert_eq!(chain.next_skill(), Some(1));
+    chain.state.kept[0] = 10_000;
+    assert_eq!(chain.next_skill(), Some(0));
 }
 
 /// A bridge pays for where the chain goes on from: for ends by the episode's own goal, not for those that are ends by hindsight alone.

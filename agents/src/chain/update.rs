@@ -26,7 +26,10 @@ impl Chain {
         let enough = self.state.kept[k] >= self.config.sac.learning_starts / self.cores.len() as u64 + 100;
         let turn = match self.config.order {
             Order::Joint => true,
-            Order::Sequence => self.state.success[..k].iter().all(|s| *s >= self.config.competence),
+            // A skill that was never met, where one is learnt alone, is not waited for.
+            Order::Sequence => {
+                (0..k).all(|j| self.state.kept[j] == 0 || self.state.success[j] >= self.config.competence)
+            }
         };
         enough && turn
     }
