@@ -117,5 +117,7 @@ fn what_does_not_fit_is_refused() {
     assert!(refused("reach", "chain", "").contains("no chain of skills"));
     assert!(refused("reach", "sac", "buffer_size=10").contains("buffer_size"));
     assert!(refused("reach", "tdrp", "target_range=-20,0").contains("target_range"));
+    assert!(refused("reach", "tdrp", "auxiliary_form=raw n_step=3").contains("n_step=1"));
+    assert!(refused("drawer-store", "ppo", "auxiliary=tdrp").contains("no one goal"));
     assert!(refused("reach", "sac", "auxiliary=tdpr").contains("one of none, tdrp, ddl, qrl, laplacian"));
 }

@@ -229,7 +229,8 @@ impl Auxiliary {
         let width = self.width;
         let loss = embedding.learn(&pairs, |rows, part, to| gather(rows, width, parts.of(part), to))?;
         if !loss.is_finite() {
-            return Err(Error::NonFinite { what: "loss of the auxiliary distance".into(), step: self.loss.1 });
+            let step = self.embedding.updates();
+            return Err(Error::NonFinite { what: "loss of the auxiliary distance".into(), step });
         }
         self.loss = (self.loss.0 + loss, self.loss.1 + 1);
         Ok(())

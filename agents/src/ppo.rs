@@ -218,6 +218,11 @@ impl Algorithm for Ppo {
         if spec.rows != 1 && config.distance.auxiliary != distance::Method::None {
             return Err("the auxiliary reward is for one player: --set auxiliary=none".into());
         }
+        if spec.goal.is_none() && !spec.skills.is_empty() && config.distance.auxiliary != distance::Method::None {
+            return Err(
+                "of a chain of skills ppo knows no one goal that a distance could be to: --set auxiliary=none".into()
+            );
+        }
         config.distance.check(spec)
     }
 

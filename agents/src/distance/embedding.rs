@@ -84,7 +84,7 @@ impl Embedding {
                 dual: 3.0,
                 drift: (0..width * width).map(|i| if i % (width + 1) == 0 { 1.0 } else { 0.0 }).collect(),
             },
-            whiten: Tensor::eye(width as i64, (Kind::Float, Device::Cpu)),
+            whiten: whitening(&Tensor::eye(width as i64, (Kind::Float, Device::Cpu))),
             shape,
             params,
             of_state,
@@ -98,6 +98,10 @@ impl Embedding {
     }
     pub fn targets(&self) -> usize {
         TARGETS
+    }
+    /// Updates so far.
+    pub fn updates(&self) -> u64 {
+        self.adam.steps()
     }
     /// Transitions for each unit of the embedding's distance.
     pub fn scale(&self) -> f64 {

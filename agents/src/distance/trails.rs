@@ -2,6 +2,9 @@
 use rlx::{Rng, Status};
 use serde::{Deserialize, Serialize};
 
+/// Ticks before anything is drawn.
+const FEWEST: usize = 8;
+
 /// A ring of ticks, every tick the state that each world was led to.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Trails {
@@ -30,7 +33,7 @@ pub(crate) struct Pairs {
 
 impl Trails {
     pub fn new(capacity: usize, worlds: usize, width: usize) -> Self {
-        let ticks = capacity.div_ceil(worlds).max(2);
+        let ticks = capacity.div_ceil(worlds).max(FEWEST);
         Self { worlds, width, ticks, pushed: 0, rows: Vec::new(), ends: Vec::new() }
     }
 
@@ -75,7 +78,7 @@ impl Trails {
         there: &dyn Fn(&[f32], &[f32]) -> bool,
     ) -> Option<Pairs> {
         let filled = self.pushed.min(self.ticks as u64);
-        if filled < 8 {
+        if filled < FEWEST as u64 {
             return None;
         }
         let mut out = Pairs::default();
@@ -120,6 +123,17 @@ impl Trails {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// However few states are to be kept, enough are that pairs can be drawn.
+    #[test]
+    fn the_smallest_ring_can_be_drawn_from() {
+        let (worlds, mut rng) = (64, Rng::stream(1, 1));
+        let mut trails = Trails::new(100, worlds, 1);
+        for _ in 0..20 {
+            trails.push(&vec![0.0; worlds], &vec![Status::Running; worlds]);
+        }
+        assert!(trails.sample(&mut rng, (20, 4), 6, &|_, _| false).is_some());
+    }
 
     /// Rows say (world, episode, step): what is drawn must be of one episode, the stated transitions apart, and within the horizon.
     #[test]

@@ -2,7 +2,7 @@
 use super::core::Core;
 use crate::{
     Schedule,
-    distance::{self, Method},
+    distance::{self, Form, Method},
 };
 use rlx::{
     ActionsMut, Result, Rng, Space, Spec, Vector,
@@ -208,6 +208,9 @@ impl Config {
         }
         if self.target_range[0] > self.target_range[1] {
             return Err("target_range: the lowest comes first".into());
+        }
+        if self.n_step > 1 && self.distance.auxiliary != Method::None && self.distance.auxiliary_form == Form::Raw {
+            return Err("auxiliary_form=raw is paid for every step: --set n_step=1, or the potential".into());
         }
         if self.target_range[0] < self.target_range[1] && self.distance.auxiliary != Method::None {
             return Err(
