@@ -205,6 +205,11 @@ pub fn run(registry: &Registry, runs: &Path, args: &DistanceArgs, stop: &Stop) -
     if traces.iter().map(|t| t.left.len()).sum::<usize>() < 3 {
         bail!("the scripted player reached a goal in none of {} episodes", traces.len() + failed);
     }
+    let mut all = traces.iter().flat_map(|t| &t.estimate);
+    let first = all.next();
+    if all.all(|d| Some(d) == first) {
+        bail!("all its distances are equal: it has learnt nothing of them yet")
+    }
     let ratios: Vec<f64> = traces
         .iter()
         .filter(|t| !t.left.is_empty())

@@ -122,22 +122,23 @@ pub fn load(
         .with_context(|| format!("{}/config.toml", dir.path().display()))?;
     let checkpoint = dir.checkpoint(which, warn)?;
     let (mut learner, _) = make(&experiment)?;
-    restore(learner.as_mut(), &checkpoint)?;
+    of_revision(&checkpoint, learner.load(&checkpoint).map_err(Into::into))?;
     Ok((dir, experiment, learner, checkpoint))
 }
 
-/// Takes a learner's state over from a checkpoint. Where it does not fit, and another revision of this program wrote it, the error says so:
-/// what is saved changes from one to the next.
-fn restore(learner: &mut dyn Learner, from: &LoadDir) -> Result<()> {
+/// What was read of a checkpoint; where it does not fit and another revision of this program wrote it, the error says so: what is saved
+/// changes from one to the next.
+fn of_revision<T>(from: &LoadDir, read: Result<T>) -> Result<T> {
     let own = env!("RLX_REVISION");
-    let Err(error) = learner.load(from) else { return Ok(()) };
-    let state = from.get("trainer.json").ok().and_then(|s| serde_json::from_slice::<State>(&s).ok());
-    let by = state.map(|s| s.revision).filter(|r| !r.is_empty()).unwrap_or_else(|| "an earlier one".into());
-    if by == own {
-        return Err(error.into());
+    let state = from.get("trainer.json").ok().and_then(|s| serde_json::from_slice::<Value>(&s).ok());
+    let by = state.as_ref().and_then(|s| s["revision"].as_str()).filter(|r| !r.is_empty());
+    match (by, read) {
+        (Some(by), Err(e)) if by == own => Err(e),
+        (by, read) => read.with_context(|| {
+            let (path, by) = (from.path().display(), by.unwrap_or("an earlier one"));
+            format!("{path} is of another revision of rlx ({by}; this is {own}) and does not fit this one")
+        }),
     }
-    let path = from.path().display();
-    Err(error).context(format!("{path} is of another revision of rlx ({by}; this is {own}) and does not fit this one"))
 }
 
 /// A training in progress.
@@ -212,11 +213,14 @@ impl<'a> Trainer<'a> {
         let run = &experiment.run;
         let state = match &checkpoint {
             Some(from) => {
-                restore(learner.as_mut(), from)?;
-                envs.load(&from.get("worlds.bin")?)?;
-                let path = from.path().join("trainer.json");
-                serde_json::from_slice(&from.get("trainer.json")?)
-                    .with_context(|| format!("reading {}", path.display()))?
+                let mut read = || -> Result<State> {
+                    learner.load(from)?;
+                    envs.load(&from.get("worlds.bin")?)?;
+                    let path = from.path().join("trainer.json");
+                    serde_json::from_slice(&from.get("trainer.json")?)
+                        .with_context(|| format!("reading {}", path.display()))
+                };
+                of_revision(from, read())?
             }
             None => {
                 progress.note(&format!("{} has no checkpoint yet: it starts again at 0", dir.name()));
@@ -265,6 +269,8 @@ impl<'a> Trainer<'a> {
         let from_step = state.step;
         let (log, started) = (Scalars::default(), Instant::now());
         let state = State { revision: env!("RLX_REVISION").into(), ..state };
+        // A run that this one begins from has set its own.
+        rlx_nn::threads::set(experiment.run.threads);
         Self { experiment, dir, learner, envs, metrics, events, state, log, before, started, from_step, progress, stop }
     }
 
