@@ -223,6 +223,21 @@ fn every_registered_world_signs_the_contract() {
     assert!(fails(&dir.0, &["check-env", "cartpole", "--set", "gravty=1"], 2).contains("did you mean 'gravity'?"));
 }
 
+/// What a film can not be made of or written to is said before it is made.
+#[test]
+fn films_are_refused_before_they_are_made() {
+    let dir = TempDir::new();
+    let refused = |args: &[&str]| fails(&dir.0, &[&["record", "reach"], args].concat(), 1);
+    assert!(refused(&["-o", "films/x.gif"]).contains("there is no folder films"));
+    assert!(refused(&["-o", "x.html", "--size", "100x100"]).contains("--size is for pictures"));
+    assert!(refused(&["-o", "x.gif", "--explore"]).contains("--explore is for runs"));
+    assert!(refused(&["-o", "x.gif", "--size", "4096x4096"]).contains("pixels may each be"));
+    assert!(refused(&["-o", "x.gif", "--set", "rewrad=dense"]).contains("--set: reach has no key 'rewrad'"));
+    assert_eq!(fs::read_dir(&dir.0).unwrap().count(), 0, "nothing is left behind");
+    ok(&dir.0, &["record", "reach", "-o", "x.gif", "--size", "64x64"]);
+    assert!(refused(&["-o", "x.gif"]).contains("never overwritten"));
+}
+
 #[test]
 fn help_completions_and_manual_are_there() {
     let dir = TempDir::new();

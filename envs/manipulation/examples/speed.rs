@@ -1,4 +1,4 @@
-//! Control steps per second of one world on one thread, by the thread's own clock as far as the machine leaves it alone: the fastest
+//! Control steps per second of one world on one thread by the wall clock: the fastest
 //! and the median of chunks of one episode: `cargo run --release -p rlx-manipulation --example speed`.
 use rlx::{ActionBuffer, Registry, Rng, Table, random_actions};
 use std::time::Instant;

@@ -22,7 +22,7 @@ pub struct Config {
     /// Steps after which an episode times out; 0: the task's own number (50, 100 where blocks are stacked).
     pub time_limit: u32,
     /// The share of episodes that begin with what is to be moved between the fingers (a half in hindsight's own pick-and-place, arXiv
-    /// 1707.01495); nothing changes where nothing is taken hold of. Judge by `eval_set = ["held=0"]`.
+    /// 1707.01495); where nothing is taken hold of they begin as without, by other draws. Judge by `eval_set = ["held=0"]`.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub held: f64,
 }
@@ -49,7 +49,7 @@ pub struct GantryConfig {
     /// Steps after which an episode times out; 0: the task's own number.
     pub time_limit: u32,
     /// The share of episodes that begin with what is to be moved between the fingers (a half in hindsight's own pick-and-place, arXiv
-    /// 1707.01495); nothing changes where nothing is taken hold of. Judge by `eval_set = ["held=0"]`.
+    /// 1707.01495); where nothing is taken hold of they begin as without, by other draws. Judge by `eval_set = ["held=0"]`.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub held: f64,
 }
@@ -78,7 +78,7 @@ pub struct ChainConfig<S: Default> {
     /// Steps after which an episode times out; 0: the chain's own number.
     pub time_limit: u32,
     /// The share of episodes that begin with what is to be moved between the fingers (a half in hindsight's own pick-and-place, arXiv
-    /// 1707.01495); nothing changes where nothing is taken hold of. Judge by `eval_set = ["held=0"]`.
+    /// 1707.01495); where nothing is taken hold of they begin as without, by other draws. Judge by `eval_set = ["held=0"]`.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub held: f64,
     /// Where an episode begins.

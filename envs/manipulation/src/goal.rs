@@ -22,7 +22,9 @@ pub enum Convention {
     /// Gymnasium-Robotics' Fetch: a block of 5 cm, episodes of 50 steps that success does not end.
     #[default]
     Fetch,
-    /// panda-gym's: a block of 4 cm, its ranges of goals, episodes that success ends.
+    /// panda-gym's: a block of 4 cm, its ranges of goals, episodes that success ends. Its `slide` and `flip` are near it and not the same:
+    /// the puck has a friction of .1, begins .12 m ahead of the tool and is to go on to .25 m to .55 m ahead of it; the block is to
+    /// be tipped by a quarter turn, by closed fingers, and not to an orientation drawn from all.
     Panda,
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Lengths are metres in a frame whose origin is the middle of the workspace on the table's top, x away from the robot, z up. Actions
 //! and observations are Fetch's (Plappert et al., arXiv 1802.09464): 25 actions a second, each the tool's way in units of 5 cm and the
-//! fingers'; what is faster than .8 m/s (1.25 m/s where a puck is struck) is slowed down, its direction kept.
+//! fingers'; what is faster than .8 m/s (1.25 m/s where a puck is struck) is slowed down, its direction kept. A thing's angles are about
+//! the fixed axes x, y, z, as panda-gym has them; Fetch's are about the axes that turn with it, which differs where it is tilted about two.
 mod config;
 mod draw;
 mod goal;
@@ -76,7 +77,7 @@ pub fn register(registry: &mut rlx::Registry) {
         })
         .world(
             "slide",
-            "strike a puck so that it slides to a place out of reach (FetchSlide, PandaSlide)",
+            "strike a puck so that it slides to a place ahead, often out of reach (FetchSlide; PandaSlide but for friction)",
             |c: &Config| world("slide", c, 50, basic::Slide(c.convention)),
         )
         .world(
@@ -90,7 +91,7 @@ pub fn register(registry: &mut rlx::Registry) {
         .world("stack", "put one block upon another (PandaStack)", |c: &Config| {
             world("stack", c, 100, blocks::Stack(c.convention))
         })
-        .world("flip", "tip a block onto another face (PandaFlip)", |c: &Config| {
+        .world("flip", "tip a block onto another face (PandaFlip's quarter turns)", |c: &Config| {
             world("flip", c, 50, blocks::Flip(c.convention))
         })
         .world("stack3", "a tower of three blocks: a chain of two skills", |c: &ChainConfig<Stack3Skill>| {

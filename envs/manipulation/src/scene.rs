@@ -103,16 +103,20 @@ impl Scene {
         template.restore(&mut self.world);
     }
 
-    /// One control step; `each` is called after every physics step.
-    pub fn control(&mut self, by: (Vector, f32), open: f32, mut each: impl FnMut(&mut PhysicsWorld)) {
+    /// One control step. False where the engine took a body out of the world because its state was not finite any more: what is left looks
+    /// sound, and is not.
+    pub fn control(&mut self, by: (Vector, f32), open: f32) -> bool {
         let from = self.command;
         self.command = self.machine.advance(&self.world.bodies, &from, by, open, &self.bounds);
         let n = self.settings.substeps;
         for k in 1..=n {
             self.machine.drive(&mut self.world, &from, &self.command, k as f32 / n as f32);
             self.world.step();
-            each(&mut self.world);
+            if !self.world.quarantine().is_empty() {
+                return false;
+            }
         }
+        true
     }
 
     /// The tool's position, m.
@@ -140,8 +144,8 @@ impl Scene {
         (body.velocity_at_point(self.at(thing)), body.angvel())
     }
 
-    /// Writes what a robot of Fetch sees; returns the rest of the row. See [`crate::layout`].
-    pub fn observe<'a>(&self, yaw: bool, out: &'a mut [f32]) -> &'a mut [f32] {
+    /// Writes what a robot of Fetch sees. See [`crate::layout`].
+    pub fn observe(&self, yaw: bool, out: &mut [f32]) {
         let mut row = Row { out, at: 0 };
         let tool = self.tool();
         let speed = self.machine.velocity(&self.world.bodies) * CONTROL_S;
@@ -165,8 +169,6 @@ impl Scene {
             let (angle, speed) = self.machine.yaw(&self.world.bodies);
             row.put(&[angle, speed * CONTROL_S]);
         }
-        let Row { out, at } = row;
-        &mut out[at..]
     }
 }
 

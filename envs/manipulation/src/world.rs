@@ -140,6 +140,13 @@ impl Manipulation {
         (k, &self.aims[k], &self.episode.desired[self.goal(k).1])
     }
 
+    /// How far the goal at work is by an observation.
+    fn aim_distance(&self, row: &[f32]) -> f32 {
+        let (k, aim, desired) = self.at_work();
+        let at = self.goal(k).0.start;
+        aim.distance(&row[at..at + aim.width], desired)
+    }
+
     pub(crate) fn aims(&self) -> &[Aim] {
         &self.aims
     }
@@ -213,9 +220,7 @@ impl Env for Manipulation {
         }
         self.episode = Episode { desired, skill: first, began: first, ..Episode::default() };
         self.observe(view.obs);
-        let (k, aim, desired) = self.at_work();
-        let (at, w) = (self.goal(k).0.start, aim.width);
-        self.episode.distance = aim.distance(&view.obs[at..at + w], desired);
+        self.episode.distance = self.aim_distance(view.obs);
     }
 
     fn step(&mut self, act: &[f32], _: &mut Rng, view: View<'_, f32>, pay: &mut [f32]) -> Result<Status> {
@@ -231,13 +236,9 @@ impl Env for Manipulation {
         let a = |i: usize| act.get(i).map_or(0.0, |a| a.clamp(-1.0, 1.0));
         let by = (Vector::new(a(0), a(1), a(2)) * MOVE, if self.options.yaw { a(4) * TURN } else { 0.0 });
         let open = if self.task.grips() { a(3) * OPEN } else { 0.0 };
-        let Self { scene, task, .. } = self;
-        let things = std::mem::take(&mut scene.things);
-        scene.control(by, open, |world| task.couple(&things, world));
-        scene.things = things;
-
+        let sound = self.scene.control(by, open);
         self.observe(view.obs);
-        if view.obs.iter().any(|x| !x.is_finite()) {
+        if !sound || view.obs.iter().any(|x| !x.is_finite()) {
             let what = format!("the physics of {}", self.options.name);
             return Err(Error::NonFinite { what, step: self.episode.step });
         }
@@ -251,14 +252,15 @@ impl Env for Manipulation {
         let last = self.last(k);
         let episode = &mut self.episode;
         episode.distance = distance;
-        episode.success = judged.success && last;
+        episode.success = judged.success && last && self.task.kept(&self.scene);
         episode.once |= episode.success;
         if self.options.chain.is_some() && judged.success {
             if last {
-                episode.done = true;
+                episode.done = episode.success;
             } else {
                 episode.skill = k + 1;
                 view.obs[self.core] = (k + 1) as f32;
+                self.episode.distance = self.aim_distance(view.obs);
             }
         }
         Ok(if judged.terminated { Status::Terminated } else { Status::Running })

@@ -24,8 +24,6 @@ pub struct Frame {
 pub struct Film {
     /// The frames.
     pub frames: Vec<Frame>,
-    /// How it ended.
-    pub status: Status,
 }
 
 /// Who acts.
@@ -78,7 +76,7 @@ pub fn film(worlds: &mut dyn Vector, actor: &mut Actor<'_>, seed: u64) -> Result
         worlds.episodes().clear();
         frames.push(frame(step, reward, total, drawing.context(UNSEEN)?));
         if status != Status::Running {
-            return Ok(Film { frames, status });
+            return Ok(Film { frames });
         }
     }
     bail!("the episode has not ended after {LONGEST} steps")

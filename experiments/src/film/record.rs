@@ -6,11 +6,14 @@ use super::{
     render::{self, Picture},
     words::{Writer, short},
 };
-use crate::{experiment::Experiment, red10, train};
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use crate::{
+    experiment::{Experiment, settings},
+    red10, train,
+};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use rayon::prelude::*;
-use rlx::{Learner, Mode, Registry, Spec, Table, Vector, World, config::nearest};
+use rlx::{Learner, Mode, Registry, Spec, Table, Vector, World};
 use std::{
     io::Write,
     path::{Path, PathBuf},
@@ -89,7 +92,7 @@ struct Scene {
 }
 
 fn scene(registry: &Registry, runs: &Path, args: &RecordArgs) -> Result<Scene> {
-    let (world, mut table, run) = match registry.find_world(&args.what) {
+    let (world, table, run) = match registry.find_world(&args.what) {
         Ok(world) => (world.clone(), world.keys.defaults(), None),
         Err(no_world) => {
             let Ok(dir) = crate::run_dir::RunDir::open(runs, &args.what) else {
@@ -97,15 +100,11 @@ fn scene(registry: &Registry, runs: &Path, args: &RecordArgs) -> Result<Scene> {
             };
             let experiment = Experiment::from_toml(registry, &dir.config()?)
                 .with_context(|| format!("{}/config.toml", dir.path().display()))?;
-            (experiment.world, experiment.env, Some(args.what.clone()))
+            // As it is judged, not as it learns: that may begin in the middle.
+            (experiment.world, experiment.eval_env, Some(args.what.clone()))
         }
     };
-    for set in &args.set {
-        let (key, text) = set.split_once('=').ok_or_else(|| anyhow!("--set {set}: it must be key=value"))?;
-        let near = || nearest(key, world.keys.iter().map(|k| k.name.as_str()));
-        let known = world.keys.get(key).ok_or_else(|| anyhow!("{} has no key '{key}'{}", world.name, near()))?;
-        table.insert(key.into(), known.parse(text)?);
-    }
+    let table = settings(&world, &table, &args.set).context("--set")?;
     let spec = world.spec(&table)?;
     Ok(Scene { world, table, spec, run })
 }
@@ -162,13 +161,15 @@ pub fn run(registry: &Registry, runs: &Path, args: &RecordArgs) -> Result<String
     }
     let scene = scene(registry, runs, args)?;
     let kind = Kind::of(&args.output)?;
+    ensure!(kind != Kind::Html || args.size.is_none(), "--size is for pictures: a page is as large as its window");
     // Said before the work: the file is made at its end.
-    ensure!(
-        !args.output.exists(),
-        "{} is there already, and a file that is there is never overwritten",
-        args.output.display()
-    );
+    let path = args.output.display();
+    ensure!(!args.output.exists(), "{path} is there already, and a file that is there is never overwritten");
+    if let Some(folder) = args.output.parent().filter(|f| !f.as_os_str().is_empty() && !f.is_dir()) {
+        bail!("{path}: there is no folder {}", folder.display());
+    }
     let (who, mut agent) = agent(registry, runs, &scene, args)?;
+    ensure!(!args.explore || matches!(agent, Agent::Run(_)), "--explore is for runs, and {who} is none");
     let mut worlds: Box<dyn Vector> = scene.world.vector(&scene.table, 1, args.seed)?;
     let mode = if args.explore { Mode::Explore } else { Mode::Greedy };
     let mut actor = match &mut agent {
@@ -185,7 +186,11 @@ pub fn run(registry: &Registry, runs: &Path, args: &RecordArgs) -> Result<String
         Kind::Png => encode::apng(&pictures(&film, &title, args.size)?, tick)?,
     };
     let mut file = red10::record::create(&args.output)?;
-    file.write_all(&bytes).with_context(|| format!("writing {}", args.output.display()))?;
+    if let Err(error) = file.write_all(&bytes) {
+        // A part of it would stand in the way of the next try.
+        let _ = std::fs::remove_file(&args.output);
+        return Err(error).with_context(|| format!("writing {path}"));
+    }
     Ok(said(&film, &args.output, bytes.len()))
 }
 
@@ -200,12 +205,20 @@ fn said(film: &Film, path: &Path, bytes: usize) -> String {
     format!("{}: {steps} steps, return {total}{success}; {kib} KiB\n", path.display())
 }
 
+/// Most pixels of all frames together, which are held at once: 1.5 GB.
+const PIXELS: usize = 500_000_000;
+
 /// The frames with their words.
 ///
 /// # Errors
-/// When the words can not be drawn.
+/// When they are too many and too large, or the words can not be drawn.
 pub fn pictures(film: &Film, title: &str, size: Option<(usize, usize)>) -> Result<Vec<Picture>> {
     let (width, height) = size.unwrap_or((480, 360));
+    let (n, most) = (film.frames.len(), PIXELS / film.frames.len());
+    ensure!(
+        width * height <= most,
+        "--size: {n} frames of {width}x{height} are more than can be held; {most} pixels may each be"
+    );
     let writer = Writer::new(title, film.frames.len() - 1);
     film.frames
         .par_iter()

@@ -1,4 +1,4 @@
-//! A hand on three linear axes, and a turn about the vertical for tasks that need one. ONE multibody of two or three joints.
+//! A hand on three linear axes, which are one joint, and a turn about the vertical if it is asked for: ONE multibody with the fingers.
 use super::{ARM, Drive, Robot, TOOL, Target, down, link, mass};
 use crate::{draw::Part, physics::Settings};
 use rapier3d::prelude::*;

@@ -125,7 +125,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Builds the robot with its tool at `target`.
+    /// Builds the robot.
     pub fn build(robot: Box<dyn Robot>, world: &mut PhysicsWorld) -> Self {
         let (hand, frame) = robot.build(world);
         let palm = ColliderBuilder::cuboid(PALM[0], PALM[1], PALM[2])
@@ -205,8 +205,8 @@ impl Machine {
         mb.update_rigid_bodies(&mut world.bodies, true);
     }
 
-    /// The next command: the tool moves by `by` (m, rad), as fast as `limit` (m) a step and no farther ahead of the tool than its
-    /// leash, within `reach`; the fingers open by `open`.
+    /// The next command: the tool moves by `by` (m, rad), no faster and nowhere else than `bounds` say and no farther ahead of
+    /// the tool than its leash; the fingers open by `open`.
     pub fn advance(
         &self,
         bodies: &RigidBodySet,
@@ -321,7 +321,8 @@ fn ramp(from: f32, to: f32, done: f32) -> (f32, f32) {
 /// Where a spring (stiffness, damping, limit) rests that follows `desired` from `now` (both position and speed).
 fn rest(desired: (f32, f32), now: (f32, f32), (k, d, limit): (f32, f32, f32)) -> f32 {
     let middle = now.0 + d * now.1 / k;
-    (desired.0 + d / k * desired.1).clamp(middle - limit / k, middle + limit / k)
+    // Not clamp, which panics where a coordinate is not finite: the step is then refused.
+    (desired.0 + d / k * desired.1).max(middle - limit / k).min(middle + limit / k)
 }
 
 /// The hand pointing down.

@@ -98,7 +98,7 @@ impl Task for Push {
     }
 }
 
-/// A puck to a place out of reach: it must be struck, and slides there.
+/// A puck to a place ahead, beyond the tool's reach where it is more than .3 m from the middle: struck, it slides there.
 pub(crate) struct Slide(pub Convention);
 
 /// The puck: half its height and its radius, m.

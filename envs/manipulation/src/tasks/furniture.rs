@@ -115,12 +115,16 @@ impl Task for DrawerOpen {
     }
 }
 
-/// Opens the drawer, picks a block, places it inside, closes: a chain of four skills.
+/// Opens the drawer, picks a block, places it inside, closes: a chain of four skills. It has succeeded where the block is in the drawer then.
 pub(crate) struct DrawerStore;
 
 /// Over the open drawer, and inside it.
 const OVER: Vector = Vector::new(CLOSED - TRAVEL, 0.0, 0.16);
 const INSIDE: Vector = Vector::new(CLOSED - TRAVEL, 0.0, RAISED + 0.004 + HALF);
+
+/// From the drawer's middle to its walls and to their upper edge, m.
+const WALLS: f32 = 0.062;
+const RIM: f32 = 0.06;
 
 impl Task for DrawerStore {
     fn aims(&self) -> Vec<Aim> {
@@ -165,6 +169,10 @@ impl Task for DrawerStore {
             3 => scene.put_tool(scene.at(0) + Vector::new(SHUT + 0.005, 0.0, 0.03), 0.0),
             _ => {}
         }
+    }
+    fn kept(&self, scene: &Scene) -> bool {
+        let off = scene.at(1) - (scene.at(0) - HANDLE);
+        off.x.abs().max(off.y.abs()) < WALLS && (0.0..RIM).contains(&off.z)
     }
     fn achieved(&self, skill: usize, scene: &Scene, out: &mut [f32]) {
         let thing = usize::from(skill == 1 || skill == 2);

@@ -33,8 +33,10 @@ pub(crate) trait Task: Send {
     fn bounds(&self) -> Bounds {
         BOUNDS
     }
-    /// What happens between physics steps beside physics.
-    fn couple(&self, _things: &[crate::scene::Thing], _world: &mut PhysicsWorld) {}
+    /// Whether what the chain did before its last skill still stands, which its success asks for besides.
+    fn kept(&self, _scene: &Scene) -> bool {
+        true
+    }
 }
 
 /// The workspace. Below .012 m a finger would press on the table; .8 m/s keeps what it hits slow.

@@ -221,6 +221,68 @@ fn actions_out_of_range_are_clipped_and_counted_and_nan_is_refused_with_its_step
     assert_eq!((clipped(&mut wild), clipped(&mut tame)), (Some(2.0), Some(0.0)));
 }
 
+/// The engine takes what is not finite out of its world and goes on: here that is an error, and no panic.
+#[test]
+fn what_is_lost_is_an_error() {
+    for robot in [RobotKind::Gantry, RobotKind::Panda] {
+        let spoilers: [fn(&mut Manipulation); 2] = [
+            |w| w.scene.world.bodies[w.scene.things[0].body].set_linvel(Vector::splat(f32::NAN), true),
+            |w| {
+                let mut lost = w.scene.command;
+                lost.joints[0] = f32::NAN;
+                w.scene.machine.place(&mut w.scene.world, &lost);
+            },
+        ];
+        for (k, spoil) in spoilers.into_iter().enumerate() {
+            let mut world = worlds(robot).swap_remove(1);
+            let (mut rng, mut play) = (Rng::named(3, "lost", 0), Played::of(&world));
+            play.reset(&mut world, &mut rng);
+            play.step(&mut world, &[0.1, 0.0, 0.0, 0.0], &mut rng).unwrap();
+            spoil(&mut world);
+            let error = play.step(&mut world, &[0.1, 0.0, 0.0, 0.0], &mut rng).expect_err("a body is lost");
+            assert!(error.to_string().contains("the physics of push"), "{robot:?} {k}: {error}");
+        }
+    }
+}
+
+/// What a skill of a chain has reached says nothing of the next one, and a drawer that is closed beside its block stores nothing.
+#[test]
+fn a_chain_is_judged_by_the_skill_at_work_and_by_what_is_kept() {
+    use crate::tasks::furniture::DrawerStore;
+    let mut world = crate::chain::<crate::DrawerStoreSkill>("drawer-store", &Default::default(), 200, DrawerStore);
+    let (mut rng, mut play) = (Rng::named(6, "kept", 0), Played::of(&world));
+    let mut end = |world: &mut Manipulation, play: &mut Played| {
+        let (mut act, mut k) = (vec![0.0; world.width()], world.episode.skill);
+        for _ in 0..200 {
+            world.scripted(&mut act);
+            if play.step(world, &act, &mut rng).unwrap() == Status::Terminated {
+                return;
+            }
+            if std::mem::replace(&mut k, world.episode.skill) != k && k == 1 {
+                assert!(world.episode.distance > 0.05, "the block is not yet over the drawer");
+                assert_eq!(world.drawing().success, Some(false));
+            }
+        }
+        panic!("the drawer was not closed");
+    };
+    let mut seeds = Rng::named(6, "begun", 0);
+    play.reset(&mut world, &mut seeds);
+    end(&mut world, &mut play);
+    assert!(world.episode.done);
+    let alone = crate::ChainConfig { skill: crate::DrawerStoreSkill::Close, ..Default::default() };
+    let mut world = crate::chain::<crate::DrawerStoreSkill>("drawer-store", &alone, 200, DrawerStore);
+    for stored in [true, false] {
+        play.reset(&mut world, &mut seeds);
+        if !stored {
+            world.scene.put(1, Vector::new(-0.2, 0.15, 0.025), Rotation::IDENTITY);
+        }
+        end(&mut world, &mut play);
+        let mut metrics = Scalars::default();
+        world.metrics(&mut metrics);
+        assert_eq!(metrics.iter().find(|m| m.0 == "success").map(|m| m.1), Some(f64::from(u8::from(stored))));
+    }
+}
+
 #[test]
 fn a_task_refuses_a_robot_that_can_not_do_it() {
     for world in ["drawer-open", "peg-insert", "assemble"] {
