@@ -258,14 +258,29 @@ impl Store {
         }
         written?;
         if to.exists() {
-            let aside = (0..).map(|i| self.root.join(format!("damaged-{label}-{step:012}-{i}"))).find(|p| !p.exists());
-            let aside = aside.expect("an unused number");
-            fs::rename(&to, &aside).map_err(|e| Error::io("renaming", &to, e))?;
+            self.aside("damaged", label, step)?;
         }
         fs::rename(&tmp, &to).map_err(|e| Error::io("renaming to", &to, e))?;
         sync_folder(&self.root)?;
         self.prune(label, keep)?;
         Ok(to)
+    }
+
+    /// Puts checkpoints of `label` that are of later steps than `step` aside, under another name: they are of a course that was left.
+    ///
+    /// # Errors
+    /// When one can not be renamed.
+    pub fn leave(&self, label: &str, step: u64) -> Result<()> {
+        for later in self.steps(label)?.into_iter().filter(|s| *s > step) {
+            self.aside("left", label, later)?;
+        }
+        Ok(())
+    }
+
+    fn aside(&self, why: &str, label: &str, step: u64) -> Result<()> {
+        let from = self.folder(label, step);
+        let free = (0..).map(|i| self.root.join(format!("{why}-{label}-{step:012}-{i}"))).find(|p| !p.exists());
+        fs::rename(&from, free.expect("an unused number")).map_err(|e| Error::io("renaming", &from, e))
     }
 
     fn write_whole(

@@ -310,3 +310,22 @@ fn unchanged_files_are_shared_between_checkpoints() {
     fs::write(folder.at(3).join("head"), "x").unwrap();
     store.save("step", 4, 1, |to| to.reuse("chunk-0.bin").map(|there| assert!(!there))).unwrap();
 }
+
+/// What is of a later step than where a run goes on is put aside, not removed, and does not stand in the way of what comes there again.
+#[test]
+fn later_checkpoints_of_a_course_that_was_left_are_put_aside() {
+    let folder = Folder::new("left");
+    let store = folder.store();
+    for step in [3, 7] {
+        store.save("step", step, 9, write(step)).unwrap();
+    }
+    store.leave("step", 7).unwrap();
+    assert_eq!(store.steps("step").unwrap(), [3, 7]);
+    for _ in 0..2 {
+        store.leave("step", 5).unwrap();
+        assert_eq!(store.steps("step").unwrap(), [3]);
+        store.save("step", 7, 9, write(7)).unwrap();
+    }
+    let names = folder.names();
+    assert!(names.contains(&"left-step-000000000007-0".into()) && names.contains(&"left-step-000000000007-1".into()));
+}
