@@ -219,6 +219,8 @@ fn every_registered_world_signs_the_contract() {
         assert_eq!(checks.len(), 13);
         assert!(checks.iter().all(|c| keys(c) == ["name", "promise", "violations"] && c["violations"].as_array().unwrap().is_empty()));
     }
+    assert!(fails(&dir.0, &["list", "bots", "gredy"], 2).contains("did you mean 'greedy'?"));
+    assert!(ok(&dir.0, &["list", "bots", "greedy"]).starts_with("greedy: "));
     assert!(fails(&dir.0, &["check-env", "cartpol"], 2).contains("did you mean 'cartpole'?"));
     assert!(fails(&dir.0, &["check-env", "cartpole", "--set", "gravty=1"], 2).contains("did you mean 'gravity'?"));
 }

@@ -216,6 +216,25 @@ fn workers_and_pools_that_are_killed_lose_nothing() {
     }
 }
 
+/// A signal to one worker alone stops neither the pool nor what is left of the grid.
+#[test]
+fn a_worker_that_is_asked_to_stop_alone_is_replaced() {
+    let dir = TempDir::new();
+    spec(&dir, SPEC);
+    let runs = dir.0.join("runs/experiments/e/runs");
+    let begun = || {
+        let mut all = fs::read_dir(&runs).into_iter().flatten().flatten();
+        all.any(|r| r.path().join("checkpoints/step-000000002048").exists())
+    };
+    let mut pool = rlx(&dir.0, &["experiment", "run", "e.toml", "-q", "--jobs", "1"]).spawn().unwrap();
+    assert!(wait_for(&mut pool, begun));
+    signal(children(pool.id())[0], "-TERM");
+    assert_eq!(pool.wait().unwrap().code(), Some(0));
+    let records = status(&dir.0);
+    assert_eq!(words(&records), ["finished"; 4]);
+    assert_eq!(records.iter().map(|r| r["starts"].as_u64().unwrap()).sum::<u64>(), 5, "one went on in another worker");
+}
+
 #[test]
 fn two_processes_never_run_one_cell() {
     let dir = TempDir::new();
@@ -274,6 +293,9 @@ fn a_report_shows_what_is_missing_and_averages_nothing_away() {
     let mean = metric["tasks"][0]["mean"]["value"].as_f64().unwrap();
     assert!((mean - (last(0) + last(2)) / 2.0).abs() < 1e-9, "{mean}");
     assert_eq!(metric["comparisons"][0]["pairs"], 2);
+    for curves in ["by_steps", "by_seconds"] {
+        assert_eq!(metric[curves].as_array().unwrap().len(), 2, "{curves}: one for each method");
+    }
 
     ok(&dir.0, &["experiment", "report", "e.toml"]);
     let folder = dir.0.join("runs/experiments/e/report");

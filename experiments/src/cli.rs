@@ -21,8 +21,7 @@ use std::{
 };
 
 /// Exit codes: 0 done, 1 failed, 2 bad arguments or config, 130 interrupted.
-const EXIT_CODES: &str =
-    "Exit codes: 0 done, 1 failed, 2 bad arguments or config, 130 interrupted (a checkpoint was saved).";
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 bad arguments or config, 130 interrupted (what was begun goes on from its last checkpoint).";
 
 /// Reinforcement learning for research: training one can stop and resume to the bit.
 #[derive(Debug, Parser)]
@@ -179,7 +178,7 @@ struct Eval {
     #[arg(long, default_value_t = 1_000_000)]
     seed: u64,
     /// Draw actions as in training instead of the best ones.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "vs")]
     explore: bool,
     /// In another setting of the world than the run's own (`eval_set`), which the policy sees and acts on alike.
     #[arg(long, value_name = "KEY=VALUE", conflicts_with = "vs")]
@@ -319,7 +318,8 @@ fn run(registry: &Registry, cli: Cli) -> Ended {
         Command::Bench(args) => {
             let show = |rate: &bench::Rate| {
                 if !args.json {
-                    println!("{}", bench::line(rate));
+                    // A reader that left is no failure of a benchmark's.
+                    let _ = print(&format!("{}\n", bench::line(rate)));
                 }
             };
             let rates = bench::run(registry, &args.names, args.repeats as usize, show).map_err(failed)?;
@@ -548,6 +548,9 @@ fn run_eval(registry: &Registry, runs: &std::path::Path, args: &Eval) -> Ended {
     let stop = Stop::install().map_err(failed)?;
     let loaded = train::load(registry, runs, &args.run, &args.checkpoint, &mut |w| say!("warning: {w}"));
     let (dir, mut experiment, mut learner, checkpoint) = loaded.map_err(failed)?;
+    if args.explore && experiment.world.name == "red10" {
+        return Err(usage(anyhow::anyhow!("--explore: in red10 agents are judged by their best moves alone")));
+    }
     experiment.judge_in(&args.set).context("--set").map_err(usage)?;
     let mode = if args.explore { Mode::Explore } else { Mode::Greedy };
     let plan = evaluate::Plan { episodes: args.episodes as usize, seed: args.seed, mode };

@@ -30,9 +30,6 @@ pub struct Outcome {
     pub length: Estimate,
     /// What the world says of its episodes (success, win), by name.
     pub metrics: std::collections::BTreeMap<String, Estimate>,
-    /// The return of each episode.
-    #[serde(skip)]
-    pub each: Vec<f64>,
 }
 
 /// Most worlds stepped side by side.
@@ -60,9 +57,11 @@ pub fn evaluate(experiment: &Experiment, policy: &mut dyn Policy, plan: Plan, st
     envs.reset(slab.frame_mut(0));
     let (mut returns, mut lengths) = (Vec::new(), Vec::new());
     let mut metrics = std::collections::BTreeMap::<String, Vec<f64>>::new();
-    let mut left = vec![each; worlds];
+    // Where it does not divide, the last ones play one episode less.
+    let less = worlds * each - plan.episodes;
+    let mut left: Vec<usize> = (0..worlds).map(|i| each - usize::from(i >= worlds - less)).collect();
     let mut now = 0;
-    while left.iter().any(|n| *n > 0) && returns.len() < plan.episodes {
+    while left.iter().any(|n| *n > 0) {
         if stop.asked() {
             bail!(rlx::Error::Interrupted);
         }
@@ -73,13 +72,13 @@ pub fn evaluate(experiment: &Experiment, policy: &mut dyn Policy, plan: Plan, st
         let ended = envs.episodes();
         for i in 0..ended.len() {
             let world = ended.worlds[i] as usize;
-            if left[world] == 0 || returns.len() == plan.episodes {
+            if left[world] == 0 {
                 continue;
             }
             left[world] -= 1;
             returns.push(ended.returns[i * players..(i + 1) * players].iter().sum::<f64>() / players as f64);
             lengths.push(f64::from(ended.lengths[i]));
-            for (name, value) in ended.metrics[i].iter() {
+            for (name, value) in ended.metrics[i].iter().filter(|m| m.1.is_finite()) {
                 metrics.entry(name.into()).or_default().push(value);
             }
         }
@@ -89,7 +88,7 @@ pub fn evaluate(experiment: &Experiment, policy: &mut dyn Policy, plan: Plan, st
         bail!("no episode was played")
     };
     let metrics = metrics.into_iter().filter_map(|(name, values)| Some((name, estimate(&values)?))).collect();
-    Ok(Outcome { returns: of_returns, length, metrics, each: returns })
+    Ok(Outcome { returns: of_returns, length, metrics })
 }
 
 impl Outcome {

@@ -27,7 +27,7 @@ fn keys_json(keys: &Keys) -> Value {
 pub fn json(registry: &Registry, kind: &str, name: Option<&str>) -> Result<Value> {
     let entry = |name: &str, about: &str| json!({"name": name, "about": about});
     let full = |name: &str, about: &str, keys: &Keys| json!({"name": name, "about": about, "keys": keys_json(keys)});
-    Ok(match (kind, name) {
+    let listed = match (kind, name) {
         ("envs", None) => registry.worlds().iter().map(|w| entry(&w.name, &w.about)).collect::<Vec<_>>().into(),
         ("envs", Some(name)) => {
             let w = registry.find_world(name)?;
@@ -57,7 +57,14 @@ pub fn json(registry: &Registry, kind: &str, name: Option<&str>) -> Result<Value
         ("heal", _) => full("heal", "keys of a healing", crate::heal::Config::keys()),
         ("run", _) => full("run", "keys that every run has", &Keys::of::<RunConfig>()),
         (other, _) => bail!("there is no list of '{other}'{}", nearest(other, KINDS.into_iter())),
-    })
+    };
+    // Of the others a name chooses one.
+    let (Some(name), Value::Array(entries)) = (name, &listed) else { return Ok(listed) };
+    let names = || entries.iter().filter_map(|e| e["name"].as_str());
+    match entries.iter().find(|e| e["name"] == name) {
+        Some(one) => Ok(one.clone()),
+        None => bail!("there is no '{name}' in {kind}{}", nearest(name, names())),
+    }
 }
 
 /// The list as text.

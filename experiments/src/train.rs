@@ -232,6 +232,8 @@ impl<'a> Trainer<'a> {
                 State { next_log: run.log_every, next_eval, next_checkpoint: run.checkpoint_every, ..State::default() }
             }
         };
+        // A best one of later steps is of a course that this one may not take again.
+        dir.store().leave("best", state.step)?;
         // A run killed before its files were made has none to cut.
         let exists = dir.path().join(crate::metrics::NAME).exists();
         let (metrics, last) = if exists {
@@ -297,6 +299,13 @@ impl<'a> Trainer<'a> {
     /// When the learner, a world or the disk fails. What was saved before stays.
     pub fn run(mut self) -> Result<Summary> {
         self.progress.set_total(self.experiment.run.steps, self.state.step);
+        if !self.is_done() {
+            // How it ended before is not how it ends.
+            match std::fs::remove_file(self.dir.path().join("summary.json")) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e).context("removing summary.json"),
+                _ => {}
+            }
+        }
         let ended = self.train();
         let status = match &ended {
             Ok(true) => "finished",
@@ -393,7 +402,8 @@ impl<'a> Trainer<'a> {
         let ended = self.envs.episodes();
         for i in 0..ended.len() {
             let value = ended.returns[i * players..(i + 1) * players].iter().sum::<f64>() / players as f64;
-            let metrics = ended.metrics[i].iter().map(|(n, v)| (n.to_owned(), v)).collect();
+            // A ratio of nothing says nothing, and JSON has no word for it.
+            let metrics = ended.metrics[i].iter().filter(|m| m.1.is_finite()).map(|(n, v)| (n.to_owned(), v)).collect();
             if self.state.recent.len() == RECENT {
                 self.state.recent.pop_front();
             }

@@ -79,7 +79,7 @@ fn series(number: usize, stem: &str, runs: &[(Option<u64>, Curve)], by_time: boo
     let first = |c: &Curve| c.points.first().map(key);
     let start = runs.iter().filter_map(|(_, c)| first(c)).fold(0.0, f64::max);
     let end = runs.iter().filter_map(|(_, c)| c.end(by_time)).fold(f64::INFINITY, f64::min);
-    let x: Vec<f64> = (0..POINTS).map(|i| start + (end - start) * i as f64 / (POINTS - 1) as f64).collect();
+    let x: Vec<f64> = (0..POINTS).map(|i| (start + (end - start) * i as f64 / (POINTS - 1) as f64).min(end)).collect();
     let rows: Vec<Vec<f64>> =
         runs.iter().map(|(_, c)| x.iter().map(|x| c.at(*x, by_time)).collect()).collect::<Option<_>>()?;
     let seeds: Vec<String> = runs.iter().filter_map(|(s, _)| s.map(|s| s.to_string())).collect();
@@ -100,7 +100,10 @@ pub fn run(folder: &Path, args: &Plot) -> Result<PathBuf> {
         bail!("-o {}: it must end in .svg or .png", args.output.display());
     }
     let mut groups: Vec<Group> = Vec::new();
-    for run in &args.names {
+    for (i, run) in args.names.iter().enumerate() {
+        if args.names[..i].contains(run) {
+            bail!("{run} is given twice: a run repeated is no second seed");
+        }
         let dir = RunDir::open(folder, run)?;
         let mut curve = data::read(dir.path(), &[(args.metric.as_str(), None, false)])?.remove(0);
         if curve.points.is_empty() {

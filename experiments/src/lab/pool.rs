@@ -69,6 +69,7 @@ struct Shared<'a> {
     queue: Mutex<Queue>,
     inputs: Vec<Mutex<Option<ChildStdin>>>,
     options: &'a Options,
+    stop: Stop,
 }
 
 enum Event {
@@ -159,6 +160,13 @@ impl Shared<'_> {
                     drop(tell.send(Event::Note(line.trim_end().to_owned())));
                     continue;
                 };
+                // Asked to stop by itself, and not with the pool: what it saved goes on in another one.
+                if matches!(&said, Said::Ended { how, .. } if how == "interrupted") && !self.stop.asked() {
+                    *hold(&self.inputs[slot]) = None;
+                    live.0.wait().context("waiting for a worker")?;
+                    self.died(slot, index, "a signal to stop", tell);
+                    break;
+                }
                 let ended = matches!(said, Said::Ended { .. });
                 drop(tell.send(Event::Said(slot, index, said)));
                 if ended {
@@ -203,7 +211,7 @@ pub fn run(cells: &Cells<'_>, results: &Results, options: &Options, stop: &Stop)
     let records = results.records()?;
     let queue = Queue { next: 0, len: cells.len(), again: Vec::new(), deaths: HashMap::new(), closed: false };
     let inputs = (0..options.jobs).map(|_| Mutex::new(None)).collect();
-    let shared = Arc::new(Shared { cells, records, queue: Mutex::new(queue), inputs, options });
+    let shared = Arc::new(Shared { cells, records, queue: Mutex::new(queue), inputs, options, stop: stop.clone() });
     let (tx, rx) = mpsc::channel();
     let mut view = View::new(cells.len(), options);
     let mut tally = Tally::default();

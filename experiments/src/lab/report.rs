@@ -415,7 +415,9 @@ impl Tables<'_> {
         if !start.is_finite() || !end.is_finite() || end < start {
             return None;
         }
-        let x: Vec<f64> = (0..POINTS).map(|i| start + (end - start) * i as f64 / (POINTS - 1) as f64).collect();
+        // No farther than the end, which rounding may pass.
+        let at = |i: usize| (start + (end - start) * i as f64 / (POINTS - 1) as f64).min(end);
+        let x: Vec<f64> = (0..POINTS).map(at).collect();
         let rows: Vec<Vec<f64>> =
             own.iter().map(|(_, c)| x.iter().map(|x| c.at(*x, by_time)).collect()).collect::<Option<_>>()?;
         let (task, method) = (self.tasks[key.0].clone(), self.methods[key.1].clone());

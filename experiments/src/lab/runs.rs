@@ -107,7 +107,7 @@ fn size(folder: &Path) -> u64 {
 }
 
 /// Whether another process writes to it.
-fn busy(path: &Path) -> bool {
+pub(super) fn busy(path: &Path) -> bool {
     let lock = fs::File::options().write(true).open(path.join(".lock"));
     lock.is_ok_and(|f| matches!(f.try_lock(), Err(fs::TryLockError::WouldBlock)))
 }

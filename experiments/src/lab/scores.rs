@@ -145,8 +145,7 @@ pub fn profile(scores: &Scores, taus: &[f64]) -> Vec<Interval> {
     bootstrap(&[scores], BAND, |s| taus.iter().map(|t| above(&s[0], *t)).collect())
 }
 
-/// The IQM of columns of values of runs, one column per point of a curve, with pointwise bands: the same runs are drawn for all
-/// points. `columns[point][run]`.
+/// The IQM over runs at each point of a curve, with pointwise bands: the same runs are drawn for all points. `runs[run][point]`.
 pub fn band(runs: &[Vec<f64>]) -> Vec<Interval> {
     let points = runs.first().map_or(0, Vec::len);
     let numbers: Vec<f64> = (0..runs.len()).map(|i| i as f64).collect();

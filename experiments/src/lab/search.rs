@@ -212,7 +212,7 @@ impl Space {
             bail!("search.trials = {}: it must be from 1 to 65536", search.trials);
         }
         let metric = top.remove("metric").unwrap_or_else(|| serde_json::json!({"name": "eval/return"}));
-        let metric: Metric = serde_json::from_value(metric).map_err(|e| anyhow!("metric: {e}"))?;
+        let metric = super::spec::metric(metric, "metric")?;
         let prune = match top.remove("prune") {
             Some(v) => serde_json::from_value(v).context("prune: median, warmup_steps, startup_trials")?,
             None => Prune::default(),
@@ -360,6 +360,8 @@ mod tests {
         assert!(wrong("high = 4.0", "high = -5.0").contains("must be below"));
         assert!(wrong("low = 1e-5", "low = 0.0").contains("above 0"));
         assert!(wrong("[\"a\", \"b\", \"c\"]", "[]").contains("choices"));
+        let metric = "[metric]\nname = \"losses/x\"\nlower_is_beter = true\n[space]";
+        assert!(wrong("[space]", metric).contains("did you mean 'lower_is_better'?"));
         assert!(wrong("env =", "x = 1\nenv =").contains("'x' can not be searched"));
         assert!(wrong("format = 1", "format = 2").contains("format = 1"));
     }

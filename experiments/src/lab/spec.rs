@@ -182,10 +182,10 @@ fn budget(value: Option<Value>, base: &mut Table) -> Result<()> {
     Ok(())
 }
 
-fn metric(value: Value, number: usize) -> Result<Metric> {
-    let place = format!("metric {}", number + 1);
-    let t = table(Some(value), &place)?;
-    known(&t, &METRIC, &place)?;
+/// A metric as it is written at `place`.
+pub(super) fn metric(value: Value, place: &str) -> Result<Metric> {
+    let t = table(Some(value), place)?;
+    known(&t, &METRIC, place)?;
     if let Some(tasks) = t.get("tasks") {
         for (task, scale) in table(Some(tasks.clone()), &format!("{place}: tasks"))? {
             known(&table(Some(scale), &format!("{place}: {task}"))?, &SCALE, &format!("{place}: {task}"))?;
@@ -279,10 +279,12 @@ impl Spec {
             of_seeds = fast.remove("seeds").unwrap_or(of_seeds);
         }
         let metrics = match top.remove("metrics") {
-            Some(Value::Array(list)) => {
-                list.into_iter().enumerate().map(|(i, m)| metric(m, i)).collect::<Result<_>>()?
-            }
-            None => vec![metric(serde_json::json!({"name": "eval/return", "unit": "return"}), 0)?],
+            Some(Value::Array(list)) => list
+                .into_iter()
+                .enumerate()
+                .map(|(i, m)| metric(m, &format!("metric {}", i + 1)))
+                .collect::<Result<_>>()?,
+            None => vec![metric(serde_json::json!({"name": "eval/return", "unit": "return"}), "metric 1")?],
             Some(other) => bail!("metrics = {other}: write [[metrics]] tables"),
         };
         let spec = Self {

@@ -5,6 +5,7 @@
 use super::{
     cli::{Answer, print},
     optuna::Optuna,
+    runs::busy,
     search::{Method, Space},
     spec::Table,
     trials::{Folder, Status, Trial, best, document},
@@ -25,7 +26,7 @@ use std::{
     io::Read,
     path::{Path, PathBuf},
     process::{Child, ExitCode, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// `rlx sweep`.
@@ -136,7 +137,19 @@ pub fn run(registry: &Registry, runs: &Path, args: &Sweep) -> Answer {
             say!("{}", to.join("report.html").display());
         }
     }
-    Ok(if done { ExitCode::SUCCESS } else { ExitCode::from(130) })
+    if !done {
+        return Ok(ExitCode::from(130));
+    }
+    if let Some(killed) = trials.iter().find(|t| t.status == Status::Started) {
+        return Err(failed(anyhow!("trial {} was killed: the same command goes on with it", killed.number)));
+    }
+    match trials.iter().find(|t| t.value.is_none()) {
+        Some(t) if best.is_none() => {
+            let why = t.error.as_deref().unwrap_or("it has no value of the metric");
+            Err(failed(anyhow!("no trial came to a value; trial {}: {why}", t.number)))
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
 }
 
 /// As a process of the sweep: runs a trial; false when it was stopped. The end of standard input says to stop.
@@ -147,10 +160,15 @@ fn one(registry: &Registry, folder: &Folder<'_>, number: u64, stop: &Stop) -> Re
         heard.ask();
     });
     let trial = folder.read(number)?.with_context(|| format!("there is no trial {number}"))?;
+    // Where the sweep was killed, the trial's process of before may still be saving.
+    let (path, waited) = (folder.runs().join(&trial.run), Instant::now());
+    while busy(&path) && waited.elapsed() < Duration::from_secs(60) && !stop.asked() {
+        std::thread::sleep(Duration::from_millis(100));
+    }
     let experiment = experiment(registry, folder.space, &trial.keys)?;
     rayon::ThreadPoolBuilder::new().num_threads(experiment.run.threads).build_global().context("starting threads")?;
     let mut progress = Progress::new(0, true);
-    let trainer = if folder.runs().join(&trial.run).join("config.toml").exists() {
+    let trainer = if path.join("config.toml").exists() {
         Trainer::resume(registry, &folder.runs(), &trial.run, Vec::new(), &mut progress, stop)?
     } else {
         Trainer::start(registry, &folder.runs(), experiment, Some(&name(number)), &mut progress, stop)?
@@ -240,13 +258,21 @@ impl Asked<'_> {
                 folder.space.ask(number, &before)?
             }
         };
-        let made = experiment(self.registry, folder.space, &keys).with_context(|| format!("trial {number}"))?;
-        let (env, algo) = (made.run.env, made.run.algo);
-        let run = format!("{env}-{algo}-{}-s{}", name(number), folder.space.seed);
-        let trial =
-            Trial { number, keys, status: Status::Started, value: None, steps: 0, elapsed_s: 0.0, run, error: None };
+        let made = experiment(self.registry, folder.space, &keys);
+        let run = made.as_ref().map_or_else(
+            |_| name(number),
+            |e| format!("{}-{}-{}-s{}", e.run.env, e.run.algo, name(number), folder.space.seed),
+        );
+        // Keys that are each sound and do not go together: one trial that failed, not the end of the search.
+        let error = made.err().map(|e| format!("{e:#}"));
+        let status = if error.is_none() { Status::Started } else { Status::Failed };
+        let trial = Trial { number, keys, status, value: None, steps: 0, elapsed_s: 0.0, run, error };
         folder.write(&trial)?;
-        Ok(Some(trial))
+        if trial.status == Status::Started {
+            return Ok(Some(trial));
+        }
+        self.ended(&trial)?;
+        Ok(None)
     }
 
     fn ended(&mut self, trial: &Trial) -> Result<()> {

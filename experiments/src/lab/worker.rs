@@ -97,6 +97,9 @@ pub fn work(unit: &Unit<'_>, stop: &Stop) -> Result<()> {
             Err(e) => ("refused", Some(format!("{e:#}")), 0.0),
         };
         say(&Said::Ended { how: how.into(), error, elapsed_s });
+        if stop.asked() {
+            break;
+        }
     }
     Ok(())
 }

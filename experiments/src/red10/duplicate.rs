@@ -222,7 +222,7 @@ pub fn against_bots(config: &rlx_red10::Config, policy: &mut dyn Policy, plan: P
         first.get_or_insert(best);
     }
     let first = first.expect("there are rules");
-    Ok(Outcome { each: Vec::new(), returns: first.score, length: first.length, metrics })
+    Ok(Outcome { returns: first.score, length: first.length, metrics })
 }
 
 /// The sixteen tables of a deck.
