@@ -17,7 +17,7 @@ impl Layout {
 
     /// What [`crate::scene::Scene::observe`] writes: 10 scalars and 15 for each thing, velocities per control step as Fetch has them,
     /// those of things relative to the tool's.
-    pub fn robot(things: &[&str], yaw: bool) -> Self {
+    pub fn robot(things: &[&str]) -> Self {
         let mut row = Self::default();
         row.add("grip_pos", 3, "m");
         for thing in things {
@@ -32,9 +32,6 @@ impl Layout {
             );
         }
         row.add("grip_velp", 3, "m/step").add("gripper_vel", 2, "m/step");
-        if yaw {
-            row.add("grip_yaw", 1, "rad").add("grip_yaw_vel", 1, "rad/step");
-        }
         row
     }
 }

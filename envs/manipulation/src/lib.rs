@@ -32,7 +32,6 @@ fn world(name: &'static str, config: &Config, limit: u32, task: impl Task + 'sta
         reward: config.reward,
         ends: config.convention == Convention::Panda,
         time_limit: if config.time_limit == 0 { limit } else { config.time_limit },
-        yaw: false,
         held: config.held,
         chain: None,
     };
@@ -59,7 +58,6 @@ fn chain<S: Copy + Default + Into<Option<usize>>>(
         reward: config.reward,
         ends: true,
         time_limit: if config.time_limit == 0 { limit } else { config.time_limit },
-        yaw: false,
         held: config.held,
         chain: Some(Chain { any: config.begin == Begin::Any, only: config.skill.into() }),
     };

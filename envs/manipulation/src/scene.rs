@@ -1,7 +1,7 @@
 //! What is there: a robot, loose things, furniture; read and moved by tasks.
 use crate::{
     physics::{CONTROL_S, FIXED, Settings, THINGS, Template},
-    robot::{Bounds, Command, Machine, Robot, Target},
+    robot::{Bounds, Command, Machine, Robot},
 };
 use rapier3d::prelude::*;
 
@@ -52,7 +52,7 @@ impl Scene {
         let settings = robot.settings(fine);
         let mut world = settings.world();
         let machine = Machine::build(robot, &mut world);
-        let command = machine.command(Target { at: Vector::new(0.0, 0.0, 0.2), yaw: 0.0 }, 0.0);
+        let command = machine.command(Vector::new(0.0, 0.0, 0.2), 0.0);
         let mut scene = Self { world, machine, things: Vec::new(), paint: Vec::new(), command, bounds, settings };
         scene.fixed([0.275, 0.0, -0.2], [0.725, 0.6, 0.2], colour::TABLE);
         let floor = ColliderBuilder::cuboid(20.0, 20.0, 0.5).translation(Vector::new(0.0, 0.0, -0.9));
@@ -94,7 +94,7 @@ impl Scene {
 
     /// Puts the tool somewhere, at rest.
     pub fn put_tool(&mut self, at: Vector, opening: f32) {
-        self.command = self.machine.command(Target { at, yaw: 0.0 }, opening);
+        self.command = self.machine.command(at, opening);
         self.machine.place(&mut self.world, &self.command);
     }
 
@@ -105,7 +105,7 @@ impl Scene {
 
     /// One control step. False where the engine took a body out of the world because its state was not finite any more: what is left looks
     /// sound, and is not.
-    pub fn control(&mut self, by: (Vector, f32), open: f32) -> bool {
+    pub fn control(&mut self, by: Vector, open: f32) -> bool {
         let from = self.command;
         self.command = self.machine.advance(&self.world.bodies, &from, by, open, &self.bounds);
         let n = self.settings.substeps;
@@ -145,7 +145,7 @@ impl Scene {
     }
 
     /// Writes what a robot of Fetch sees. See [`crate::layout`].
-    pub fn observe(&self, yaw: bool, out: &mut [f32]) {
+    pub fn observe(&self, out: &mut [f32]) {
         let mut row = Row { out, at: 0 };
         let tool = self.tool();
         let speed = self.machine.velocity(&self.world.bodies) * CONTROL_S;
@@ -165,10 +165,6 @@ impl Scene {
         }
         row.put(&speed.to_array());
         row.put(&finger_speeds.map(|v| v * CONTROL_S));
-        if yaw {
-            let (angle, speed) = self.machine.yaw(&self.world.bodies);
-            row.put(&[angle, speed * CONTROL_S]);
-        }
     }
 }
 

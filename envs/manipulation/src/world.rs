@@ -11,12 +11,13 @@ use rapier3d::prelude::*;
 use rlx::{Encoding, Env, Error, Goal, Result, Rng, Scalars, Skill, Space, Spec, Status, View, snapshot};
 use serde::{Deserialize, Serialize};
 
-/// Farthest that the largest action asks for: tool (m), turn (rad), each finger (m), as Fetch has the first.
+/// Scalars of an action: the tool's way, and the fingers'.
+const ACTIONS: usize = 4;
+/// Farthest that the largest action asks for: tool (m), each finger (m), as Fetch has the first.
 const MOVE: f32 = 0.05;
-const TURN: f32 = 0.2;
 const OPEN: f32 = 0.02;
 /// Part of every snapshot: another one is of another engine or layout.
-const VERSION: &str = "rlx-manipulation 2, rapier3d 0.36.1";
+const VERSION: &str = "rlx-manipulation 3, rapier3d 0.36.1";
 
 /// Where an episode of a chain begins, and which skills it has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,8 +38,6 @@ pub(crate) struct Options {
     /// Whether success ends an episode.
     pub ends: bool,
     pub time_limit: u32,
-    /// Whether the hand turns about the vertical.
-    pub yaw: bool,
     /// The share of episodes that begin with the hand where it takes hold.
     pub held: f64,
     /// Set for chains of skills.
@@ -79,14 +78,14 @@ pub struct Manipulation {
 impl Manipulation {
     pub(crate) fn new(options: Options, task: Box<dyn Task>) -> Self {
         let robot: Box<dyn crate::robot::Robot> = match options.robot {
-            RobotKind::Gantry => Box::new(Gantry::new(options.yaw)),
+            RobotKind::Gantry => Box::new(Gantry::new()),
             RobotKind::Panda => Box::new(Panda::new()),
         };
         let mut scene = Scene::new(robot, options.fine, task.bounds());
         task.build(&mut scene);
         let template = Template::of(&scene.world);
         let names: Vec<&str> = scene.things.iter().map(|t| t.name).collect();
-        let mut layout = Layout::robot(&names, options.yaw);
+        let mut layout = Layout::robot(&names);
         let core = layout.width;
         let aims = task.aims();
         if options.chain.is_some() {
@@ -104,10 +103,6 @@ impl Manipulation {
         Self { options, task, scene, aims, template, layout, core, episode }
     }
 
-    fn width(&self) -> usize {
-        4 + usize::from(self.options.yaw)
-    }
-
     /// Where skill `k` keeps its goal: in the row, and in the list of desired goals.
     fn goal(&self, k: usize) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
         let before: usize = self.aims[..k].iter().map(|a| a.width).sum();
@@ -122,7 +117,7 @@ impl Manipulation {
     }
 
     fn observe(&self, row: &mut [f32]) {
-        self.scene.observe(self.options.yaw, row);
+        self.scene.observe(row);
         if self.options.chain.is_some() {
             row[self.core] = self.episode.skill as f32;
         }
@@ -167,17 +162,12 @@ impl Manipulation {
         let hint = self.task.script(k, &self.scene, desired);
         act[..3].copy_from_slice(&(hint.by / MOVE).to_array().map(|x| x.clamp(-1.0, 1.0)));
         act[3] = hint.open;
-        if self.options.yaw {
-            act[4] = (hint.turn / TURN).clamp(-1.0, 1.0);
-        }
     }
 
     fn identity(&self) -> String {
-        let Options { name, robot, fine, yaw, reward, ends, .. } = &self.options;
+        let Options { name, robot, fine, reward, ends, .. } = &self.options;
         let goals = self.episode.desired.len();
-        format!(
-            "{VERSION}, {name}, {robot:?}, fine {fine}, yaw {yaw}, {goals} goals, {reward:?}, success ends it {ends}"
-        )
+        format!("{VERSION}, {name}, {robot:?}, fine {fine}, {goals} goals, {reward:?}, success ends it {ends}")
     }
 }
 
@@ -187,8 +177,8 @@ impl Env for Manipulation {
 
     fn spec(&self) -> Spec {
         let obs = Space::uniform(self.layout.width, f32::NEG_INFINITY, f32::INFINITY);
-        let mut spec = Spec::solo(self.options.name, obs, Space::uniform(self.width(), -1.0, 1.0))
-            .limited(self.options.time_limit);
+        let mut spec =
+            Spec::solo(self.options.name, obs, Space::uniform(ACTIONS, -1.0, 1.0)).limited(self.options.time_limit);
         spec.fields = self.layout.fields.clone();
         spec.bots = vec!["scripted".into()];
         spec.grain = 2;
@@ -224,17 +214,16 @@ impl Env for Manipulation {
     }
 
     fn step(&mut self, act: &[f32], _: &mut Rng, view: View<'_, f32>, pay: &mut [f32]) -> Result<Status> {
-        let n = self.width();
-        if act.len() != n || act.iter().any(|a| !a.is_finite()) {
+        if act.len() != ACTIONS || act.iter().any(|a| !a.is_finite()) {
             let step = self.episode.step;
             return Err(Error::invalid(format!(
-                "action {act:?} at step {step} of an episode: it must be {n} finite numbers from -1 to 1"
+                "action {act:?} at step {step} of an episode: it must be {ACTIONS} finite numbers from -1 to 1"
             )));
         }
         self.episode.step += 1;
         self.episode.clipped += u64::from(act.iter().any(|a| a.abs() > 1.0));
         let a = |i: usize| act.get(i).map_or(0.0, |a| a.clamp(-1.0, 1.0));
-        let by = (Vector::new(a(0), a(1), a(2)) * MOVE, if self.options.yaw { a(4) * TURN } else { 0.0 });
+        let by = Vector::new(a(0), a(1), a(2)) * MOVE;
         let open = if self.task.grips() { a(3) * OPEN } else { 0.0 };
         let sound = self.scene.control(by, open);
         self.observe(view.obs);

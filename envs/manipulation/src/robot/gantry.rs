@@ -1,5 +1,5 @@
-//! A hand on three linear axes, which are one joint, and a turn about the vertical if it is asked for: ONE multibody with the fingers.
-use super::{ARM, Drive, Robot, TOOL, Target, down, link, mass};
+//! A hand on three linear axes, which are one joint: ONE multibody with the fingers.
+use super::{ARM, Drive, Robot, TOOL, down, link, mass};
 use crate::{draw::Part, physics::Settings};
 use rapier3d::prelude::*;
 
@@ -11,13 +11,8 @@ pub(crate) struct Gantry {
 }
 
 impl Gantry {
-    /// With or without the turn.
-    pub fn new(yaw: bool) -> Self {
-        let mut drives: Vec<Drive> = (0..3).map(|axis| Drive { axis, ..LINEAR }).collect();
-        if yaw {
-            drives.push(Drive { axis: 5, stiffness: 100.0, damping: 2.5, force: 5.0, ..LINEAR });
-        }
-        Self { drives }
+    pub fn new() -> Self {
+        Self { drives: (0..3).map(|axis| Drive { axis, ..LINEAR }).collect() }
     }
 }
 
@@ -31,18 +26,15 @@ impl Robot for Gantry {
             0.01,
         ));
         let hand = world.insert_body(hand);
-        let locked = match self.drives.len() {
-            3 => JointAxesMask::ANG_AXES,
-            _ => JointAxesMask::ANG_X | JointAxesMask::ANG_Y,
-        };
-        world.insert_multibody_joint(root, hand, GenericJointBuilder::new(locked).contacts_enabled(false).build());
+        let joint = GenericJointBuilder::new(JointAxesMask::ANG_AXES).contacts_enabled(false);
+        world.insert_multibody_joint(root, hand, joint.build());
         (hand, Pose::IDENTITY)
     }
     fn drives(&self) -> &[Drive] {
         &self.drives
     }
-    fn solve(&self, target: &Target, joints: &mut [f32; ARM]) {
-        joints[..4].copy_from_slice(&[target.at.x, -target.at.y, -(target.at.z + TOOL), -target.yaw]);
+    fn solve(&self, target: Vector, joints: &mut [f32; ARM]) {
+        joints[..3].copy_from_slice(&[target.x, -target.y, -(target.z + TOOL)]);
     }
     fn leash(&self) -> f32 {
         0.06

@@ -47,19 +47,11 @@ pub(crate) struct Drive {
     pub armature: f32,
 }
 
-/// Where the tool should be: between the fingertips, pointing down.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Target {
-    /// m, above the table's middle.
-    pub at: Vector,
-    /// Turn about the vertical, rad.
-    pub yaw: f32,
-}
-
 /// What the robot was told last, and what it makes of it.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Command {
-    pub target: Target,
+    /// Where the tool should be, which is between the fingertips and points down: m, above the table's middle.
+    pub target: Vector,
     /// How far each finger is from the middle, m.
     pub opening: f32,
     /// Positions of the arm's joints.
@@ -73,7 +65,7 @@ pub(crate) trait Robot: Send {
     /// Its joints, in the order of the multibody's degrees of freedom.
     fn drives(&self) -> &[Drive];
     /// Joint positions that put the tool at the target; `joints` are those of the last command.
-    fn solve(&self, target: &Target, joints: &mut [f32; ARM]);
+    fn solve(&self, target: Vector, joints: &mut [f32; ARM]);
     /// Joint positions to begin to solve from.
     fn posture(&self) -> [f32; ARM] {
         [0.0; ARM]
@@ -177,11 +169,11 @@ impl Machine {
     }
 
     /// The command that holds the tool at a target.
-    pub fn command(&self, target: Target, opening: f32) -> Command {
+    pub fn command(&self, target: Vector, opening: f32) -> Command {
         let mut joints = self.robot.posture();
         // From the posture it is far: more passes than a step of the tool takes.
         for _ in 0..10 {
-            self.robot.solve(&target, &mut joints);
+            self.robot.solve(target, &mut joints);
         }
         Command { target, opening, joints }
     }
@@ -207,23 +199,13 @@ impl Machine {
 
     /// The next command: the tool moves by `by` (m, rad), no faster and nowhere else than `bounds` say and no farther ahead of
     /// the tool than its leash; the fingers open by `open`.
-    pub fn advance(
-        &self,
-        bodies: &RigidBodySet,
-        from: &Command,
-        by: (Vector, f32),
-        open: f32,
-        bounds: &Bounds,
-    ) -> Command {
-        let step = by.0.clamp_length_max(bounds.step);
+    pub fn advance(&self, bodies: &RigidBodySet, from: &Command, by: Vector, open: f32, bounds: &Bounds) -> Command {
+        let step = by.clamp_length_max(bounds.step);
         let tool = self.tool(bodies).translation;
-        let ahead = (from.target.at + step - tool).clamp_length_max(self.robot.leash());
-        let target = Target {
-            at: (tool + ahead).clamp(bounds.low, bounds.high),
-            yaw: (from.target.yaw + by.1).clamp(-bounds.yaw, bounds.yaw),
-        };
+        let ahead = (from.target + step - tool).clamp_length_max(self.robot.leash());
+        let target = (tool + ahead).clamp(bounds.low, bounds.high);
         let mut joints = from.joints;
-        self.robot.solve(&target, &mut joints);
+        self.robot.solve(target, &mut joints);
         Command { target, opening: (from.opening + open).clamp(0.0, OPEN), joints }
     }
 
@@ -290,14 +272,6 @@ impl Machine {
         let v = mb.generalized_velocity();
         ([0, 1].map(|k| mb.link(last + k).map_or(0.0, |l| l.joint.coords()[0])), [v[n], v[n + 1]])
     }
-
-    /// The turn of the hand about the vertical, rad, and its speed, rad/s.
-    pub fn yaw(&self, bodies: &RigidBodySet) -> (f32, f32) {
-        let hand = &bodies[self.hand];
-        // The fingers' axis is the hand's y, which points to -y of the world at yaw 0.
-        let axis = (hand.position().rotation * self.frame.rotation) * Vector::Y;
-        (axis.x.atan2(-axis.y), hand.angvel().z)
-    }
 }
 
 /// Where the tool may go.
@@ -309,8 +283,6 @@ pub(crate) struct Bounds {
     pub high: Vector,
     /// Farthest in one control step, m.
     pub step: f32,
-    /// Farthest turn to either side, rad.
-    pub yaw: f32,
 }
 
 /// The desired position and speed after `done` of the way.

@@ -1,5 +1,5 @@
 //! A Franka Panda: seven revolute joints with the real arm's origins and masses, and the same hand.
-use super::{ARM, Drive, Robot, TOOL, Target, along, down, link, mass};
+use super::{ARM, Drive, Robot, TOOL, along, down, link, mass};
 use crate::{
     draw::{Part, capsule},
     physics::{ROBOT, Settings},
@@ -132,8 +132,8 @@ impl Robot for Panda {
 
     /// Damped least squares (Wampler 1986, Nakamura and Hanafusa 1986) with a pull to the posture in the null space: without it the
     /// elbow drifts away over an episode.
-    fn solve(&self, target: &Target, joints: &mut [f32; ARM]) {
-        let wanted = Pose::from_parts(target.at, Rotation::from_axis_angle(Vector::Z, target.yaw) * down());
+    fn solve(&self, target: Vector, joints: &mut [f32; ARM]) {
+        let wanted = Pose::from_parts(target, down());
         for _ in 0..10 {
             let (tool, jacobian) = kinematics(joints);
             let linear = wanted.translation - tool.translation;

@@ -53,7 +53,7 @@ fn there(scene: &Scene, thing: usize, goal: Vector) -> bool {
 /// Lets go of what the fingers hold and moves off upwards.
 fn let_go(scene: &Scene) -> Hint {
     let by = if scene.opening() > 0.03 { Vector::new(0.0, 0.0, 0.04) } else { Vector::ZERO };
-    Hint { by, turn: 0.0, open: OPEN }
+    Hint { by, open: OPEN }
 }
 
 /// Brings a block to `goal` over what is lower than `high`, and lets go of it there.

@@ -41,7 +41,7 @@ pub(crate) trait Task: Send {
 
 /// The workspace. Below .012 m a finger would press on the table; .8 m/s keeps what it hits slow.
 pub(crate) const BOUNDS: Bounds =
-    Bounds { low: Vector::new(-0.3, -0.3, 0.012), high: Vector::new(0.3, 0.3, 0.5), step: 0.032, yaw: 0.0 };
+    Bounds { low: Vector::new(-0.3, -0.3, 0.012), high: Vector::new(0.3, 0.3, 0.5), step: 0.032 };
 
 /// A number within `half` of 0.
 pub(crate) fn around(rng: &mut Rng, half: f32) -> f32 {

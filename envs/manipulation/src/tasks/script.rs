@@ -7,8 +7,6 @@ use rapier3d::prelude::*;
 pub(crate) struct Hint {
     /// How far the tool is to move, m.
     pub by: Vector,
-    /// How far the hand is to turn, rad.
-    pub turn: f32,
     /// Opens the fingers at 1, closes them at -1.
     pub open: f32,
 }
@@ -20,7 +18,7 @@ pub(crate) const OPEN: f32 = 1.0;
 
 /// Moves the tool to a place.
 pub(crate) fn to(scene: &Scene, at: Vector, open: f32) -> Hint {
-    Hint { by: at - scene.command.target.at, turn: 0.0, open }
+    Hint { by: at - scene.command.target, open }
 }
 
 /// Horizontal part.
@@ -112,7 +110,7 @@ pub(crate) fn push(scene: &Scene, thing: usize, goal: Vector, half: f32) -> Hint
     let low = tool.z < height + 0.02;
     if low && along < 0.0 && across.length() < 0.02 {
         let still = |v: Vector| v.length() < 0.03;
-        let lead = (scene.command.target.at - tool).dot(ahead);
+        let lead = (scene.command.target - tool).dot(ahead);
         if lead > 0.015 && still(scene.velocity(thing).0) && still(scene.machine.velocity(&scene.world.bodies)) {
             // Stuck: a finger that pushes and slides down jams the thing against the table (both have friction 1). Away from it.
             return to(scene, tool - ahead * 0.012 + Vector::new(0.0, 0.0, 0.01), CLOSE);

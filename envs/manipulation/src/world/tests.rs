@@ -184,7 +184,7 @@ fn a_snapshot_of_another_world_or_version_or_a_damaged_one_is_refused() {
     let mut old = state.clone();
     old[version + "rlx-manipulation ".len()] = b'0';
     let error = world.load(&old).unwrap_err().to_string();
-    assert!(error.contains("rlx-manipulation 2") && error.contains("rlx-manipulation 0"), "{error}");
+    assert!(error.contains(VERSION) && error.contains("rlx-manipulation 0"), "{error}");
     for cut in (0..state.len()).step_by(41) {
         assert!(world.load(&state[..cut]).is_err(), "cut at {cut}");
     }
@@ -252,7 +252,7 @@ fn a_chain_is_judged_by_the_skill_at_work_and_by_what_is_kept() {
     let mut world = crate::chain::<crate::DrawerStoreSkill>("drawer-store", &Default::default(), 200, DrawerStore);
     let (mut rng, mut play) = (Rng::named(6, "kept", 0), Played::of(&world));
     let mut end = |world: &mut Manipulation, play: &mut Played| {
-        let (mut act, mut k) = (vec![0.0; world.width()], world.episode.skill);
+        let (mut act, mut k) = (vec![0.0; ACTIONS], world.episode.skill);
         for _ in 0..200 {
             world.scripted(&mut act);
             if play.step(world, &act, &mut rng).unwrap() == Status::Terminated {
@@ -354,7 +354,7 @@ fn what_begins_in_the_hand_can_be_done_from_there() {
                 begun += 1;
                 near += u32::from((world.scene.tool() - world.scene.at(*thing)).length() < 0.035);
             }
-            let mut act = vec![0.0; world.width()];
+            let mut act = vec![0.0; ACTIONS];
             for _ in 0..world.options.time_limit {
                 world.scripted(&mut act);
                 if play.step(world, &act, &mut rng).unwrap() == Status::Terminated {

@@ -26,7 +26,7 @@ impl Vandal {
             self.left = 1 + rng.below(20);
             self.way = rng.below(6);
             self.thing = rng.below(things.max(1));
-            self.act = (0..world.width()).map(|_| if rng.unit() < 0.5 { -1.0 } else { 1.0 }).collect();
+            self.act = (0..ACTIONS).map(|_| if rng.unit() < 0.5 { -1.0 } else { 1.0 }).collect();
         }
         self.left -= 1;
         let tool = world.scene.tool();
