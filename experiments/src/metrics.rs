@@ -58,12 +58,12 @@ impl MetricsFile {
         Ok(Self { path, out: BufWriter::new(file) })
     }
 
-    /// The file of a run that goes on from `step`: rows beyond it are dropped, and a last line that was torn; the others are kept as
-    /// they are. Also gives the last row that is left.
+    /// The file of a run that goes on from `step`, where it was `evaluated` or has yet to be: rows beyond are dropped, and a last line that
+    /// was torn; the others are kept as they are. Also gives the last row that is left.
     ///
     /// # Errors
     /// When a line in the middle is broken (naming it), or the file can not be rewritten; it is then as it was.
-    pub fn resume(dir: &Path, step: u64) -> Result<(Self, Option<Row>)> {
+    pub fn resume(dir: &Path, step: u64, evaluated: bool) -> Result<(Self, Option<Row>)> {
         let path = dir.join(NAME);
         let part = dir.join(".metrics.part");
         let mut last = None;
@@ -72,7 +72,8 @@ impl MetricsFile {
             let mut out = BufWriter::new(File::create(&part).map_err(fail)?);
             for row in read(dir)? {
                 let row = row?;
-                if step_of(&row).is_some_and(|s| s <= step) {
+                let again = |s: u64| s == step && !evaluated && row.keys().any(|k| k.starts_with("eval/"));
+                if step_of(&row).is_some_and(|s| s <= step && !again(s)) {
                     serde_json::to_writer(&mut out, &row).map_err(|e| fail(e.into()))?;
                     out.write_all(b"\n").map_err(fail)?;
                     last = Some(row);
@@ -160,18 +161,27 @@ mod tests {
             fs::write(dir.0.join(NAME), &whole[..cut]).unwrap();
             assert_eq!(read(&dir.0).unwrap().map(Result::unwrap).count(), 3, "cut at {cut}");
         }
-        let (mut file, last) = MetricsFile::resume(&dir.0, 20).unwrap();
+        let (mut file, last) = MetricsFile::resume(&dir.0, 20, true).unwrap();
         assert_eq!(last.as_ref().and_then(step_of), Some(20));
         file.write(30, &report(10.0)).unwrap();
         file.flush().unwrap();
         assert_eq!(fs::read(dir.0.join(NAME)).unwrap(), whole[..start].to_vec());
+        // An evaluation at the step itself stays where it was made, and goes where it is made again.
+        let mut eval = Scalars::default();
+        eval.put("eval/return", 1.0);
+        file.write(30, &eval).unwrap();
+        file.flush().unwrap();
+        for (evaluated, rows) in [(true, 4), (false, 3)] {
+            drop(MetricsFile::resume(&dir.0, 30, evaluated).unwrap());
+            assert_eq!(read(&dir.0).unwrap().count(), rows);
+        }
     }
 
     #[test]
     fn a_broken_line_in_the_middle_is_named() {
         let dir = TempDir::new();
         fs::write(dir.0.join(NAME), "{\"step\":1}\n{\"step\":\n{\"step\":3}\n").unwrap();
-        let error = MetricsFile::resume(&dir.0, 9).unwrap_err().to_string();
+        let error = MetricsFile::resume(&dir.0, 9, true).unwrap_err().to_string();
         assert!(error.contains("line 2"), "{error}");
         assert_eq!(fs::read(dir.0.join(NAME)).unwrap().len(), 31, "the file is as it was");
     }

@@ -73,9 +73,9 @@ impl Events {
     ///
     /// # Errors
     /// When a file can not be read or rewritten; it is then as it was.
-    pub fn resume(dir: &Path, step: u64) -> Result<Self> {
+    pub fn resume(dir: &Path, step: u64, evaluated: bool) -> Result<Self> {
         for path in files(dir)? {
-            cut(&path, step)?;
+            cut(&path, step, evaluated)?;
         }
         let mut events = Self::open(dir)?;
         let mut log = event::SessionLog::new();
@@ -237,9 +237,9 @@ fn records(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Rewrites a file without its events beyond `step`, without earlier marks of resuming (they would make a reader drop what is now
+/// Rewrites a file without its events beyond `step` (its evaluation too, if that has yet to be made), without earlier marks of resuming (they would make a reader drop what is now
 /// written anew), and without a torn tail.
-fn cut(path: &Path, step: u64) -> Result<()> {
+fn cut(path: &Path, step: u64, evaluated: bool) -> Result<()> {
     let mut bytes = Vec::new();
     File::open(path).and_then(|mut f| f.read_to_end(&mut bytes)).map_err(|e| Error::io("reading", path, e))?;
     let mut kept = Vec::with_capacity(bytes.len());
@@ -247,11 +247,16 @@ fn cut(path: &Path, step: u64) -> Result<()> {
         let mut out = RecordWriter::new(&mut kept);
         for record in records(&bytes) {
             let Ok(event) = event::Event::parse_from_bytes(record) else { break };
+            let beyond = event.get_step() > step as i64;
+            let again = |s: &Summary| {
+                let eval = |v: &Summary_Value| v.get_tag().starts_with("eval/");
+                !evaluated && event.get_step() == step as i64 && s.get_value().iter().any(eval)
+            };
             let ended = |s: &Summary| s.get_value().iter().any(|v| v.get_tag() == "_hparams_/session_end_info");
             let drop = match &event.what {
                 Some(event::Event_oneof_what::session_log(_)) => true,
-                Some(event::Event_oneof_what::summary(s)) => ended(s) || event.get_step() > step as i64,
-                _ => event.get_step() > step as i64,
+                Some(event::Event_oneof_what::summary(s)) => beyond || ended(s) || again(s),
+                _ => beyond,
             };
             if !drop {
                 out.write(record).map_err(|e| Error::io("copying", path, e))?;
@@ -285,7 +290,8 @@ mod tests {
         for path in files(dir).unwrap() {
             for record in records(&fs::read(path).unwrap()) {
                 let event = event::Event::parse_from_bytes(record).unwrap();
-                if event.has_summary() && event.get_summary().get_value()[0].get_tag() == "charts/x" {
+                let ours = |s: &Summary| ["charts/x", "eval/return"].contains(&s.get_value()[0].get_tag());
+                if event.has_summary() && ours(event.get_summary()) {
                     steps.push(event.get_step());
                 }
             }
@@ -304,11 +310,21 @@ mod tests {
         drop(events);
         for again in [20, 20, 30] {
             // In the same second as the file before.
-            let mut events = Events::resume(&dir.0, again).unwrap();
+            let mut events = Events::resume(&dir.0, again, true).unwrap();
             events.write(again + 10, &report(2.0)).unwrap();
             events.flush().unwrap();
         }
         assert_eq!(steps(&dir.0), [10, 20, 30, 40]);
+        // An evaluation at the step itself stays where it was made, and goes where it is made again.
+        let mut events = Events::resume(&dir.0, 40, true).unwrap();
+        let mut eval = Scalars::default();
+        eval.put("eval/return", 1.0);
+        events.write(40, &eval).unwrap();
+        events.flush().unwrap();
+        for (evaluated, left) in [(true, vec![10, 20, 30, 40, 40]), (false, vec![10, 20, 30, 40])] {
+            drop(Events::resume(&dir.0, 40, evaluated).unwrap());
+            assert_eq!(steps(&dir.0), left);
+        }
     }
 
     #[test]
@@ -334,7 +350,7 @@ mod tests {
             assert_eq!(records(&noise).count(), 0);
         }
         fs::write(&path, [&before[..], &[7; 40]].concat()).unwrap();
-        cut(&path, 5).unwrap();
+        cut(&path, 5, true).unwrap();
         assert_eq!(fs::read(&path).unwrap(), before);
     }
 

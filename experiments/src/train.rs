@@ -236,8 +236,9 @@ impl<'a> Trainer<'a> {
         dir.store().leave("best", state.step)?;
         // A run killed before its files were made has none to cut.
         let exists = dir.path().join(crate::metrics::NAME).exists();
+        let evaluated = state.eval.as_ref().is_some_and(|e| e.0 == state.step);
         let (metrics, last) = if exists {
-            MetricsFile::resume(dir.path(), state.step)?
+            MetricsFile::resume(dir.path(), state.step, evaluated)?
         } else {
             (MetricsFile::create(dir.path())?, None)
         };
@@ -247,7 +248,7 @@ impl<'a> Trainer<'a> {
                 Events::clear(dir.path())?;
                 Events::create(dir.path(), &experiment.hparams(), &["charts/episodic_return", "eval/return"])?
             }
-            step => Events::resume(dir.path(), step)?,
+            step => Events::resume(dir.path(), step, evaluated)?,
         };
         let elapsed = last.and_then(|row| row.get("perf/elapsed_s").and_then(Value::as_f64)).unwrap_or(0.0);
         // What was changed by flags belongs to the run from now on.

@@ -115,11 +115,14 @@ impl<'a> Healer<'a> {
                 _ => Events::clear(dir.path())?,
             }
         }
-        let (metrics, last) =
-            if exists { MetricsFile::resume(dir.path(), step)? } else { (MetricsFile::create(dir.path())?, None) };
+        let (metrics, last) = if exists {
+            MetricsFile::resume(dir.path(), step, true)?
+        } else {
+            (MetricsFile::create(dir.path())?, None)
+        };
         let events = match checkpoint {
             None => Events::create(dir.path(), &hparams(&config), &SHOWN)?,
-            Some(_) => Events::resume(dir.path(), step)?,
+            Some(_) => Events::resume(dir.path(), step, true)?,
         };
         let elapsed = last.and_then(|row| row.get("perf/elapsed_s").and_then(Value::as_f64)).unwrap_or(0.0);
         let mut healer = Self::new(config, dir, ready, (metrics, events), state, progress, stop);
