@@ -261,6 +261,11 @@ impl Auxiliary {
     /// # Errors
     /// When the networks can not be read.
     pub fn set_distances(&mut self, obs: &[f32], set: &[f32], to: &mut Vec<f32>) -> Result<()> {
+        to.clear();
+        if obs.is_empty() {
+            // Most batches have no row that asks: the set need not be embedded for them.
+            return Ok(());
+        }
         let [state, target] = &mut self.scratch;
         gather(obs, self.width, self.parts.of(self.embedding.of()), state);
         gather(set, self.width, &self.parts.achieved, target);

@@ -68,7 +68,7 @@ impl Events {
         Ok(events)
     }
 
-    /// The events of a run that goes on from `step`: files that are there are cut back to it, and a new one starts with a mark that
+    /// The events of a run that goes on from `step`, where it was `evaluated` or has yet to be: files that are there are cut back to it, and a new one starts with a mark that
     /// makes a reader that is already open forget what was cut.
     ///
     /// # Errors
@@ -237,8 +237,8 @@ fn records(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Rewrites a file without its events beyond `step` (its evaluation too, if that has yet to be made), without earlier marks of resuming (they would make a reader drop what is now
-/// written anew), and without a torn tail.
+/// Rewrites a file without its events beyond `step` (and its evaluation, unless `evaluated`), without earlier marks of resuming (they
+/// would make a reader drop what is now written anew), and without a torn tail.
 fn cut(path: &Path, step: u64, evaluated: bool) -> Result<()> {
     let mut bytes = Vec::new();
     File::open(path).and_then(|mut f| f.read_to_end(&mut bytes)).map_err(|e| Error::io("reading", path, e))?;

@@ -232,8 +232,6 @@ impl<'a> Trainer<'a> {
                 State { next_log: run.log_every, next_eval, next_checkpoint: run.checkpoint_every, ..State::default() }
             }
         };
-        // A best one of later steps is of a course that this one may not take again.
-        dir.store().leave("best", state.step)?;
         // A run killed before its files were made has none to cut.
         let exists = dir.path().join(crate::metrics::NAME).exists();
         let evaluated = state.eval.as_ref().is_some_and(|e| e.0 == state.step);
@@ -250,6 +248,8 @@ impl<'a> Trainer<'a> {
             }
             step => Events::resume(dir.path(), step, evaluated)?,
         };
+        // A best one of later steps is of a course that this one may not take again. Only once nothing else can be refused.
+        dir.store().leave("best", state.step)?;
         let elapsed = last.and_then(|row| row.get("perf/elapsed_s").and_then(Value::as_f64)).unwrap_or(0.0);
         // What was changed by flags belongs to the run from now on.
         write_synced(&dir.path().join("config.toml"), experiment.to_toml().as_bytes())?;
