@@ -482,7 +482,7 @@ fn farewell(s: &Summary) {
     let value = s.episodic_return.map_or(String::new(), |r| format!(", return {r:.1} over the last 100 episodes"));
     say!("{} after {} steps in {:.1} s{value}", s.status, thousands(s.steps), s.elapsed_s);
     if let Some(eval) = &s.eval {
-        say!("held-out {}", crate::progress::shown(eval));
+        say!("held-out {}", crate::progress::in_a_line(eval));
     }
     let next = if s.status == "finished" { "--steps N goes on past its end" } else { "goes on" };
     say!("next:\n  rlx eval {0}\n  rlx train --resume {0}     # {next}\n  tensorboard --logdir {0}", s.run);
@@ -580,8 +580,12 @@ fn run_eval(registry: &Registry, runs: &std::path::Path, args: &Eval) -> Ended {
         let metrics = outcome.metrics.iter().map(|(n, e)| (n.as_str(), e));
         for (name, e) in [("return", &outcome.returns), ("length", &outcome.length)].into_iter().chain(metrics) {
             text += &format!(
-                "{name:16} {:.2} [{:.2}, {:.2}]  median {:.2}, {:.2} to {:.2}\n",
-                e.mean, e.low, e.high, e.median, e.min, e.max
+                "{name:16} {:.2} {}  median {:.2}, {:.2} to {:.2}\n",
+                e.mean,
+                crate::stats::shown(e.low, e.high, |x| format!("{x:.2}")),
+                e.median,
+                e.min,
+                e.max
             );
         }
         print(&text)?;

@@ -3,7 +3,7 @@
 use crate::{
     interrupt::Stop,
     lab::{charts, svg::Picture},
-    stats::{Estimate, estimate, quantile},
+    stats::{Estimate, estimate, quantile, shown},
     train,
 };
 use anyhow::{Result, bail};
@@ -242,9 +242,10 @@ pub fn run(registry: &Registry, runs: &Path, args: &DistanceArgs, stop: &Stop) -
         states,
         traces.len()
     );
-    text += &format!("spearman         {:.3} [{:.3}, {:.3}]\n", number("mean"), number("low"), number("high"));
+    let ends = shown(number("low"), number("high"), |x| format!("{x:.3}"));
+    text += &format!("spearman         {:.3} {ends}\n", number("mean"));
     if let Some(e) = ratio {
-        text += &format!("estimate / left  {:.2} [{:.2}, {:.2}]\n", e.mean, e.low, e.high);
+        text += &format!("estimate / left  {:.2} {}\n", e.mean, shown(e.low, e.high, |x| format!("{x:.2}")));
     }
     Ok(text)
 }

@@ -89,6 +89,8 @@ pub struct RunConfig {
     pub eval_episodes: usize,
     /// What evaluations change of the world's config, each `key=value`: a chain that is learnt from anywhere, judged from its beginning.
     pub eval_set: Vec<String>,
+    /// Whether a held-out episode of the last evaluation is put beside TensorBoard's curves as a film, where the world has a picture.
+    pub film: bool,
     /// The run folder whose policy training starts from; empty for a fresh one.
     pub init_from: String,
 }
@@ -110,6 +112,7 @@ impl Default for RunConfig {
             eval_every: 25_000,
             eval_episodes: 20,
             eval_set: Vec::new(),
+            film: true,
             init_from: String::new(),
         }
     }

@@ -3,7 +3,7 @@ use anyhow::{Context, Result, bail, ensure};
 use half::f16;
 use rlx::{Array, Export};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
-use std::{collections::HashMap, path::Path};
+use std::path::Path;
 
 /// Writes the policy to a file that is not there yet: one little-endian tensor per array, what a reader must know as metadata. With
 /// `small`, in half precision and without what only training needs.
@@ -27,9 +27,24 @@ pub fn write(policy: &Export, path: &Path, small: bool) -> Result<()> {
         .iter()
         .map(|(name, shape, data)| Ok((*name, TensorView::new(kind, shape.clone(), data)?)))
         .collect::<Result<Vec<_>>>()?;
-    let about: HashMap<String, String> = policy.about.iter().cloned().collect();
-    let out = safetensors::serialize(views, Some(about)).context("writing the policy")?;
-    crate::run_dir::write_synced(path, &out)
+    let tensors = safetensors::serialize(views, None).context("writing the policy")?;
+    crate::run_dir::write_synced(path, &with_metadata(&tensors, &policy.about)?)
+}
+
+/// The bytes of a safetensors file with metadata in the order given: safetensors 0.6.2 takes them as a hash map, in whose order, another one
+/// each time, it writes them.
+fn with_metadata(file: &[u8], about: &[(String, String)]) -> Result<Vec<u8>> {
+    let (length, rest) = file.split_first_chunk::<8>().context("a safetensors header")?;
+    let (header, data) = rest.split_at_checked(u64::from_le_bytes(*length) as usize).context("a safetensors header")?;
+    let mut all = serde_json::Map::new();
+    let about: serde_json::Map<String, serde_json::Value> =
+        about.iter().map(|(key, value)| (key.clone(), value.clone().into())).collect();
+    all.insert("__metadata__".into(), about.into());
+    all.append(&mut serde_json::from_slice(header).context("a safetensors header")?);
+    let mut header = serde_json::to_vec(&all).context("a safetensors header")?;
+    // Data begins at a multiple of eight.
+    header.resize(header.len().next_multiple_of(8), b' ');
+    Ok([&(header.len() as u64).to_le_bytes()[..], &header, data].concat())
 }
 
 /// Reads what [`write`] wrote, in either precision.
@@ -69,6 +84,14 @@ mod tests {
         };
         write(&policy, &dir.0.join("whole"), false).unwrap();
         let whole = std::fs::read(dir.0.join("whole")).unwrap();
+        let more: Vec<(String, String)> = (0..6).map(|i| (format!("key {i}"), format!("\"value\" {i}"))).collect();
+        let many = Export { about: more, ..policy.clone() };
+        for i in 0..8 {
+            write(&many, &dir.0.join(format!("d5-{i}")), false).unwrap();
+        }
+        let all: Vec<Vec<u8>> = (0..8).map(|i| std::fs::read(dir.0.join(format!("d5-{i}"))).unwrap()).collect();
+        assert!(all.windows(2).all(|w| w[0] == w[1]), "one policy is one file");
+        assert_eq!(read(&all[0]).unwrap().about.len(), 6);
         let back = read(&whole).unwrap();
         assert_eq!((&back.about, &back.arrays), (&policy.about, &policy.arrays));
         assert!(write(&policy, &dir.0.join("whole"), false).is_err(), "nothing is overwritten");

@@ -1,5 +1,8 @@
 //! What a person sees while training: a live line on a terminal, plain lines when piped. All of it goes to standard error.
-use crate::{evaluate::Outcome, stats::Estimate};
+use crate::{
+    evaluate::Outcome,
+    stats::{Estimate, shown},
+};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rlx::objective::Tell;
 use std::io::IsTerminal;
@@ -16,14 +19,15 @@ pub struct Progress {
 type Relay = Box<dyn FnMut(u64, u64, Option<f64>) + Send>;
 
 /// An evaluation in a line: `return 500.00 [500.00, 500.00] over 20 episodes`.
-pub fn shown(outcome: &Outcome) -> String {
+pub fn in_a_line(outcome: &Outcome) -> String {
     let win = |(name, e): (&String, &Estimate)| {
         let bot = name.strip_prefix("win_")?;
-        Some(format!(", wins {:.0} % [{:.0}, {:.0}] against {bot}", 100.0 * e.mean, 100.0 * e.low, 100.0 * e.high))
+        let ends = shown(e.low, e.high, |x| format!("{:.0}", 100.0 * x));
+        Some(format!(", wins {:.0} % {ends} against {bot}", 100.0 * e.mean))
     };
     let wins: String = outcome.metrics.iter().filter_map(win).collect();
     let (r, of) = (&outcome.returns, if wins.is_empty() { "episodes" } else { "decks" });
-    format!("return {:.2} [{:.2}, {:.2}] over {} {of}{wins}", r.mean, r.low, r.high, r.count)
+    format!("return {:.2} {} over {} {of}{wins}", r.mean, shown(r.low, r.high, |x| format!("{x:.2}")), r.count)
 }
 
 /// `1,234,567`.
@@ -112,7 +116,7 @@ impl Progress {
     /// After an evaluation.
     pub fn evaluation(&mut self, step: u64, outcome: &Outcome) {
         if !self.quiet {
-            self.print(&format!("{:>12} steps  held-out {}", thousands(step), shown(outcome)));
+            self.print(&format!("{:>12} steps  held-out {}", thousands(step), in_a_line(outcome)));
         }
     }
 

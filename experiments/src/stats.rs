@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 pub struct Estimate {
     /// The mean.
     pub mean: f64,
-    /// Lower end of the 95 % interval of the mean.
+    /// Lower end of the 95 % interval of the mean; NaN, in JSON null, of a single value, which says nothing of its spread.
+    #[serde(deserialize_with = "or_nan")]
     pub low: f64,
     /// Upper end.
+    #[serde(deserialize_with = "or_nan")]
     pub high: f64,
     /// Median of the values.
     pub median: f64,
@@ -21,6 +23,15 @@ pub struct Estimate {
     pub max: f64,
     /// Number of values.
     pub count: usize,
+}
+
+fn or_nan<'de, D: serde::Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
+}
+
+/// An interval as it is shown: `[1.20, 1.40]`, or a dash where there is none.
+pub fn shown(low: f64, high: f64, number: impl Fn(f64) -> String) -> String {
+    if low.is_finite() && high.is_finite() { format!("[{}, {}]", number(low), number(high)) } else { "[-]".into() }
 }
 
 /// Resamples of the bootstrap.
@@ -42,10 +53,11 @@ pub fn estimate(values: &[f64]) -> Option<Estimate> {
     let mut means: Vec<f64> =
         (0..RESAMPLES).map(|_| (0..count).map(|_| values[rng.below(count)]).sum::<f64>() / n).collect();
     means.sort_by(f64::total_cmp);
+    let end = |q: f64| if count > 1 { quantile(&means, q) } else { f64::NAN };
     Some(Estimate {
         mean,
-        low: quantile(&means, 0.025),
-        high: quantile(&means, 0.975),
+        low: end(0.025),
+        high: end(0.975),
         median: quantile(&sorted, 0.5),
         std,
         min: sorted[0],
@@ -85,7 +97,14 @@ mod tests {
     fn simple_cases() {
         assert!(estimate(&[]).is_none());
         let one = estimate(&[3.0]).unwrap();
-        assert_eq!((one.mean, one.low, one.high, one.std), (3.0, 3.0, 3.0, 0.0));
+        assert_eq!((one.mean, one.std, one.count), (3.0, 0.0, 1));
+        assert!(one.low.is_nan() && one.high.is_nan(), "d6: one value has no interval");
+        let json = serde_json::to_string(&one).unwrap();
+        assert!(json.contains("\"low\":null"), "{json}");
+        assert!(serde_json::from_str::<Estimate>(&json).unwrap().high.is_nan());
+        assert_eq!(shown(one.low, one.high, |x| x.to_string()), "[-]");
+        let same = estimate(&[3.0, 3.0]).unwrap();
+        assert_eq!((same.low, same.high), (3.0, 3.0), "equal values are an interval without width");
         assert_eq!(quantile(&[1.0, 2.0, 4.0], 0.75), 3.0);
         assert_eq!(estimate(&[4.0, 1.0, 2.0]).unwrap().median, 2.0);
     }

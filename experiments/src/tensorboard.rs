@@ -13,7 +13,8 @@ use tensorboard_proto::{
     api, event,
     plugin_hparams::{HParamsPluginData, HParamsPluginData_oneof_data, SessionEndInfo, SessionStartInfo},
     summary::{
-        HistogramProto, Summary, Summary_Value, Summary_Value_oneof_value, SummaryMetadata, SummaryMetadata_PluginData,
+        HistogramProto, Summary, Summary_Image, Summary_Value, Summary_Value_oneof_value, SummaryMetadata,
+        SummaryMetadata_PluginData,
     },
 };
 use tensorboard_rs::{masked_crc32c::masked_crc32c, record_writer::RecordWriter};
@@ -138,6 +139,23 @@ impl Events {
         let mut summary = Summary::new();
         summary.set_value(RepeatedField::from_vec(values));
         self.event(step, event::Event_oneof_what::summary(summary))
+    }
+
+    /// A picture (PNG, or GIF, which moves) of that width and height.
+    ///
+    /// # Errors
+    /// When the file can not be written.
+    pub fn image(&mut self, step: u64, tag: &str, (width, height): (usize, usize), encoded: Vec<u8>) -> Result<()> {
+        let mut image = Summary_Image::new();
+        image.set_width(i32::try_from(width).unwrap_or(i32::MAX));
+        image.set_height(i32::try_from(height).unwrap_or(i32::MAX));
+        image.set_colorspace(3);
+        image.set_encoded_image_string(encoded);
+        let mut value = Summary_Value::new();
+        value.set_tag(tag.into());
+        value.value = Some(Summary_Value_oneof_value::image(image));
+        self.summary(step, vec![value])?;
+        self.flush()
     }
 
     /// Notes how the run ended, for the HParams tab, and writes everything out.

@@ -9,7 +9,7 @@ use crate::{
     tensorboard::Events,
 };
 use anyhow::{Context, Result, bail};
-use rlx::{Error, Learner, LoadDir, Mode, Registry, Scalars, Setup, Sink, Vector};
+use rlx::{Error, Learner, LoadDir, Mode, Registry, Rng, Scalars, Setup, Sink, Vector};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
@@ -390,6 +390,9 @@ impl<'a> Trainer<'a> {
             self.evaluate()?;
             self.state.next_eval = next(step, run.eval_every);
         }
+        if last && run.film && self.state.eval.as_ref().is_some_and(|e| e.0 == step) {
+            self.film()?;
+        }
         if step >= self.state.next_checkpoint || last {
             self.state.next_checkpoint = next(step, run.checkpoint_every);
             self.save()?;
@@ -475,6 +478,20 @@ impl<'a> Trainer<'a> {
             self.state.best = Some(Best { step: self.state.step, value });
             self.save_as("best", 1)?;
         }
+        Ok(())
+    }
+
+    /// A held-out episode as an animated picture beside the curves, where the world has one. It draws from no stream of the training.
+    fn film(&mut self) -> Result<()> {
+        if self.envs.objective().is_some() || self.envs.draw(0).is_none() {
+            return Ok(());
+        }
+        let e = &self.experiment;
+        let seed = Rng::named(e.run.seed, "evaluation", 0).bits();
+        let mut worlds = e.world.vector(&e.eval_env, 1, seed)?;
+        let title = format!("{}, {} at step {}", e.world.name, e.algo.name, self.state.step);
+        let gif = crate::film::clip::clip(&mut *worlds, self.learner.policy(), seed, &title)?;
+        self.events.image(self.state.step, "eval/episode", crate::film::clip::SIZE, gif)?;
         Ok(())
     }
 

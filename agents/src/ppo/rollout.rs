@@ -152,7 +152,9 @@ impl Ppo {
         Ok(())
     }
 
-    /// Divides rewards by the standard deviation of the discounted return so far, as gymnasium's NormalizeReward does.
+    /// Divides rewards by the standard deviation of the discounted return so far. Nearest to Stable-Baselines3's VecNormalize: a return is summed
+    /// through its last reward and starts anew at every end of an episode, terminations and time-outs alike; the deviation is that of the
+    /// end of the rollout; results are clipped to [-10, 10]. Gymnasium 1.4.0's NormalizeReward lets the sum run on over time-outs.
     pub(super) fn scale_rewards(&mut self) {
         let streams = self.streams();
         for (reward, status) in

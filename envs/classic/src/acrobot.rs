@@ -133,6 +133,22 @@ impl Env for Acrobot {
         Ok(if above { Status::Terminated } else { Status::Running })
     }
 
+    fn draw(&self) -> Option<rlx::Drawing> {
+        use crate::draw::*;
+        let [a, b, ..] = self.state.map(|v| v as f32);
+        let elbow = [a.sin(), -a.cos()];
+        let foot = [elbow[0] + (a + b).sin(), elbow[1] - (a + b).cos()];
+        let above = foot[1] > 1.0;
+        let bodies = vec![
+            rod([-2.2, 1.0], [2.2, 1.0], 0.012, LINE),
+            rod([0.0, 0.0], elbow, 0.09, TEAL),
+            rod(elbow, foot, 0.09, TEAL),
+            disc([0.0, 0.0], 0.08, 0.09, YELLOW),
+            disc(elbow, 0.08, 0.09, YELLOW),
+        ];
+        Some(drawing(bodies, (0.0, 0.0), 4.7, STEP_S, Some(above), vec![("foot", format!("{:.2} of 1 m", foot[1]))]))
+    }
+
     fn save(&self, out: &mut Vec<u8>) {
         snapshot::put(out, &self.state);
     }

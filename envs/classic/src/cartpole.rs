@@ -107,6 +107,26 @@ impl Env for CartPole {
         Ok(if fell { Status::Terminated } else { Status::Running })
     }
 
+    fn draw(&self) -> Option<rlx::Drawing> {
+        use crate::draw::*;
+        let [x, _, angle, _] = self.state.map(|v| v as f32);
+        // The track is 2 wide, unless the pole needs more room.
+        let long = 2.0 * self.config.half_length as f32;
+        let scale = 1.0 / (X_LIMIT_M as f32).max(1.6 * long);
+        let (middle, axle) = (x * scale, [x * scale, 0.06]);
+        let tip = [axle[0] + scale * long * angle.sin(), axle[1] + scale * long * angle.cos()];
+        let bodies = vec![
+            rod([-1.0, -0.07], [1.0, -0.07], 0.006, LINE),
+            rod([-1.0, -0.11], [-1.0, -0.03], 0.006, LINE),
+            rod([1.0, -0.11], [1.0, -0.03], 0.006, LINE),
+            block([middle, 0.0], [0.125, 0.05, 0.065], 0.0, DARK),
+            rod(axle, tip, 0.024, TAN),
+            disc(axle, 0.022, 0.05, AXLE),
+        ];
+        let notes = vec![("angle", format!("{:.1}\u{b0}", angle.to_degrees())), ("position", format!("{x:.2} m"))];
+        Some(drawing(bodies, (0.0, 0.28), 1.7, STEP_S, None, notes))
+    }
+
     fn save(&self, out: &mut Vec<u8>) {
         snapshot::put(out, &self.state);
     }

@@ -2,6 +2,7 @@
 //! to trajectories that Gymnasium itself produced.
 pub mod acrobot;
 pub mod cartpole;
+mod draw;
 pub mod mountain_car_continuous;
 pub mod pendulum;
 pub mod trig;

@@ -25,6 +25,8 @@ const POSITION: (f64, f64) = (-1.2, 0.6);
 const MAX_SPEED: f64 = 0.07;
 const GOAL: f64 = 0.45;
 const POWER: f64 = 0.0015;
+/// Of a film: the world itself has no unit of time.
+const TICK_S: f64 = 1.0 / 30.0;
 
 /// Position and speed.
 pub type State = [f64; 2];
@@ -100,6 +102,30 @@ impl Env for MountainCarContinuous {
         self.set_state([position, velocity], false);
         self.show(view.obs);
         Ok(if arrived { Status::Terminated } else { Status::Running })
+    }
+
+    fn draw(&self) -> Option<rlx::Drawing> {
+        use crate::draw::*;
+        let [position, velocity] = self.state.map(|v| v as f32);
+        // The hill of Gymnasium's picture: what drives the car is cos(3 x), the slope of sin(3 x).
+        let height = |x: f32| 0.45 * (3.0 * x).sin();
+        let (low, high, goal) = (POSITION.0 as f32, POSITION.1 as f32, GOAL as f32);
+        let at = |i: usize| low + (high - low) * i as f32 / 60.0;
+        let mut bodies: Vec<_> =
+            (0..60).map(|i| rod([at(i), height(at(i))], [at(i + 1), height(at(i + 1))], 0.006, LINE)).collect();
+        bodies.push(rod([goal, height(goal)], [goal, height(goal) + 0.2], 0.006, DARK));
+        bodies.push(block([goal + 0.045, height(goal) + 0.175], [0.045, 0.008, 0.025], 0.0, YELLOW));
+        let angle = (0.45 * 3.0 * (3.0 * position).cos()).atan();
+        // Up and along the hill, where the car stands.
+        let over = |along: f32, up: f32| {
+            let (sin, cos) = angle.sin_cos();
+            [position + along * cos - up * sin, height(position) + along * sin + up * cos]
+        };
+        bodies.push(block(over(0.0, 0.065), [0.075, 0.03, 0.03], angle, DARK));
+        bodies.push(disc(over(0.045, 0.03), 0.028, 0.03, LINE));
+        bodies.push(disc(over(-0.045, 0.03), 0.028, 0.03, LINE));
+        let notes = vec![("position", format!("{position:.2}")), ("velocity", format!("{velocity:.3}"))];
+        Some(drawing(bodies, (-0.3, 0.08), 1.5, TICK_S, Some(position >= goal), notes))
     }
 
     fn save(&self, out: &mut Vec<u8>) {

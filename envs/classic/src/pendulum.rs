@@ -88,6 +88,22 @@ impl Env for Pendulum {
         Ok(Status::Running)
     }
 
+    fn draw(&self) -> Option<rlx::Drawing> {
+        use crate::draw::*;
+        let [angle, speed] = self.state.map(|v| v as f32);
+        // A positive angle is to the left, as in Gymnasium's picture.
+        let tip = [-angle.sin(), angle.cos()];
+        let bodies = vec![
+            rod([0.0, 0.0], tip, 0.09, RED),
+            disc([0.0, 0.0], 0.05, 0.09, DARK),
+            disc([0.0, 1.25], 0.02, 0.0, LINE),
+        ];
+        let away = (angle + std::f32::consts::PI).rem_euclid(2.0 * std::f32::consts::PI) - std::f32::consts::PI;
+        let notes =
+            vec![("from upright", format!("{:.0}\u{b0}", away.to_degrees())), ("speed", format!("{speed:.1} rad/s"))];
+        Some(drawing(bodies, (0.0, 0.0), 2.9, STEP_S, None, notes))
+    }
+
     fn save(&self, out: &mut Vec<u8>) {
         snapshot::put(out, &self.state);
     }

@@ -22,9 +22,11 @@ pub enum Convention {
     /// Gymnasium-Robotics' Fetch: a block of 5 cm, episodes of 50 steps that success does not end.
     #[default]
     Fetch,
-    /// panda-gym's: a block of 4 cm, its ranges of goals, episodes that success ends. Its `slide` and `flip` are near it and not the same:
-    /// the puck has a friction of .1, begins .12 m ahead of the tool and is to go on to .25 m to .55 m ahead of it; the block is to
-    /// be tipped by a quarter turn, by closed fingers, and not to an orientation drawn from all.
+    /// panda-gym's: a block of 4 cm, its ranges of goals, episodes that success ends. Three tasks are near panda-gym 3.0.7's and not the same.
+    /// `slide`: the puck has a friction of .1, begins .12 m ahead of the tool and is to go on to .25 m to .55 m ahead of it.
+    /// `flip`: the block is to be tipped by a quarter turn, by closed fingers, and not to an orientation drawn from all. `stack`: both blocks
+    /// begin on the table, more than .09 m apart and more than .09 m from the goal, where PandaStack-v3 drops the second one from one block
+    /// above the table, lets blocks overlap and lets the goal lie anywhere.
     Panda,
 }
 

@@ -36,7 +36,7 @@ pub enum Actor<'a> {
     Policy(&'a mut dyn Policy, Mode),
 }
 
-const UNSEEN: &str = "nothing is to be seen of this world: it does not say what it looks like (Env::draw)";
+const UNSEEN: &str = "this world has no picture yet (a world of one's own gets one by Env::draw)";
 /// Most steps of an episode.
 pub const LONGEST: usize = 20_000;
 

@@ -1,4 +1,5 @@
 //! Episodes as animated pictures and as pages to look around in: `rlx record`.
+pub mod clip;
 pub mod encode;
 pub mod episode;
 pub mod mesh;

@@ -27,7 +27,7 @@ const plot = () => {
   c.beginPath(); c.moveTo(x(time), 0); c.lineTo(x(time), h); c.stroke();
 };
 const show = () => {
-  const i = Math.min(Math.floor(time), last), [reward, total, success, notes] = film.frames[i];
+  const i = Math.max(0, Math.min(Math.floor(time), last)), [reward, total, success, notes] = film.frames[i];
   slider.value = i;
   $("step").textContent = `step ${i} of ${last}`;
   $("numbers").textContent = [`reward ${text(reward)}`, `return ${text(total)}`, ...notes.map(n => n.join(" "))].join("   \u00b7   ");
@@ -88,15 +88,20 @@ view.oncontextmenu = e => e.preventDefault();
 view.addEventListener("wheel", e => { e.preventDefault(); closer(Math.exp(e.deltaY * (e.deltaMode ? 0.04 : 0.0012))); }, { passive: false });
 new ResizeObserver(() => { stale = true; }).observe(view);
 
+// Milliseconds that pass between two frames at most: behind a hidden tab there are none, and the film goes on where it was.
+const LONGEST = 250;
 const tick = now => {
+  // Asked for first, so that a frame that fails is not the last one.
+  requestAnimationFrame(tick);
   if (playing) {
-    time = Math.min(last, time + (now - before) / 1000 / film.tick * Number($("speed").value));
+    // The first stamp may lie before the call that set `before`: it is that of the frame, which has begun already.
+    const passed = Math.min(LONGEST, Math.max(0, now - before));
+    time = Math.min(last, time + passed / 1000 / film.tick * Number($("speed").value));
     before = now;
     stale = true;
     if (time >= last) play(false);
   }
   if (stale) { stale = false; show(); }
-  requestAnimationFrame(tick);
 };
 // Who wants less motion starts it himself.
 if (!matchMedia("(prefers-reduced-motion: reduce)").matches) play(true);

@@ -121,8 +121,9 @@ pub fn run(runs: &Path, args: &Heal) -> Answer {
     };
     if !args.quiet {
         say!(
-            "{}\ninto {}\nCtrl-C stops and saves; a second one stops at once.",
+            "{}\n{}\ninto {}\nCtrl-C stops and saves; a second one stops at once.",
             healer.about(),
+            healer.account(),
             healer.dir().path().display()
         );
     }

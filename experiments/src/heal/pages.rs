@@ -7,7 +7,7 @@ use crate::lab::{
 };
 
 fn shown(i: Interval) -> String {
-    format!("{:.3} [{:.3}, {:.3}]", i.value, i.low, i.high)
+    format!("{:.3} {}", i.value, crate::stats::shown(i.low, i.high, |x| format!("{x:.3}")))
 }
 
 fn p(p: f64) -> String {

@@ -33,6 +33,8 @@ pub struct Ready {
     pub done: Done,
     /// Texts that came twice, and texts with two labels.
     pub dropped: (usize, usize),
+    /// What became of every row of the data.
+    pub account: String,
 }
 
 impl Texts {
@@ -110,8 +112,9 @@ pub fn prepare(config: &Config) -> Result<Ready> {
             tokens: texts.tokens,
             batch: config.batch,
         },
+        account: data.account(),
+        dropped: (data.duplicates, data.contradictory),
         classes: data.classes,
         done,
-        dropped: (data.duplicates, data.contradictory),
     })
 }

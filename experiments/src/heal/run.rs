@@ -166,6 +166,11 @@ impl<'a> Healer<'a> {
     pub fn config(&self) -> &Config {
         &self.config
     }
+    /// What became of every row of the data.
+    pub fn account(&self) -> &str {
+        &self.ready.account
+    }
+
     /// What is said before it begins: sizes and the corruption.
     pub fn about(&self) -> String {
         let (split, done) = (&self.ready.texts.split, &self.ready.done);

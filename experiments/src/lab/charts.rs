@@ -117,7 +117,7 @@ impl Lines {
             c.text((WIDTH - right - 4.0, y(*value) + place), "end", "soft\" font-size=\"11", name);
         }
         for series in &self.series {
-            let points: Vec<_> = series.points.iter().filter(|p| p.1.value.is_finite()).collect();
+            let points: Vec<_> = series.points.iter().filter(|p| p.1.low.is_finite() && p.1.high.is_finite()).collect();
             let upper = points.iter().map(|p| (x(p.0), y(p.1.high)));
             let lower = points.iter().rev().map(|p| (x(p.0), y(p.1.low)));
             c.through(upper.chain(lower), true, &band_class(series.number));
@@ -178,7 +178,9 @@ pub fn intervals(title: &str, note: &str, rows: &[(usize, String)], columns: &[C
             let y = top + row * (i as f64 + 0.5);
             match value {
                 Some(v) => {
-                    c.line((x(v.low), y), (x(v.high), y), &line_class(rows[i].0));
+                    if v.low.is_finite() && v.high.is_finite() {
+                        c.line((x(v.low), y), (x(v.high), y), &line_class(rows[i].0));
+                    }
                     c.dot((x(v.value), y), 4.5, &dot_class(rows[i].0));
                 }
                 None => c.text(((from + to) / 2.0, y + 4.0), "middle", "soft", "missing"),

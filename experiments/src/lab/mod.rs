@@ -21,6 +21,7 @@ pub mod runs;
 pub mod scores;
 pub mod search;
 pub mod spec;
+mod spread;
 pub mod svg;
 pub mod sweep;
 pub mod threshold;

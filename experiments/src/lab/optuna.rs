@@ -79,7 +79,7 @@ impl Optuna {
             match range {
                 Range::Choices(all) => all.get(v.as_u64()? as usize).cloned(),
                 Range::Numbers { whole: true, .. } => v.as_i64().map(Value::from),
-                Range::Numbers { .. } => v.as_f64().map(Value::from),
+                Range::Numbers { .. } => v.as_f64().map(|x| range.clamped(x)),
             }
         };
         let mut out = Table::new();

@@ -28,7 +28,10 @@ fn number(x: f64) -> String {
 }
 
 fn interval(i: Option<Interval>, missing: &str) -> String {
-    i.map_or_else(|| missing.to_owned(), |i| format!("{} [{}, {}]", number(i.value), number(i.low), number(i.high)))
+    i.map_or_else(
+        || missing.to_owned(),
+        |i| format!("{} {}", number(i.value), crate::stats::shown(i.low, i.high, number)),
+    )
 }
 
 fn p_value(p: Option<f64>) -> String {

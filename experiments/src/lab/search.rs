@@ -1,5 +1,8 @@
 //! What a sweep searches and how: typed ranges, and the samplers. Trial n depends on the spec, its number and the trials before it alone.
-use super::spec::{Metric, Table};
+use super::{
+    spec::{Metric, Table},
+    spread::Spread,
+};
 use anyhow::{Context, Result, anyhow, bail};
 use rlx::{Rng, config::nearest};
 use serde::{Deserialize, Serialize};
@@ -12,7 +15,7 @@ use std::convert::Infallible;
 pub enum Method {
     /// Independent draws.
     Random,
-    /// An Owen-scrambled Sobol sequence (Burley 2020): evenly spread whatever the number of trials.
+    /// Owen-scrambled Sobol sequences (Burley 2020): each key evenly spread, no two keys tied.
     Sobol,
     /// The tree-structured Parzen estimator (Bergstra et al. 2011), each key by itself.
     #[default]
@@ -241,29 +244,97 @@ impl Space {
         }
     }
 
-    /// The values of trial `number`, given the keys and values (smaller is better) of those that ended before it.
+    /// How many configurations there are, where that is a number: no key of real numbers, and fewer than 2^64.
+    pub fn size(&self) -> Option<u64> {
+        let count = |range: &Range| match range {
+            Range::Choices(all) => {
+                let mut seen: Vec<&Value> = Vec::new();
+                all.iter().for_each(|c| {
+                    if !seen.contains(&c) {
+                        seen.push(c)
+                    }
+                });
+                Some(seen.len() as u64)
+            }
+            Range::Numbers { low, high, whole: true, .. } => Some((high - low) as u64 + 1),
+            Range::Numbers { .. } => None,
+        };
+        self.ranges.iter().try_fold(1u64, |n, (_, range)| n.checked_mul(count(range)?))
+    }
+
+    /// The values of trial `number`, given the keys and values (smaller is better) of those before it; a trial that is under way has no
+    /// value yet. No configuration comes twice: None when there is none left.
     ///
     /// # Errors
     /// When the estimator refuses, which it does for no range that was checked; or when it is Optuna that is to be asked.
-    pub fn ask(&self, number: u64, before: &[(Table, f64)]) -> Result<Table> {
+    pub fn ask(&self, number: u64, before: &[(Table, Option<f64>)]) -> Result<Option<Table>> {
+        let new = |keys: &Table| before.iter().all(|(old, _)| old != keys);
+        let mut used: Vec<&Table> = before.iter().map(|(keys, _)| keys).collect();
+        used.sort_by_cached_key(|keys| Value::Object((*keys).clone()).to_string());
+        used.dedup();
+        if self.size().is_some_and(|all| used.len() as u64 >= all) {
+            return Ok(None);
+        }
         let mut rng = Rng::named(self.seed, "trial", number);
+        let first = self.proposed(number, before, &mut rng)?;
+        if new(&first) {
+            return Ok(Some(first));
+        }
+        // A small space: where the method goes to what is known already, any other configuration is worth more than a repetition.
+        for _ in 0..10_000 {
+            let other = self.ranges.iter().map(|(key, range)| (key.clone(), range.at(rng.unit()))).collect();
+            if new(&other) {
+                return Ok(Some(other));
+            }
+        }
+        Ok(self.every().find(|keys| new(keys)))
+    }
+
+    fn proposed(&self, number: u64, before: &[(Table, Option<f64>)], rng: &mut Rng) -> Result<Table> {
+        let spread = (self.method == Method::Sobol).then(|| Spread::new(self.seed, self.ranges.len()));
+        let known = liars(before);
         let mut out = Table::new();
         for (i, (key, range)) in self.ranges.iter().enumerate() {
-            let value = match self.method {
-                Method::Sobol => {
-                    // 256 dimensions and 2^16 points is what the sequence has.
-                    let at = u32::try_from(number).unwrap_or(u32::MAX);
-                    let seed = Rng::named(self.seed, "sobol", 0).bits() as u32;
-                    range.at(f64::from(sobol_burley::sample(at, i as u32 % 256, seed)))
-                }
-                Method::Tpe if number >= self.startup && before.len() > 1 => range.guess(key, before, &mut rng)?,
-                Method::Random | Method::Tpe => range.at(rng.unit()),
-                Method::Optuna => bail!("Optuna is asked in a process of its own"),
+            let value = match (self.method, &spread) {
+                (Method::Sobol, Some(spread)) => range.at(spread.at(number, i)),
+                (Method::Tpe, _) if number >= self.startup && known.len() > 1 => range.guess(key, &known, rng)?,
+                (Method::Optuna, _) => bail!("Optuna is asked in a process of its own"),
+                _ => range.at(rng.unit()),
             };
             out.insert(key.clone(), value);
         }
         Ok(out)
     }
+
+    /// All configurations of a space without real numbers, in order; nothing of another one.
+    fn every(&self) -> impl Iterator<Item = Table> + '_ {
+        let values = |range: &Range| -> Vec<Value> {
+            match range {
+                Range::Choices(all) => all.clone(),
+                Range::Numbers { low, high, .. } => (*low as i64..=*high as i64).map(Value::from).collect(),
+            }
+        };
+        let all: Vec<Vec<Value>> = match self.size() {
+            Some(_) => self.ranges.iter().map(|(_, r)| values(r)).collect(),
+            None => vec![Vec::new()],
+        };
+        let count: usize = all.iter().map(Vec::len).product();
+        (0..count).map(move |mut n| {
+            let mut keys = Table::new();
+            for ((key, _), values) in self.ranges.iter().zip(&all) {
+                keys.insert(key.clone(), values[n % values.len()].clone());
+                n /= values.len();
+            }
+            keys
+        })
+    }
+}
+
+/// Trials under way count as the worst that has ended (the constant liar of Ginsbourger et al. 2010), so that those which are begun together
+/// do not all go to one place.
+fn liars(before: &[(Table, Option<f64>)]) -> Vec<(Table, f64)> {
+    let worst = before.iter().filter_map(|b| b.1).max_by(f64::total_cmp);
+    before.iter().filter_map(|(keys, value)| Some((keys.clone(), value.or(worst)?))).collect()
 }
 
 /// The project's random streams by the traits that tpe knows.
@@ -299,8 +370,17 @@ impl Range {
                 } else {
                     low + share * (high - low)
                 };
-                if *whole { Value::from(x.round().clamp(low + 0.5, high - 0.5) as i64) } else { Value::from(x) }
+                // An exponential of a logarithm misses the ends in the last bit, and a key may refuse what is beyond them.
+                if *whole { Value::from(x.round().clamp(low + 0.5, high - 0.5) as i64) } else { self.clamped(x) }
             }
+        }
+    }
+
+    /// A real number, within the range.
+    pub fn clamped(&self, x: f64) -> Value {
+        match self {
+            Self::Numbers { low, high, .. } => Value::from(x.clamp(*low, *high)),
+            Self::Choices(_) => Value::from(x),
         }
     }
 
@@ -373,15 +453,15 @@ mod tests {
             let mut before = Vec::new();
             let mut seen = [0usize; 9];
             for n in 0..60 {
-                let keys = s.ask(n, &before).unwrap();
-                assert_eq!(keys, s.ask(n, &before).unwrap());
+                let keys = s.ask(n, &before).unwrap().unwrap();
+                assert_eq!(keys, s.ask(n, &before).unwrap().unwrap());
                 let x = keys["x"].as_f64().unwrap();
                 let rate = keys["rate"].as_f64().unwrap();
                 let n = keys["n"].as_i64().unwrap();
                 assert!((-4.0..=4.0).contains(&x) && (1e-5..=1e-1).contains(&rate) && (1..=8).contains(&n), "{keys:?}");
                 assert!(["a", "b", "c"].contains(&keys["kind"].as_str().unwrap()));
                 seen[n as usize] += 1;
-                before.push((keys, x * x));
+                before.push((keys, Some(x * x)));
             }
             assert!(method == "tpe" || seen[1..].iter().all(|c| *c > 0), "{method}: {seen:?}");
         }
@@ -399,12 +479,12 @@ mod tests {
             let s = space(method);
             let mut before = Vec::new();
             for n in 0..60 {
-                let keys = s.ask(n, &before).unwrap();
+                let keys = s.ask(n, &before).unwrap().unwrap();
                 let value = goal(&keys);
-                before.push((keys, value));
+                before.push((keys, Some(value)));
             }
             // The mean of the second half: that it goes where it is good.
-            before[30..].iter().map(|b| b.1).sum::<f64>() / 30.0
+            before[30..].iter().filter_map(|b| b.1).sum::<f64>() / 30.0
         };
         assert!(best("tpe") < 0.5 * best("random"), "{} and {}", best("tpe"), best("random"));
     }
@@ -419,5 +499,61 @@ mod tests {
         }
         let whole = Range::Numbers { low: 1.0, high: 8.0, log: true, whole: true };
         assert_eq!((whole.at(0.0), whole.at(1.0)), (Value::from(1), Value::from(8)));
+    }
+
+    #[test]
+    fn d2_the_ends_of_a_range_are_the_ends() {
+        // exp(ln(1e-8)) is 9.999999999999982e-9, which a key whose own bound is 1e-8 refuses.
+        for (low, high) in [(1e-8, 1e-2), (1e-5, 0.1), (0.1, 0.3), (1e-300, 1e300), (3.0, 7.0)] {
+            for log in [false, true] {
+                let range = Range::Numbers { low, high, log, whole: false };
+                for share in [0.0, 1e-17, 0.5, 1.0 - 1e-16, 1.0] {
+                    let x = range.at(share).as_f64().unwrap();
+                    assert!((low..=high).contains(&x), "{low} to {high}, log {log}, share {share}: {x}");
+                }
+                assert_eq!(range.at(0.0), Value::from(low));
+            }
+        }
+        assert_eq!(
+            Range::Numbers { low: 1e-8, high: 1.0, log: true, whole: false }.clamped(9.99e-9),
+            Value::from(1e-8)
+        );
+    }
+
+    #[test]
+    fn d3_no_configuration_of_a_small_space_comes_twice() {
+        let text = "format = 1\n[base]\nenv = \"cartpole\"\n[space]\nn = { low = 1, high = 3 }\nkind = { choices = [\"a\", \"b\"] }\n";
+        for method in ["random", "sobol", "tpe"] {
+            let s =
+                Space::parse(&format!("{text}[search]\nmethod = \"{method}\"\ntrials = 16\nstartup = 2\n")).unwrap();
+            assert_eq!(s.size(), Some(6));
+            let mut before: Vec<(Table, Option<f64>)> = Vec::new();
+            for n in 0..6 {
+                let keys = s.ask(n, &before).unwrap().unwrap();
+                assert!(before.iter().all(|b| b.0 != keys), "{method}: {keys:?} again");
+                before.push((keys.clone(), keys["n"].as_f64()));
+            }
+            assert!(s.ask(6, &before).unwrap().is_none(), "{method}: all six were had");
+        }
+        assert_eq!(space("tpe").size(), None, "real numbers do not run out");
+    }
+
+    #[test]
+    fn d4_trials_that_are_begun_together_are_not_all_of_one_choice() {
+        // The crate tpe 0.3 takes the best of 24 draws: without counting those under way, 20 asks give one choice 20 times.
+        let s = space("tpe");
+        let mut before: Vec<(Table, Option<f64>)> = Vec::new();
+        for n in 0..12 {
+            let keys = s.ask(n, &before).unwrap().unwrap();
+            let value = if keys["kind"] == "b" { 0.0 } else { 1.0 };
+            before.push((keys, Some(value)));
+        }
+        let mut kinds = std::collections::BTreeSet::new();
+        for n in 12..20 {
+            let keys = s.ask(n, &before).unwrap().unwrap();
+            kinds.insert(keys["kind"].to_string());
+            before.push((keys, None));
+        }
+        assert!(kinds.len() > 1, "{kinds:?}");
     }
 }

@@ -201,9 +201,19 @@ fn search(asked: &mut Asked<'_>, args: &Sweep, runs: &Path, jobs: usize, stop: &
     let mut running: Vec<Running> = Vec::new();
     loop {
         while running.len() < jobs && !stop.asked() && next < folder.space.trials {
-            let Some(trial) = asked.begin(next)? else {
-                next += 1;
-                continue;
+            let trial = match asked.begin(next)? {
+                Begun::Trial(trial) => *trial,
+                Begun::Ended => {
+                    next += 1;
+                    continue;
+                }
+                Begun::UsedUp(all) => {
+                    if !args.quiet {
+                        say!("the space is used up: each of its {all} configurations has had its trial");
+                    }
+                    next = folder.space.trials;
+                    break;
+                }
             };
             next += 1;
             let mut command = std::process::Command::new(&program);
@@ -240,24 +250,45 @@ fn search(asked: &mut Asked<'_>, args: &Sweep, runs: &Path, jobs: usize, stop: &
     }
 }
 
+/// What there is to be done of a trial's number.
+enum Begun {
+    /// To be begun, or gone on with.
+    Trial(Box<Trial>),
+    /// It has ended.
+    Ended,
+    /// There is no configuration left, of so many.
+    UsedUp(u64),
+}
+
 impl Asked<'_> {
-    /// The trial of that number, to be begun or gone on with; None when it has ended.
-    fn begin(&mut self, number: u64) -> Result<Option<Trial>> {
+    /// The trial of that number.
+    fn begin(&mut self, number: u64) -> Result<Begun> {
         let folder = self.folder;
         match folder.read(number)? {
-            Some(t) if t.status == Status::Started => return Ok(Some(t)),
-            Some(_) => return Ok(None),
+            Some(t) if t.status == Status::Started => return Ok(Begun::Trial(Box::new(t))),
+            Some(_) => return Ok(Begun::Ended),
             None => {}
         }
+        let known = folder.trials()?;
         let keys = match &mut self.optuna {
             Some(optuna) => optuna.ask(folder.space, number)?,
             None => {
-                let ended = folder.trials()?;
-                let before: Vec<(Table, f64)> =
-                    ended.iter().filter_map(|t| Some((t.keys.clone(), folder.cost(t.value?)))).collect();
-                folder.space.ask(number, &before)?
+                // A failed trial has no value and is not under way: that it is known keeps its configuration from coming again.
+                let worth = |t: &Trial| t.value.filter(|v| v.is_finite()).map(|v| folder.cost(v));
+                let before: Vec<(Table, Option<f64>)> = known.iter().map(|t| (t.keys.clone(), worth(t))).collect();
+                match folder.space.ask(number, &before)? {
+                    Some(keys) => keys,
+                    None => return Ok(Begun::UsedUp(folder.space.size().unwrap_or(number))),
+                }
             }
         };
+        // A sampler that cannot be kept from repeating itself: the same configuration and seed would end in the same bytes.
+        if let Some(twin) = known.iter().find(|t| t.keys == keys && t.status == Status::Finished) {
+            let trial = Trial { number, elapsed_s: 0.0, ..twin.clone() };
+            folder.write(&trial)?;
+            self.ended(&trial)?;
+            return Ok(Begun::Ended);
+        }
         let made = experiment(self.registry, folder.space, &keys);
         let run = made.as_ref().map_or_else(
             |_| name(number),
@@ -269,10 +300,10 @@ impl Asked<'_> {
         let trial = Trial { number, keys, status, value: None, steps: 0, elapsed_s: 0.0, run, error };
         folder.write(&trial)?;
         if trial.status == Status::Started {
-            return Ok(Some(trial));
+            return Ok(Begun::Trial(Box::new(trial)));
         }
         self.ended(&trial)?;
-        Ok(None)
+        Ok(Begun::Ended)
     }
 
     fn ended(&mut self, trial: &Trial) -> Result<()> {

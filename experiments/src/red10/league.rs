@@ -3,7 +3,7 @@ use super::{
     agent::Agent,
     duplicate::{Match, judge_telling},
 };
-use crate::stats::{Estimate, quantile};
+use crate::stats::{Estimate, quantile, shown};
 use anyhow::{Result, bail};
 use rlx::Rng;
 use serde::Serialize;
@@ -196,7 +196,7 @@ pub fn text(league: &League) -> String {
             let percent = |e: &Estimate, turn: bool| {
                 let [mean, low, high] =
                     if turn { [1.0 - e.mean, 1.0 - e.high, 1.0 - e.low] } else { [e.mean, e.low, e.high] };
-                format!("{:.1} [{:.1}, {:.1}]", 100.0 * mean, 100.0 * low, 100.0 * high)
+                format!("{:.1} {}", 100.0 * mean, shown(low, high, |x| format!("{:.1}", 100.0 * x)))
             };
             let cell = league.pairs.iter().find_map(|p| match (p.a == **a && p.b == **b, p.a == **b && p.b == **a) {
                 (true, _) => Some(percent(&p.win, false)),

@@ -3,11 +3,12 @@ use super::{
     bound::{Bound, Cost},
     duplicate::Judgement,
 };
-use crate::stats::Estimate;
+use crate::stats::{Estimate, shown};
 
 /// Wins and scores, then who is guessed to be with whom.
 pub fn text(judged: &Judgement) -> String {
-    let line = |name: &str, e: &Estimate| format!("{name:24} {:.3} [{:.3}, {:.3}]\n", e.mean, e.low, e.high);
+    let line =
+        |name: &str, e: &Estimate| format!("{name:24} {:.3} {}\n", e.mean, shown(e.low, e.high, |x| format!("{x:.3}")));
     let mut out = line("wins", &judged.win);
     out += &judged.win_2v2.as_ref().map_or(String::new(), |e| line("  2 against 2", e));
     out += &judged.win_1v3.as_ref().map_or(String::new(), |e| line("  1 against 3", e));
@@ -58,10 +59,9 @@ pub fn bound(b: &Bound) -> String {
     for p in &b.phases {
         let mut line = |name: &str, place: &str, cost: &Cost| {
             out += &format!(
-                "{place:22}  {name:13} {:.3} [{:.3}, {:.3}]  {}  {:6.3} {:5.1} %\n",
+                "{place:22}  {name:13} {:.3} {}  {}  {:6.3} {:5.1} %\n",
                 cost.log_loss,
-                cost.low,
-                cost.high,
+                shown(cost.low, cost.high, |x| format!("{x:.3}")),
                 less(cost.log_loss, p.prior.log_loss),
                 cost.brier,
                 100.0 * cost.accuracy

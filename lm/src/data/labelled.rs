@@ -26,6 +26,8 @@ pub struct Labelled {
     pub duplicates: usize,
     /// Rows whose text also has another label: none of them is kept.
     pub contradictory: usize,
+    /// Lines of the table that held nothing.
+    pub empty_lines: usize,
 }
 
 /// What makes two texts the same: case, white space and punctuation do not.
@@ -77,7 +79,30 @@ impl Labelled {
             return Err(Error::invalid(format!("{what}: two classes or more are needed")));
         }
         let labels = kept.iter().map(|r| classes.binary_search(&r.label).expect("it is one of them")).collect();
-        Ok(Self { texts: kept.into_iter().map(|r| r.text).collect(), labels, classes, duplicates, contradictory })
+        let texts = kept.into_iter().map(|r| r.text).collect();
+        Ok(Self { texts, labels, classes, duplicates, contradictory, empty_lines: 0 })
+    }
+
+    /// What became of every row, in a sentence: none disappears unsaid.
+    pub fn account(&self) -> String {
+        let mut counts = vec![0usize; self.classes.len()];
+        self.labels.iter().for_each(|&class| counts[class] += 1);
+        let named = self.classes.iter().zip(counts).map(|(name, n)| format!("{name} {n}"));
+        let left_out = [
+            (self.duplicates, "repeat a text"),
+            (self.contradictory, "have a text with two labels"),
+            (self.empty_lines, "lines are empty"),
+        ];
+        let left_out: Vec<String> =
+            left_out.into_iter().filter(|(n, _)| *n > 0).map(|(n, why)| format!("{n} {why}")).collect();
+        let left_out = if left_out.is_empty() { String::new() } else { format!("; left out: {}", left_out.join(", ")) };
+        format!(
+            "{} rows read, {} texts of {} classes ({}){left_out}",
+            self.len() + self.duplicates + self.contradictory,
+            self.len(),
+            self.classes.len(),
+            named.collect::<Vec<_>>().join(", ")
+        )
     }
 
     /// How many texts there are.
@@ -210,6 +235,9 @@ mod tests {
         .unwrap();
         assert_eq!(data.texts, ["A good film!", "bad", ":-(", ":-)"]);
         assert_eq!((data.labels.clone(), data.duplicates, data.contradictory), (vec![1, 0, 0, 1], 1, 3));
+        let said =
+            "8 rows read, 4 texts of 2 classes (n 2, p 2); left out: 1 repeat a text, 3 have a text with two labels";
+        assert_eq!(data.account(), said);
         let wrong = |list: &[(&str, &str)]| Labelled::new(rows(list)).unwrap_err().to_string();
         assert_eq!(wrong(&[("a", "x"), ("b", " ")]), "row 1: it has no label");
         assert_eq!(wrong(&[("a", "x"), ("", "y")]), "row 1: it has no text");

