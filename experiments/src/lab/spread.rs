@@ -8,10 +8,11 @@ use rlx::Rng;
 
 /// Dimensions of a group: those whose halves differ from 8 points on.
 const GROUP: usize = 3;
-/// Points of which ties are looked for.
+/// Points of which ties are looked for, the more the worse. Of eight points a sequence whose every two neighbours are in different halves has
+/// eight patterns, so that six keys can do without ties and not more; of 16 points it has 128.
 const LOOKED_AT: [u32; 4] = [8, 16, 32, 64];
-/// Seeds that are tried for a group. Of eight points there are 35 ways to have half of them high, so that some 30 keys can do without ties.
-const TRIES: u64 = 4_000;
+/// Seeds that are tried for a group.
+const TRIES: u64 = 400;
 /// Points of the sequence have 16 bits.
 const BITS: u32 = 16;
 
@@ -47,6 +48,14 @@ impl Spread {
             halves.extend(own);
         }
         out
+    }
+
+    /// Pairs of the first `keys` keys that are in equal or in opposite halves in all of the first `points` points.
+    pub fn tied(&self, keys: usize, points: u64) -> Vec<(usize, usize)> {
+        let halves = |k: usize| (0..points).map(|p| self.at(p, k) >= 0.5).collect::<Vec<bool>>();
+        let all: Vec<Vec<bool>> = (0..keys).map(halves).collect();
+        let tied = |a: &[bool], b: &[bool]| a.iter().zip(b).all(|(x, y)| (x == y) == (a[0] == b[0]));
+        (0..keys).flat_map(|b| (0..b).map(move |a| (a, b))).filter(|(a, b)| tied(&all[*a], &all[*b])).collect()
     }
 
     /// Key `key` of point `point`.
@@ -88,10 +97,10 @@ fn mask(points: u32) -> u64 {
     u64::MAX >> (64 - points)
 }
 
-/// Of how many counts of points two keys have equal or opposite halves.
+/// How bad it is that two keys have equal or opposite halves: each count of points at which they have, by its number.
 fn ties(a: &[u64], b: &[u64]) -> usize {
     let tied = |((n, a), b): ((&u32, &u64), &u64)| a == b || *a == !b & mask(*n);
-    LOOKED_AT.iter().zip(a).zip(b).filter(|x| tied(*x)).count()
+    LOOKED_AT.iter().zip(a).zip(b).filter(|x| tied(*x)).map(|((n, _), _)| *n as usize).sum()
 }
 
 #[cfg(test)]
@@ -104,18 +113,10 @@ mod tests {
         for seed in [0, 5, 6, 123] {
             for keys in [2, 4, 7, 12, 20] {
                 let spread = Spread::new(seed, keys);
-                for count in [8, 16, 32, 64] {
-                    let halves = |k: usize| (0..count).map(|p| spread.at(p, k) >= 0.5).collect::<Vec<bool>>();
-                    for a in 0..keys {
-                        for b in 0..a {
-                            let same = halves(a).iter().zip(halves(b)).filter(|(x, y)| **x == *y).count() as u64;
-                            assert!(
-                                same != 0 && same != count,
-                                "seed {seed}: keys {a} and {b} of {keys}, {count} points"
-                            );
-                        }
-                    }
+                for count in [16, 24, 32, 64] {
+                    assert_eq!(spread.tied(keys, count), [], "seed {seed}, {keys} keys, {count} points");
                 }
+                assert_eq!(spread.tied(keys.min(6), 8), [], "seed {seed}, {keys} keys, 8 points");
             }
         }
     }

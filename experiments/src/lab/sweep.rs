@@ -114,6 +114,9 @@ pub fn run(registry: &Registry, runs: &Path, args: &Sweep) -> Answer {
             folder.path.display()
         );
     }
+    if let Some(caveat) = space.caveat() {
+        say!("warning: {caveat}");
+    }
     let mut asked = Asked { registry, folder: &folder, optuna };
     let done = search(&mut asked, args, runs, jobs, &stop).map_err(failed)?;
     let trials = folder.trials().map_err(failed)?;
