@@ -145,7 +145,7 @@ fn rank_correlation(traces: &[Trace]) -> Result<Value> {
 
 /// The distance from the first state of an episode to goals over the table, at the height of the goal that was set.
 fn field(policy: &mut dyn Policy, goal: &Goal, envs: &mut dyn Vector, run: &str) -> Result<Picture> {
-    const CELLS: usize = 15;
+    const CELLS: usize = 41;
     let width = envs.spec().obs.width();
     let mut slab = envs.slab(1);
     envs.reset(slab.frame_mut(0));
@@ -156,7 +156,7 @@ fn field(policy: &mut dyn Policy, goal: &Goal, envs: &mut dyn Vector, run: &str)
     }
     let (mut rows, reach) = (Vec::new(), 0.2);
     let at = |k: usize| reach * (2.0 * k as f32 / (CELLS - 1) as f32 - 1.0);
-    for y in (0..CELLS).rev() {
+    for y in 0..CELLS {
         for x in 0..CELLS {
             let mut row = start.clone();
             row[goal.desired.start] = from[0] + at(x);
@@ -177,12 +177,23 @@ fn field(policy: &mut dyn Policy, goal: &Goal, envs: &mut dyn Vector, run: &str)
         candidates: None,
     };
     let d = ask(policy, frame, n, &mut actions)?;
-    let values: Vec<Vec<Option<f64>>> = d.chunks(CELLS).map(|r| r.iter().copied().map(Some).collect()).collect();
-    let name = |x: f32| format!("{:+.0} cm", 100.0 * x);
-    let columns: Vec<String> = (0..CELLS).map(|k| name(at(k))).collect();
-    let down: Vec<String> = (0..CELLS).rev().map(|k| name(at(k))).collect();
-    let note = "estimated transitions from the start to goals so far from where it begins: x to the right, y up";
-    Ok(charts::heat_map(&format!("learnt distance of {run}"), note, &down, &columns, &values))
+    let rows: Vec<Vec<f64>> = d.chunks(CELLS).map(<[f64]>::to_vec).collect();
+    let centimetres = |k: usize| 100.0 * f64::from(start[goal.desired.start + k] - from[k]);
+    let set = (centimetres(0), centimetres(1));
+    let edge = 100.0 * f64::from(reach);
+    let mut marks = vec![((0.0, 0.0), "start")];
+    if set.0.abs() < edge && set.1.abs() < edge {
+        marks.push((set, "goal of the episode"));
+    }
+    let field = charts::Field {
+        title: &format!("learnt distance of {run}"),
+        note: "from the first state of an episode to goals around it, at the height of the goal that was set; lines join equal distances",
+        labels: ["goal, x from the start (cm)", "goal, y from the start (cm)", "estimated transitions"],
+        reach: edge,
+        rows: &rows,
+        marks: &marks,
+    };
+    Ok(field.draw())
 }
 
 /// Runs the command; what it prints.

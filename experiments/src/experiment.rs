@@ -351,14 +351,31 @@ impl Experiment {
 
     /// All choices as flat names and values, for TensorBoard's table of hyperparameters.
     pub fn hparams(&self) -> Vec<(String, Value)> {
-        let part = |prefix: &str, table: &Table| -> Vec<(String, Value)> {
-            table.iter().map(|(k, v)| (format!("{prefix}{k}"), v.clone())).collect()
+        let changed = |table: &Table, defaults: &Table, prefix: &str| -> Vec<(String, Value)> {
+            let own = table.iter().filter(|(k, v)| defaults.get(*k) != Some(*v));
+            own.map(|(k, v)| (format!("{prefix}{k}"), v.clone())).collect()
         };
-        let run: Map<String, Value> = to_map(&self.run)
-            .into_iter()
-            .filter(|(k, _)| ["env", "algo", "preset", "seed", "steps"].contains(&k.as_str()))
+        let run = to_map(&self.run);
+        let mut out: Vec<(String, Value)> = ["env", "algo", "seed", "preset", "steps"]
+            .iter()
+            .filter_map(|k| Some(((*k).to_owned(), run.get(*k)?.clone())))
             .collect();
-        [part("", &run), part("env/", &self.env), part("", &self.hyper)].concat()
+        // What this run has of its own comes first, then what is varied most; the world's own defaults are left out.
+        out.extend(changed(&self.hyper, &self.algo.keys.defaults(), ""));
+        out.extend(changed(&self.env, &self.world.keys.defaults(), "env/"));
+        let often = ["learning_rate", "gamma", "batch_size"];
+        let rest = often
+            .into_iter()
+            .filter(|k| self.hyper.contains_key(*k))
+            .map(str::to_owned)
+            .chain(self.hyper.keys().filter(|k| !often.contains(&k.as_str())).cloned());
+        for key in rest {
+            if out.iter().all(|(k, _)| *k != key) {
+                let value = self.hyper[&key].clone();
+                out.push((key, value));
+            }
+        }
+        out
     }
 
     /// The device the run is to use.

@@ -5,6 +5,7 @@ use crate::lab::{
     scores::Interval,
     svg::Picture,
 };
+use crate::progress::thousands;
 use anyhow::{Context, Result};
 use rlx::{
     Objective, Scalars,
@@ -78,7 +79,7 @@ fn progress(trials: &[Trial], budget: f64, dense: Option<f64>) -> Picture {
         note:
             "the least held-out loss so far; configurations that were measured before, in this run, do not count again"
                 .into(),
-        x: Axis::of("measurements"),
+        x: Axis::counts("measurements"),
         y: Axis::of("loss"),
         series: vec![line("best so far", 0, points)],
         level: dense.map(|d| (d, "dense".into())),
@@ -99,7 +100,7 @@ fn trade_off(trials: &[Trial], best: &[&Trial]) -> Picture {
         .collect();
     // The front is drawn last, over the others.
     points.sort_by_key(|p| p.2);
-    let note = "each measured model; the second colour: none is both smaller and better. The worst tenth is left out";
+    let note = "blue: each measured model; orange: those than which none is both smaller and better. The worst tenth is left out";
     dots("size and loss", note, ("MB", "held-out loss"), &points)
 }
 
@@ -158,7 +159,13 @@ pub fn document(objective: &dyn Objective, title: &str) -> Option<Document> {
     let fidelity = |t: &Trial| objective.fidelities().get(t.fidelity as usize).cloned().unwrap_or_default();
     let row = |t: &&Trial| {
         let above = dense.map_or("missing".into(), |d| format!("{:+.4}", t.loss - d));
-        vec![format!("{:.0}", t.cost), format!("{:.2}", t.cost / 1e6), format!("{:.4}", t.loss), above, fidelity(t)]
+        vec![
+            thousands(t.cost.round() as u64),
+            format!("{:.2}", t.cost / 1e6),
+            format!("{:.4}", t.loss),
+            above,
+            fidelity(t),
+        ]
     };
     let heads = ["bytes", "MB", "loss", "above dense", "fidelity"].map(String::from).to_vec();
     blocks.push(Block::Heading(2, "The front".into()));

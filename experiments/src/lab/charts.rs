@@ -1,7 +1,7 @@
 //! The kinds of pictures that reports have.
 use super::{
     scores::Interval,
-    svg::{Canvas, Picture, band_class, dot_class, heat, line_class, short, ticks},
+    svg::{Canvas, Picture, band_class, dot_class, heat, labels, line_class, short, ticks},
 };
 
 /// An axis: what it is, with its unit.
@@ -9,14 +9,24 @@ use super::{
 pub struct Axis {
     /// Its label.
     pub label: String,
-    /// Its ends; by itself those of the data.
+    /// Its ends; by default those of the data.
     pub ends: Option<(f64, f64)>,
+    /// Whether it counts things, of which there is no half.
+    pub whole: bool,
 }
 
 impl Axis {
     /// An axis over the range of the data.
     pub fn of(label: impl Into<String>) -> Self {
-        Self { label: label.into(), ends: None }
+        Self { label: label.into(), ends: None, whole: false }
+    }
+    /// An axis that counts.
+    pub fn counts(label: impl Into<String>) -> Self {
+        Self { whole: true, ..Self::of(label) }
+    }
+    /// Round numbers along it.
+    fn ticks(&self, low: f64, high: f64, count: usize) -> Vec<f64> {
+        ticks(low, high, count).into_iter().filter(|t| !self.whole || t.fract() == 0.0).collect()
     }
 }
 
@@ -77,15 +87,21 @@ fn legend(labels: &[&str], width: f64) -> (Vec<(f64, f64)>, f64) {
 impl Lines {
     /// Draws it.
     pub fn draw(&self) -> Picture {
-        let labels: Vec<&str> = self.series.iter().map(|s| s.label.as_str()).collect();
-        let (places, legend_height) = legend(&labels, WIDTH - 40.0);
+        let names: Vec<&str> = self.series.iter().map(|s| s.label.as_str()).collect();
+        let (places, legend_height) = legend(&names, WIDTH - 40.0);
         let note_lines = super::svg::wrapped(&self.note, (WIDTH - 32.0) / 6.2).len() as f64;
         let (left, right, top, plot) = (78.0, 24.0, 46.0 + legend_height, 260.0);
         let bottom = top + plot;
         let height = bottom + 52.0 + 14.0 * note_lines;
         let mut c = Canvas::new(WIDTH, height, &self.title, &self.note);
         let all = || self.series.iter().flat_map(|s| &s.points);
-        let (x0, x1) = self.x.ends.unwrap_or_else(|| ends(all().map(|p| p.0)));
+        let (x0, x1) = self.x.ends.unwrap_or_else(|| {
+            let (a, b) = ends(all().map(|p| p.0));
+            // It begins where a number stands, not where the first row happened to be written.
+            let t = ticks(a, b, 6);
+            let step = if let [first, second, ..] = t[..] { second - first } else { 0.0 };
+            (if step > 0.0 { (a / step).floor() * step } else { a }, b)
+        });
         let level = self.level.as_ref().map(|l| l.0);
         let (y0, y1) = self.y.ends.unwrap_or_else(|| {
             let (a, b) = ends(all().flat_map(|p| [p.1.value, p.1.low, p.1.high]).chain(level));
@@ -93,13 +109,14 @@ impl Lines {
         });
         let x = |v: f64| left + (WIDTH - left - right) * (v - x0) / (x1 - x0);
         let y = |v: f64| bottom - plot * (v - y0) / (y1 - y0);
-        for t in ticks(y0, y1, 5) {
-            c.line((left, y(t)), (WIDTH - right, y(t)), "grid");
-            c.text((left - 8.0, y(t) + 4.0), "end", "soft", &short(t));
+        let (across, up) = (self.x.ticks(x0, x1, 6), self.y.ticks(y0, y1, 5));
+        for (t, label) in up.iter().zip(labels(&up)) {
+            c.line((left, y(*t)), (WIDTH - right, y(*t)), "grid");
+            c.text((left - 8.0, y(*t) + 4.0), "end", "soft", &label);
         }
-        for t in ticks(x0, x1, 6) {
-            c.line((x(t), bottom), (x(t), bottom + 5.0), "axis");
-            c.text((x(t), bottom + 19.0), "middle", "soft", &short(t));
+        for (t, label) in across.iter().zip(labels(&across)) {
+            c.line((x(*t), bottom), (x(*t), bottom + 5.0), "axis");
+            c.text((x(*t), bottom + 19.0), "middle", "soft", &label);
         }
         c.line((left, bottom), (WIDTH - right, bottom), "axis");
         c.text(((left + WIDTH - right) / 2.0, bottom + 38.0), "middle", "ink", &self.x.label);
@@ -167,9 +184,10 @@ pub fn intervals(title: &str, note: &str, rows: &[(usize, String)], columns: &[C
         let (a, b) = (a - 0.06 * (b - a), b + 0.06 * (b - a));
         let x = |v: f64| from + (to - from) * (v - a) / (b - a);
         c.text(((from + to) / 2.0, 50.0), "middle", "ink", &column.label);
-        for t in ticks(a, b, 4) {
-            c.line((x(t), top), (x(t), bottom), "grid");
-            c.text((x(t), bottom + 16.0), "middle", "soft\" font-size=\"11", &short(t));
+        let across = ticks(a, b, 4);
+        for (t, label) in across.iter().zip(labels(&across)) {
+            c.line((x(*t), top), (x(*t), bottom), "grid");
+            c.text((x(*t), bottom + 16.0), "middle", "soft\" font-size=\"11", &label);
         }
         if let Some(level) = column.level {
             c.line((x(level), top), (x(level), bottom), "mark");
@@ -233,6 +251,104 @@ pub fn heat_map(title: &str, note: &str, rows: &[String], columns: &[String], va
     c.done(width, height, title)
 }
 
+/// A number over a square of places: colours with their bar, lines of equal value, and marks with their names.
+pub struct Field<'a> {
+    /// What it shows.
+    pub title: &'a str,
+    /// What marks and lines are.
+    pub note: &'a str,
+    /// Labels of the two axes, and of the number.
+    pub labels: [&'a str; 3],
+    /// The square's half width; places go from minus to plus it on both axes.
+    pub reach: f64,
+    /// Values, row by row from the lowest y up, each from the lowest x on.
+    pub rows: &'a [Vec<f64>],
+    /// Places with a name.
+    pub marks: &'a [((f64, f64), &'a str)],
+}
+
+impl Field<'_> {
+    /// Draws it.
+    pub fn draw(&self) -> Picture {
+        let (left, top, side, bar) = (84.0, 44.0, 440.0, 22.0);
+        let (bottom, right) = (top + side, left + side);
+        let width = right + 40.0 + bar + 84.0;
+        let note_lines = super::svg::wrapped(self.note, (width - 32.0) / 6.2).len() as f64;
+        let height = bottom + 56.0 + 14.0 * note_lines;
+        let mut c = Canvas::new(width, height, self.title, self.note);
+        let (low, high) = ends(self.rows.iter().flatten().copied());
+        let n = self.rows.len();
+        let x = |v: f64| left + side * (v + self.reach) / (2.0 * self.reach);
+        let y = |v: f64| bottom - side * (v + self.reach) / (2.0 * self.reach);
+        // A value stands in the middle of its cell; cells overlap by a hair, so that no paper shows between them.
+        let cell = side / n as f64;
+        for (j, row) in self.rows.iter().enumerate() {
+            for (i, v) in row.iter().enumerate() {
+                let at = (left + cell * i as f64, bottom - cell * (j + 1) as f64);
+                let fill = format!("fill=\"{}\"", heat((v - low) / (high - low)).0);
+                c.rect(at, (cell + 0.4, cell + 0.4), &fill);
+            }
+        }
+        let levels = ticks(low, high, 6);
+        let place = |i: f64, j: f64| (left + cell * (i + 0.5), bottom - cell * (j + 0.5));
+        for level in &levels {
+            for (a, b) in crossings(self.rows, *level) {
+                c.line(place(a.0, a.1), place(b.0, b.1), "contour");
+            }
+        }
+        let across = ticks(-self.reach, self.reach, 5);
+        for (t, label) in across.iter().zip(labels(&across)) {
+            c.line((x(*t), bottom), (x(*t), bottom + 5.0), "axis");
+            c.text((x(*t), bottom + 19.0), "middle", "soft", &label);
+            c.line((left - 5.0, y(*t)), (left, y(*t)), "axis");
+            c.text((left - 9.0, y(*t) + 4.0), "end", "soft", &label);
+        }
+        c.text((0.5 * (left + right), bottom + 40.0), "middle", "ink", self.labels[0]);
+        c.upwards((22.0, 0.5 * (top + bottom)), self.labels[1]);
+        for ((mx, my), name) in self.marks {
+            c.dot((x(*mx), y(*my)), 5.0, "paper\" stroke=\"#000000\" stroke-width=\"1.6");
+            // Black on white stands on any colour.
+            let halo =
+                "\" fill=\"#000000\" stroke=\"#ffffff\" stroke-width=\"3\" paint-order=\"stroke\" font-weight=\"bold";
+            c.text((x(*mx) + 9.0, y(*my) + 4.0), "start", halo, name);
+        }
+        let from = right + 40.0;
+        for k in 0..64 {
+            let fill = format!("fill=\"{}\"", heat((k as f64 + 0.5) / 64.0).0);
+            c.rect((from, bottom - side * (k + 1) as f64 / 64.0), (bar, side / 64.0 + 0.4), &fill);
+        }
+        for (t, label) in levels.iter().zip(labels(&levels)) {
+            let at = bottom - side * (t - low) / (high - low);
+            c.line((from + bar, at), (from + bar + 5.0, at), "axis");
+            c.text((from + bar + 9.0, at + 4.0), "start", "soft", &label);
+        }
+        c.upwards((width - 16.0, 0.5 * (top + bottom)), self.labels[2]);
+        c.done(width, height, self.title)
+    }
+}
+
+type Place = (f64, f64);
+
+/// Lines of equal value (marching squares): pieces between places on the grid of values.
+fn crossings(rows: &[Vec<f64>], level: f64) -> Vec<(Place, Place)> {
+    let mut out = Vec::new();
+    for j in 0..rows.len().saturating_sub(1) {
+        for i in 0..rows[j].len().saturating_sub(1) {
+            let corners = [(i, j), (i + 1, j), (i + 1, j + 1), (i, j + 1)];
+            let value = |k: usize| rows[corners[k % 4].1][corners[k % 4].0];
+            let at = |k: usize| {
+                let (a, b) = (corners[k], corners[(k + 1) % 4]);
+                let share = (level - value(k)) / (value(k + 1) - value(k));
+                let mix = |a: usize, b: usize| a as f64 + share * (b as f64 - a as f64);
+                (mix(a.0, b.0), mix(a.1, b.1))
+            };
+            let cut: Vec<Place> = (0..4).filter(|k| (value(*k) < level) != (value(k + 1) < level)).map(at).collect();
+            out.extend(cut.chunks_exact(2).map(|p| (p[0], p[1])));
+        }
+    }
+    out
+}
+
 /// Dots over two axes: x, y, and the number of their colour.
 pub fn dots(title: &str, note: &str, (x_label, y_label): (&str, &str), points: &[(f64, f64, usize)]) -> Picture {
     let (width, left, right, top, plot) = (440.0, 78.0, 24.0, 40.0, 220.0);
@@ -244,13 +360,14 @@ pub fn dots(title: &str, note: &str, (x_label, y_label): (&str, &str), points: &
     let (y0, y1) = wide(ends(points.iter().map(|p| p.1)));
     let x = |v: f64| left + (width - left - right) * (v - x0) / (x1 - x0);
     let y = |v: f64| bottom - plot * (v - y0) / (y1 - y0);
-    for t in ticks(y0, y1, 5) {
-        c.line((left, y(t)), (width - right, y(t)), "grid");
-        c.text((left - 8.0, y(t) + 4.0), "end", "soft", &short(t));
+    let (across, up) = (ticks(x0, x1, 5), ticks(y0, y1, 5));
+    for (t, label) in up.iter().zip(labels(&up)) {
+        c.line((left, y(*t)), (width - right, y(*t)), "grid");
+        c.text((left - 8.0, y(*t) + 4.0), "end", "soft", &label);
     }
-    for t in ticks(x0, x1, 5) {
-        c.line((x(t), bottom), (x(t), bottom + 5.0), "axis");
-        c.text((x(t), bottom + 19.0), "middle", "soft", &short(t));
+    for (t, label) in across.iter().zip(labels(&across)) {
+        c.line((x(*t), bottom), (x(*t), bottom + 5.0), "axis");
+        c.text((x(*t), bottom + 19.0), "middle", "soft", &label);
     }
     c.line((left, bottom), (width - right, bottom), "axis");
     c.text(((left + width - right) / 2.0, bottom + 38.0), "middle", "ink", x_label);
@@ -295,6 +412,42 @@ mod tests {
             1
         );
         assert!(!lines_are_nan(&map));
+    }
+
+    #[test]
+    fn e12_a_field_has_a_bar_contours_and_marks_and_counts_have_no_halves() {
+        let rows: Vec<Vec<f64>> =
+            (0..9).map(|j| (0..9).map(|i| f64::from(i - 4).hypot(f64::from(j - 4))).collect()).collect();
+        let field = Field {
+            title: "t",
+            note: "n",
+            labels: ["right (cm)", "up (cm)", "steps"],
+            reach: 20.0,
+            rows: &rows,
+            marks: &[((0.0, 0.0), "hand")],
+        };
+        let text = field.draw().file();
+        for word in ["right (cm)", "up (cm)", "steps", "hand", "contour"] {
+            assert!(text.contains(word), "{word}");
+        }
+        // A circle of radius 2 about the middle: every piece of the line of value 2 is near it.
+        let pieces = crossings(&rows, 2.0);
+        assert!(pieces.len() >= 8);
+        assert!(pieces.iter().all(|(a, _)| ((a.0 - 4.0).hypot(a.1 - 4.0) - 2.0).abs() < 0.2));
+        assert_eq!(Axis::counts("measurements").ticks(1.0, 2.0, 6), [1.0, 2.0]);
+        let lines = Lines {
+            title: "t".into(),
+            note: String::new(),
+            x: Axis::of("environment steps"),
+            y: Axis::of("return"),
+            series: vec![Series {
+                number: 0,
+                label: "a".into(),
+                points: [20_480.0, 100_000.0].map(|x| (x, Interval { value: 1.0, low: 1.0, high: 1.0 })).into(),
+            }],
+            level: None,
+        };
+        assert!(lines.draw().file().contains(">20k<"), "the axis begins at a number");
     }
 
     fn lines_are_nan(text: &str) -> bool {

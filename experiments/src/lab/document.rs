@@ -34,7 +34,11 @@ h1{font-size:24px;margin:0 0 4px}h2{font-size:19px;margin:36px 0 8px;border-bott
 p{max-width:76ch}.scroll{overflow-x:auto}table{border-collapse:collapse;margin:8px 0 16px;font-size:13.5px;font-variant-numeric:tabular-nums}
 caption{caption-side:top;text-align:left;color:var(--soft);padding:4px 0}th,td{padding:4px 10px;border-bottom:1px solid var(--edge);text-align:right;white-space:nowrap}
 th:first-child,td:first-child{text-align:left}tbody tr:nth-child(even){background:var(--stripe)}td.missing{color:var(--bad);font-style:italic}
-.pictures{display:flex;flex-wrap:wrap;gap:12px}figure{margin:0;border:1px solid var(--edge);border-radius:6px;overflow:hidden;max-width:100%}svg{display:block;max-width:100%;height:auto}
+td.words,th.words{text-align:left}th:first-child,td:first-child{position:sticky;left:0;background:var(--paper)}tbody tr:nth-child(even) td:first-child{background:var(--stripe)}
+.scroll,figure{background:linear-gradient(90deg,var(--paper) 30%,transparent) 0 0/40px 100%,linear-gradient(270deg,var(--paper) 30%,transparent) 100% 0/40px 100%,radial-gradient(farthest-side at 0 50%,#0006,transparent) 0 0/12px 100%,radial-gradient(farthest-side at 100% 50%,#0006,transparent) 100% 0/12px 100%;background-repeat:no-repeat;background-attachment:local,local,scroll,scroll}
+.pictures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,540px),1fr));gap:12px;align-items:start}
+figure{margin:0;border:1px solid var(--edge);border-radius:6px;overflow-x:auto;max-width:100%}svg{display:block;width:100%;height:auto}figure.alone{max-width:860px}
+@media (max-width:640px){body{padding:14px}figure svg{min-width:600px}}
 details{margin:12px 0}summary{cursor:pointer;color:var(--soft)}
 @media print{body{max-width:none}}
 ";
@@ -49,6 +53,7 @@ fn to_html(blocks: &[Block]) -> maud::Markup {
     html! {
         @for group in groups {
             @match &group[0] {
+                Block::Picture(..) if group.len() == 1 => (one(&group[0])),
                 Block::Picture(..) => div.pictures {
                     @for block in group {
                         @if let Block::Picture(_, picture) = block { figure { (PreEscaped(picture.inline())) } }
@@ -69,18 +74,29 @@ fn one(block: &Block) -> maud::Markup {
             Block::Table(about, heads, rows) => div.scroll {
                 table {
                     caption { (about) }
-                    thead { tr { @for head in heads { th { (head) } } } }
+                    thead { tr { @for (i, head) in heads.iter().enumerate() { th.words[is_words(rows, i)] { (head) } } } }
                     tbody {
                         @for row in rows {
-                            tr { @for cell in row { td.missing[is_missing(cell)] { (cell) } } }
+                            tr {
+                                @for (i, cell) in row.iter().enumerate() {
+                                    td.missing[is_missing(cell)].words[is_words(rows, i)] { (cell) }
+                                }
+                            }
                         }
                     }
                 }
             },
             Block::Folded(summary, inner) => details { summary { (summary) } (to_html(inner)) },
-            Block::Picture(_, picture) => figure { (PreEscaped(picture.inline())) },
+            Block::Picture(_, picture) => figure.alone { (PreEscaped(picture.inline())) },
         }
     }
+}
+
+/// Whether a column is of words, which are read from the left, and not of numbers.
+fn is_words(rows: &[Vec<String>], column: usize) -> bool {
+    let number = |cell: &&String| cell.starts_with(|c: char| c.is_ascii_digit() || "+-<.".contains(c));
+    let cells = || rows.iter().filter_map(|r| r.get(column)).filter(|c| !c.is_empty() && !is_missing(c));
+    cells().next().is_some() && cells().filter(number).count() * 2 < cells().count()
 }
 
 /// Text as a cell of a Markdown table.
@@ -191,6 +207,10 @@ mod tests {
         let d = Document { title: "<t>".into(), blocks };
         let page = d.html();
         assert!(page.contains("&lt;t&gt;") && page.contains("h &amp; h") && page.contains("x|&lt;b&gt;"));
+        let words = |cells: &[&str]| is_words(&cells.iter().map(|c| vec![(*c).to_owned()]).collect::<Vec<_>>(), 0);
+        assert!(
+            words(&["ppo", "sac", "3rd"]) && !words(&["1.5", "-0.2", "< 0.001", "missing"]) && !words(&["missing"])
+        );
         assert!(page.contains("class=\"missing\"") && page.contains("<svg") && !page.contains("src="));
         let md = d.markdown();
         assert!(md.contains("| x\\|&lt;b> |") && md.contains("| *missing: 1 of 3* |") && md.contains("![p](pic.svg)"));

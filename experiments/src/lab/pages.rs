@@ -109,7 +109,8 @@ pub fn document(r: &Report) -> Document {
     blocks.push(Block::Heading(2, "How it was worked out".into()));
     blocks.push(Block::Text(format!(
         "Intervals are 95 % percentile intervals of the bootstrap, stratified by task, {} resamples of the runs of each task (bands of curves \
-         and profiles: {}, pointwise). IQM is the mean of the middle half of the runs; the optimality gap is how far runs fall short of score 1 \
+         and profiles: {}, pointwise). [-]: one run says nothing of its spread, so that it has no interval. IQM is the mean of the middle half of the \
+         runs, and of fewer than four the mean itself; the optimality gap is how far runs fall short of score 1 \
          (arXiv 2108.13264). Curves are linear between a run's values and end where the first of its seeds ends. Times to a threshold are of the \
          first evaluation that reaches it; runs that never do are censored (Kaplan-Meier). p is of the paired randomisation test over task and seed, \
          two-sided, then corrected for all comparisons of a metric (Holm).",
@@ -208,7 +209,7 @@ fn over_tasks(r: &Report, m: &MetricReport, file: &str, blocks: &mut Vec<Block>)
                 r.tasks.len() * r.seeds.len()
             ),
             x: Axis::of("score (0: low, 1: high)"),
-            y: Axis { label: "share of runs".into(), ends: Some((0.0, 1.0)) },
+            y: Axis { ends: Some((0.0, 1.0)), ..Axis::of("share of runs") },
             series: series.collect(),
             level: None,
         };

@@ -39,8 +39,23 @@ pub struct Plot {
     output: PathBuf,
 }
 
-/// Runs that differ in their seed alone: their common name, and each seed with its curve.
-type Group = (String, Vec<(Option<u64>, Curve)>);
+/// Runs that differ in their seed alone.
+struct Group {
+    /// The world that they are in.
+    env: String,
+    /// Their common name.
+    stem: String,
+    /// Each seed with its curve.
+    runs: Vec<(Option<u64>, Curve)>,
+}
+
+/// The world of a run, by its config.
+fn env(dir: &RunDir) -> Result<String> {
+    let config: toml::Table =
+        toml::from_str(&dir.config()?).with_context(|| format!("{}/config.toml", dir.path().display()))?;
+    let run = config.get("run").and_then(|r| r.get("env")).or_else(|| config.get("env"));
+    Ok(run.and_then(toml::Value::as_str).unwrap_or("runs").to_owned())
+}
 
 /// The name without its seed, and the seed.
 fn apart(name: &str) -> (String, Option<u64>) {
@@ -113,29 +128,36 @@ pub fn run(folder: &Path, args: &Plot) -> Result<PathBuf> {
         }
         smooth(&mut curve, args.smooth);
         let (stem, seed) = apart(&dir.name());
-        match groups.iter_mut().find(|(s, _)| *s == stem) {
-            Some((_, runs)) => runs.push((seed, curve)),
-            None => groups.push((stem, vec![(seed, curve)])),
+        match groups.iter_mut().find(|g| g.stem == stem) {
+            Some(group) => group.runs.push((seed, curve)),
+            None => groups.push(Group { env: env(&dir)?, stem, runs: vec![(seed, curve)] }),
         }
     }
-    let lines: Vec<Series> =
-        groups.iter().enumerate().filter_map(|(i, (stem, runs))| series(i, stem, runs, args.seconds)).collect();
-    let bands = groups.iter().any(|(_, runs)| runs.len() > 1);
+    let bands = groups.iter().any(|g| g.runs.len() > 1);
     let smoothed = if args.smooth > 0.0 { format!("smoothed with {}; ", args.smooth) } else { String::new() };
     let note = if bands {
         "line: IQM over the seeds named; band: its 95 % bootstrap interval, pointwise"
     } else {
         "one line a run"
     };
-    let picture: Picture = Lines {
-        title: args.metric.clone(),
-        note: format!("{smoothed}{note}"),
-        x: Axis::of(if args.seconds { "wall-clock time (s)" } else { "environment steps" }),
-        y: Axis::of(args.metric.clone()),
-        series: lines,
-        level: None,
-    }
-    .draw();
+    // Returns of two worlds have nothing to do with each other: each has axes of its own.
+    let mut worlds: Vec<&str> = groups.iter().map(|g| g.env.as_str()).collect();
+    worlds.sort_unstable();
+    worlds.dedup();
+    let panel = |world: &&str| {
+        let own = groups.iter().enumerate().filter(|(_, g)| g.env == **world);
+        Lines {
+            title: (*world).to_owned(),
+            note: format!("{smoothed}{note}"),
+            x: Axis::of(if args.seconds { "wall-clock time (s)" } else { "environment steps" }),
+            y: Axis::of(args.metric.clone()),
+            series: own.filter_map(|(i, g)| series(i, &g.stem, &g.runs, args.seconds)).collect(),
+            level: None,
+        }
+        .draw()
+    };
+    let panels: Vec<Picture> = worlds.iter().map(panel).collect();
+    let picture = Picture::stacked(&format!("{} in {}", args.metric, worlds.join(", ")), &panels);
     let bytes = if kind == "png" { picture.png()? } else { picture.file().into_bytes() };
     let mut file = File::create_new(&args.output).with_context(|| format!("making {}", args.output.display()))?;
     file.write_all(&bytes).with_context(|| format!("writing {}", args.output.display()))?;

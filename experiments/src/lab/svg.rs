@@ -34,7 +34,7 @@ pub fn style(dark: bool) -> String {
     let mut css = format!(
         ".paper{{fill:{paper}}}.ink{{fill:{ink}}}.soft{{fill:{soft}}}.grid{{stroke:{grid};stroke-width:1;fill:none}}\
          .axis{{stroke:{soft};stroke-width:1;fill:none}}.mark{{stroke:{soft};stroke-width:1.2;stroke-dasharray:4 3;fill:none}}\
-         .none{{fill:{grid}}}"
+         .none{{fill:{grid}}}.contour{{stroke:#ffffff;stroke-opacity:.75;stroke-width:1.2;fill:none}}"
     );
     for (i, (light, night)) in COLOURS.iter().enumerate() {
         let c = if dark { night } else { light };
@@ -98,6 +98,15 @@ impl Picture {
             escape(&self.title),
             self.body
         )
+    }
+    /// Pictures one under the other.
+    pub fn stacked(title: &str, all: &[Picture]) -> Self {
+        let (mut body, mut height) = (String::new(), 0.0);
+        for picture in all {
+            let _ = write!(body, "<g transform=\"translate(0 {height:.1})\">{}</g>", picture.body);
+            height += picture.height;
+        }
+        Self { width: all.iter().map(|p| p.width).fold(0.0, f64::max), height, title: title.into(), body }
     }
     /// For a page that has the style.
     pub fn inline(&self) -> String {
@@ -220,9 +229,21 @@ pub fn ticks(low: f64, high: f64, count: usize) -> Vec<f64> {
     (first..=last).map(|i| i as f64 * step).collect()
 }
 
-/// A number as an axis has it: `1.5M`, `200k`, `-0.25`.
+/// The numbers of one axis, all in one unit: `0`, `7.5k`, `10k`.
+pub fn labels(ticks: &[f64]) -> Vec<String> {
+    let largest = ticks.iter().map(|t| t.abs()).fold(0.0, f64::max);
+    ticks.iter().map(|t| scaled(*t, largest)).collect()
+}
+
+/// A number by itself: `1.5M`, `200k`, `-0.25`.
 pub fn short(x: f64) -> String {
-    let (value, unit) = match x.abs() {
+    scaled(x, x.abs())
+}
+
+/// A number in the unit that `largest` is written in.
+fn scaled(x: f64, largest: f64) -> String {
+    let (value, unit) = match largest {
+        _ if x == 0.0 => (x, ""),
         a if a >= 1e9 => (x / 1e9, "G"),
         a if a >= 1e6 => (x / 1e6, "M"),
         a if a >= 1e4 => (x / 1e3, "k"),
@@ -243,6 +264,7 @@ mod tests {
         assert_eq!(ticks(-1.3, 0.4, 4), [-1.0, -0.5, 0.0]);
         assert_eq!(ticks(2.0, 2.0, 4), [2.0]);
         assert_eq!([0.0, -0.25, 1_500_000.0, 20_000.0, 475.0].map(short), ["0", "-0.25", "1.5M", "20k", "475"]);
+        assert_eq!(labels(&[0.0, 7500.0, 10_000.0]), ["0", "7.5k", "10k"], "e12: one unit an axis");
     }
 
     #[test]

@@ -183,7 +183,7 @@ pub(super) fn document(folder: &Folder<'_>, title: &str, trials: &[Trial]) -> Do
     let lines = Lines {
         title: "best so far".into(),
         note: format!("finished trials, one seed ({}) each", space.seed),
-        x: Axis::of("trial"),
+        x: Axis::counts("trial"),
         y: Axis::of(unit.clone()),
         series: vec![Series { number: 0, label: space.how(), points: line }],
         level: None,
