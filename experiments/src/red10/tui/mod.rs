@@ -3,6 +3,7 @@
 mod app;
 mod cards;
 mod draw;
+mod fit;
 mod keys;
 mod layout;
 mod panel;
@@ -22,6 +23,7 @@ use anyhow::{Context, Result};
 use app::{App, Exit};
 use draw::Theme;
 use ratatui::crossterm::event::Event;
+use rlx_red10::world::Preset;
 use std::{
     io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
@@ -34,6 +36,7 @@ use std::{
 use table::Sitting;
 use viewer::{Source, Viewer};
 
+pub use scene::Mark;
 pub use terminal::signals;
 
 /// How a terminal table looks.
@@ -94,6 +97,10 @@ fn run(mut app: App<'_, '_>, look: Look, stop: &AtomicBool) -> Result<bool> {
         }
         if let Some(path) = sitting.session.log() {
             say(fill(text.saved, &[&path.display()]));
+        }
+        let table = sitting.session.table();
+        if let Some(rules) = Preset::Both.rules().into_iter().find(|r| r.1 == table.rules) {
+            say(fill(text.deal_again, &[&rules.0, &table.seed]));
         }
     }
     // A terminal that is gone is left, not a failure.

@@ -26,7 +26,7 @@ const DELAY: Duration = Duration::from_millis(100);
 
 fn table(rules: Rules, seed: u64, me: usize) -> Table {
     let names = std::array::from_fn(|s| if s == me { "human".into() } else { "greedy".into() });
-    Table { rules, human: Some(me), names, seats: [0; SEATS], seed, beliefs: true, log: None }
+    Table { rules, human: Some(me), names, seats: [0; SEATS], seed, first: 0, beliefs: true, log: None }
 }
 
 fn bot(name: &str) -> [Agent<'static>; 1] {
