@@ -1,9 +1,8 @@
 //! `rlx play`, `rlx record` and `rlx league`.
 use super::{
     agent::Agent,
-    guide,
     duplicate::Match,
-    league,
+    guide, league,
     play::{self, Table},
     record,
     text::Lang,

@@ -139,7 +139,7 @@ texts! {
     beliefs_off: "The agent's view is hidden.", "已隐藏AI的估计。";
     beliefs_none: "This agent has no opinion on who is with you.", "这个AI没有同队估计。";
     // Notices.
-    welcome: "Holders of the red tens are one team; nobody is told. ? is help, ? twice the rules.",
+    welcome: "Red-ten holders are one team; nobody is told. ? is help, ? twice the rules.",
         "红十持有者为一队, 身份保密。? 帮助, 再按 ? 规则。";
     delay_now: "The agents wait {0} before a move.", "AI出牌间隔 {0}。";
     saved: "The games are written to {0}.", "牌局已保存到 {0}。";
@@ -198,7 +198,7 @@ texts! {
     more_rules: "? the rules", "? 规则";
     more_help: "? the keys", "? 按键";
     any_key: "any other key closes this", "按其他键关闭";
-    rows_n: "{0}-{1} of {2}, ↑↓", "{0}-{1}/{2}, ↑↓";
+    rows_n: "{0}-{1} of {2}, ↑↓", "{0}-{1}行, 共{2}行, ↑↓";
     rules_title: "The rules", "规则";
     keys_title: "The keys", "按键";
     so_far: "played so far", "已出的牌";

@@ -107,8 +107,8 @@ pub fn combinations(rules: &Rules, lang: Lang) -> Vec<Named> {
         add("trio with a pair", "三带二", is("777KK", Kind::TrioPair));
         let chain = |cards: &str, kind| Claim::Is(cards.into(), kind, 2);
         add("chain of 2 or more trios", "2连飞机或更长", chain("777888", Kind::TrioChain));
-        add("such a chain with a card for each trio", "飞机带单", chain("777888KA", Kind::TrioChainSolos));
-        add("such a chain with a pair for each trio", "飞机带对", chain("777888KKAA", Kind::TrioChainPairs));
+        add("chain of trios with a card each", "飞机带单", chain("777888KA", Kind::TrioChainSolos));
+        add("chain of trios with a pair each", "飞机带对", chain("777888KKAA", Kind::TrioChainPairs));
         add("four with two cards", "四带二", is("7777KA", Kind::FourSolos));
         add("four with two pairs", "四带两对", is("7777KKAA", Kind::FourPairs));
     }

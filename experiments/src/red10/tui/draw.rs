@@ -140,28 +140,36 @@ fn head(app: &App<'_, '_>, area: Rect, theme: Theme) -> Block {
     Block::bare(area, vec![Para::new(items, " · ")])
 }
 
+/// A seat as the player at `me` calls it; who is looked at over an agent's shoulder is not that agent.
+fn seat(me: usize, seat: usize, names: &[String; SEATS], text: &Text) -> String {
+    if seat == me && names[me] != "human" { fill(text.seat_n, &[&seat]) } else { text.seat(me, seat) }
+}
+
 /// What both the table and the viewer show of a scene: the others, the trick, the own line.
 fn table(all: &mut Vec<Block>, scene: &Scene, names: &[String; SEATS], a: &Areas, text: &Text, theme: Theme) {
     let me = scene.players[0].seat;
     for (player, area) in scene.players[1..].iter().zip(a.others) {
-        let (seat, agent) = (text.seat(me, player.seat), printable(&names[player.seat]));
+        let (place, agent) = (text.seat(me, player.seat), printable(&names[player.seat]));
         all.push(if a.boxed {
-            panel::boxed(player, format!("{seat}: {agent}"), area, text, theme)
+            panel::boxed(player, format!("{place}: {agent}"), area, text, theme)
         } else {
-            let name = if area.height > 1 { format!("{seat}: {agent}") } else { seat };
+            let name = if area.height > 1 { format!("{place}: {agent}") } else { place };
             panel::row(player, name, area, text, theme)
         });
     }
     let passed = &scene.history[scene.history.len() - scene.passes.min(scene.history.len())..];
     let passed: Vec<String> =
-        passed.iter().filter(|p| p.play.kind == Kind::Pass).map(|p| text.seat(me, p.seat.into())).collect();
+        passed.iter().filter(|p| p.play.kind == Kind::Pass).map(|p| seat(me, p.seat.into(), names, text)).collect();
     let trick = match scene.top_seat {
         _ if scene.players[0].paid.is_some() => vec![Item::new(text.it_is_over, theme.dim())],
         // On the smallest screens the cards are what matters.
         Some(_) if a.trick.width < 30 => vec![Item::cards(faces(scene.top.cards), theme.strong())],
-        Some(seat) => {
-            let beat =
-                [&faces(scene.top.cards) as &dyn std::fmt::Display, &text.kind(&scene.top), &text.seat(me, seat)];
+        Some(owner) => {
+            let beat = [
+                &faces(scene.top.cards) as &dyn std::fmt::Display,
+                &text.kind(&scene.top),
+                &seat(me, owner, names, text),
+            ];
             let mut items = vec![Item::new(fill(text.to_beat, &beat), theme.strong())];
             if !passed.is_empty() {
                 items.push(Item::new(fill(text.passed, &[&passed.join(", ")]), Style::new()));
@@ -171,7 +179,7 @@ fn table(all: &mut Vec<Block>, scene: &Scene, names: &[String; SEATS], a: &Areas
         None => vec![Item::new(text.nothing_to_beat, theme.dim())],
     };
     all.push(Block::bare(a.trick, vec![Para::new(trick, "   ")]));
-    all.push(panel::own(&scene.players[0], text.seat(me, me), &names[me], a.own, text, theme));
+    all.push(panel::own(&scene.players[0], seat(me, me, names, text), &names[me], a.own, text, theme));
 }
 
 /// What is said of the position, and below it the last tricks, as many as there is room for.
@@ -262,7 +270,8 @@ fn judgement(v: &Viewer, text: &Text, theme: Theme) -> Vec<Para> {
         }
         return lines;
     };
-    let played = format!("{} {}: {}", m.ply, text.seat(v.me, m.seat), text.written(&m.played));
+    let names = &v.record.agents;
+    let played = format!("{} {}: {}", m.ply, seat(v.me, m.seat, names, text), text.written(&m.played));
     let mut line = vec![Item::new(played, Style::new())];
     if let Some(better) = &m.better {
         let costs = m.regret.map_or(String::new(), |r| format!(", {}", fill(text.costs, &[&percent(r)])));
@@ -275,13 +284,13 @@ fn judgement(v: &Viewer, text: &Text, theme: Theme) -> Vec<Para> {
     lines.push(Para::new(best.map(|b| Item::new(b, Style::new())).collect(), " · "));
     if let Some(p) = m.teammates {
         let others = (1..SEATS).map(|k| (m.seat + k) % SEATS);
-        let each: Vec<String> = others.map(|s| format!("{} {}", text.seat(v.me, s), percent(p[s]))).collect();
+        let each: Vec<String> = others.map(|s| format!("{} {}", seat(v.me, s, names, text), percent(p[s]))).collect();
         let each = each.join(", ");
         lines.push(Para::of(
             if v.record.agents[m.seat] == "human" {
                 fill(text.adviser_thinks, &[&each])
             } else {
-                fill(text.thinks, &[&text.seat(v.me, m.seat), &each])
+                fill(text.thinks, &[&seat(v.me, m.seat, names, text), &each])
             },
             Style::new(),
         ));

@@ -62,7 +62,12 @@ pub fn width(text: &str) -> usize {
 
 /// A text in one row of that many columns; where it is cut, that is marked.
 pub fn cut(text: &str, columns: usize) -> String {
-    flow(&Para::of(text, Style::new()), columns, 1).first().map_or(String::new(), Line::to_string)
+    if width(text) <= columns {
+        return text.into();
+    }
+    let mut short = text.to_owned();
+    while width(&short) + 1 > columns && short.pop().is_some() {}
+    if columns == 0 { String::new() } else { short + "…" }
 }
 
 /// What is not torn apart: a word, or a Chinese character.
@@ -200,6 +205,14 @@ impl Block {
             return;
         }
         Clear.render(self.area, buffer);
+        // A wide character that begins left of it would lie on its edge.
+        for y in self.area.y..self.area.bottom().min(buffer.area.bottom()) {
+            if let Some(cell) = self.area.x.checked_sub(1).and_then(|x| buffer.cell_mut((x, y))) {
+                if width(cell.symbol()) > 1 {
+                    cell.set_symbol(" ");
+                }
+            }
+        }
         if let Some((title, style)) = &self.frame {
             let title = cut(title, usize::from(self.area.width).saturating_sub(4));
             let title = if title.is_empty() { title } else { format!(" {title} ") };
@@ -242,10 +255,10 @@ mod tests {
         assert_eq!(lines(&hand, 22, 9), ["1 next · 3 3 10♥ J Q K"]);
         assert_eq!(lines(&hand, 21, 9), ["1 next", "3 3 10♥ J Q K"]);
         assert_eq!(lines(&hand, 21, 1), ["1 next · 3 3 10♥ …+3"]);
-        assert_eq!(lines(&hand, 10, 2), ["1 next", "3 3 10♥ …"].map(|s| s.replace(" 10♥ …", " …+4")));
-        assert_eq!(cut("2 across: pretrained", 12), "2 across: …");
+        assert_eq!(lines(&hand, 10, 2), ["1 next · 3", "3 10♥ …+3"]);
+        assert_eq!(cut("2 across: pretrained", 12), "2 across: p…");
         assert_eq!(cut("轮到你领出。", 12), "轮到你领出。");
-        assert_eq!(cut("轮到你领出。", 9), "轮到你 …");
+        assert_eq!(cut("轮到你领出。", 8), "轮到你…");
         assert_eq!(lines(&Para::of("轮到你领出。再来", Style::new()), 12, 3), ["轮到你领出。", "再来"]);
     }
 

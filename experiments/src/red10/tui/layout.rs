@@ -121,7 +121,7 @@ pub fn areas(size: Rect, needs: Needs) -> Areas {
     a.message = from_below(message);
     a.middle = left;
     if w >= 100 && left.height >= 8 {
-        let aside = (w * 2 / 5).clamp(50, 80);
+        let aside = (w * 9 / 20).clamp(50, 80);
         a.aside = Rect { x: left.right() - aside, width: aside, ..left };
         a.middle.width -= aside;
     }

@@ -12,6 +12,8 @@ mod table;
 mod terminal;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_sizes;
 mod viewer;
 
 use super::{

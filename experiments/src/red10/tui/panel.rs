@@ -65,25 +65,29 @@ fn mark_style(mark: Mark, theme: Theme) -> Style {
 
 /// A panel with a border.
 pub fn boxed(player: &Player, title: String, area: Rect, text: &Text, theme: Theme) -> Block {
-    // Where there are rows to spare, what is not known yet is said, too.
+    // Where there are rows to spare, what is not known yet is said, too; where there is no room, what follows from the rest is not.
     let roomy = area.height >= 6 && player.hand.is_none();
+    let tight = area.width < 36 && player.hand.is_none();
     let mut first = vec![cards(player, text)];
-    if player.turn {
-        first.push(Item::new(text.to_move, theme.strong()));
+    if tight && player.shown > 0 {
+        first.push(Item::new(red_tens(player.shown.into()), theme.red()));
+    } else {
+        first.extend(team(player, text, theme));
     }
-    first.extend(team(player, text, theme));
     if roomy && player.red.is_none() {
         first.push(Item::new(text.red_none, theme.dim()));
     }
     if player.mark != Mark::Unknown || roomy {
-        let mark = fill(text.mark, &[&text.mark_name(player.mark)]);
+        let name = text.mark_name(player.mark);
+        let mark = if tight { name.to_owned() } else { fill(text.mark, &[&name]) };
         first.push(Item::new(mark, mark_style(player.mark, theme)));
     }
-    let mut paras = vec![
-        Para::new(first, " · "),
-        Para::new(vec![doing(player, text, theme)], " "),
-        Para::new(vec![hand(player)], " "),
-    ];
+    let turn = Item::new(if player.turn { text.to_move } else { "" }, theme.strong());
+    // What was played is not pushed out by what is known.
+    let rows = usize::from(area.height.saturating_sub(3 + u16::from(player.with.is_some()))).max(1);
+    let first = Para { most: rows, ..Para::new(first, " · ") };
+    let mut paras =
+        vec![first, Para::new(vec![doing(player, text, theme), turn], " · "), Para::new(vec![hand(player)], " ")];
     if let Some(p) = player.with {
         let shift = player.shift.filter(|s| s.abs() >= 0.005);
         let shift = shift.map_or(String::new(), |s| format!(" {:+.0}", 100.0 * s));
