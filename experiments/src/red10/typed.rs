@@ -48,9 +48,10 @@ pub enum Typed {
     Unknown(String),
 }
 
-/// Full-width letters and digits, as Chinese keyboards type them, as plain ones.
+/// Full-width letters and digits, as Chinese keyboards type them, as plain ones; the mark that some pipes begin with is nothing.
 fn narrow(c: char) -> char {
     match c {
+        '\u{feff}' => ' ',
         '\u{3000}' => ' ',
         '\u{ff01}'..='\u{ff5e}' => char::from_u32(c as u32 - 0xfee0).unwrap_or(c),
         _ => c,
@@ -200,6 +201,7 @@ mod tests {
         for (typed, meant) in [
             ("y", Typed::Show),
             ("Y\n", Typed::Show),
+            ("\u{feff}y\r\n", Typed::Show),
             ("show", Typed::Show),
             ("n", Typed::Keep),
             ("N", Typed::Keep),

@@ -101,12 +101,12 @@ pub fn combinations(rules: &Rules, lang: Lang) -> Vec<Named> {
     add(&format!("straight of {n} or more"), &format!("顺子 ({n}张或更多)"), example);
     let n = rules.pair_chain_min;
     let example = Claim::Is(chain(4, n.into(), 2), Kind::PairChain, n);
-    add(&format!("chain of {n} or more pairs"), &format!("{n}连对或更长"), example);
+    add(&format!("chain of {n} or more pairs"), &format!("连对 ({n}对或更多)"), example);
     if rules.kickers {
         add("trio with a card", "三带一", is("777K", Kind::TrioSolo));
         add("trio with a pair", "三带二", is("777KK", Kind::TrioPair));
         let chain = |cards: &str, kind| Claim::Is(cards.into(), kind, 2);
-        add("chain of 2 or more trios", "2连飞机或更长", chain("777888", Kind::TrioChain));
+        add("chain of 2 or more trios", "飞机 (2组三张或更多)", chain("777888", Kind::TrioChain));
         add("chain of trios with a card each", "飞机带单", chain("777888KA", Kind::TrioChainSolos));
         add("chain of trios with a pair each", "飞机带对", chain("777888KKAA", Kind::TrioChainPairs));
         add("four with two cards", "四带二", is("7777KA", Kind::FourSolos));

@@ -2,7 +2,7 @@
 use super::{
     draw::{self, Theme},
     fit::{self, Block, Item, Para},
-    keys::{Action, table_key, viewer_key},
+    keys::{Action, spell_ten, table_key, viewer_key},
     layout::{self, Areas, Needs},
     scene::Mark,
     table::Sitting,
@@ -182,8 +182,9 @@ impl<'t, 'p> App<'t, 'p> {
             (Some(_), _) => viewer_key(key.code),
             (None, Some(sitting)) => {
                 let alt = key.modifiers.contains(KeyModifiers::ALT);
-                let marking = std::mem::take(&mut sitting.marking);
-                table_key(key.code, alt || marking, sitting.session.is_over(), sitting.is_asked_to_show())
+                let marks = std::mem::take(&mut sitting.marking) || alt;
+                let ten = if marks { None } else { spell_ten(&mut sitting.spelt, key.code) };
+                ten.or_else(|| table_key(key.code, marks, sitting.session.is_over(), sitting.is_asked_to_show()))
             }
             (None, None) => None,
         };

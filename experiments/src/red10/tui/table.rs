@@ -25,6 +25,8 @@ pub struct Sitting<'t, 'p> {
     pub marks: [Mark; SEATS],
     /// Whether the next digit marks a player.
     pub marking: bool,
+    /// How much of `10h` was typed.
+    pub spelt: u8,
     /// Whether the agent's view is shown.
     pub beliefs: bool,
     /// What was asked for with hints: moves among the legal ones, and chances.
@@ -55,6 +57,7 @@ impl<'t, 'p> Sitting<'t, 'p> {
             cursor: 0,
             marks: [Mark::Unknown; SEATS],
             marking: false,
+            spelt: 0,
             beliefs,
             hints: Vec::new(),
             hint: 0,
@@ -218,6 +221,7 @@ impl<'t, 'p> Sitting<'t, 'p> {
             Action::Next if over => self.next(text)?,
             _ if over => {}
             Action::Letter(letter) => self.letter(letter, text),
+            Action::RedTen => self.red_ten(text),
             Action::Card(card) => self.pick(card),
             Action::Toggle => self.pick(self.cursor),
             Action::Step(by) => {
@@ -288,6 +292,13 @@ impl<'t, 'p> Sitting<'t, 'p> {
             (None, None) if letter == 'T' && self.letters().contains(&'R') => self.notice = text.no_black_ten.into(),
             (None, None) => self.notice = fill(text.no_such_card, &[&face(letter)]),
         }
+    }
+
+    /// `10h`: the black ten that `10` selected, if there was one, becomes a red one.
+    fn red_ten(&mut self, text: &Text) {
+        let black = (0..self.chosen.len()).find(|&i| self.chosen[i] && self.letters()[i] == 'T');
+        black.into_iter().for_each(|i| self.toggle(i));
+        self.letter('R', text);
     }
 
     fn ask_hint(&mut self, text: &Text) -> Result<()> {

@@ -84,9 +84,13 @@ fn whole_or_marked(block: &Block, screen: &[String], what: &str) {
 
 /// Looks at what is on the screen at every size and in both languages.
 fn look(app: &mut App<'_, '_>, what: &str) {
+    look_at(app, what, &SIZES);
+}
+
+fn look_at(app: &mut App<'_, '_>, what: &str, sizes: &[(u16, u16)]) {
     for lang in [Lang::En, Lang::Zh] {
         app.lang = lang;
-        for size in SIZES {
+        for &size in sizes {
             let screen = picture(app, size);
             let what = format!("{what} at {size:?}");
             for line in &screen {
@@ -167,6 +171,27 @@ fn e11_every_screen_of_a_game_marks_what_it_cuts() {
         press(&mut app, KeyCode::End);
         look(&mut app, "the end of the review");
     }
+}
+
+/// A few screens at all sizes from 40x12 to 200x60, but for every other one.
+#[test]
+fn e11_all_sizes_from_40x12_to_200x60() {
+    let sizes: Vec<(u16, u16)> =
+        (40..=200).step_by(4).flat_map(|w| (12..=60).step_by(3).map(move |h| (w, h))).collect();
+    let (table, mut agents) = (table(Rules::folk4(), 3, 1), bot("greedy"));
+    let mut app = sit(&table, &mut agents, Lang::En);
+    look_at(&mut app, "the deal", &sizes);
+    press(&mut app, KeyCode::Char('x'));
+    look_at(&mut app, "the question", &sizes);
+    press(&mut app, KeyCode::Esc);
+    play_to_the_end(&mut app);
+    look_at(&mut app, "the end", &sizes);
+    press(&mut app, KeyCode::Char('v'));
+    (0..9).for_each(|_| press(&mut app, KeyCode::Right));
+    look_at(&mut app, "the review", &sizes);
+    press(&mut app, KeyCode::Char('?'));
+    press(&mut app, KeyCode::Char('?'));
+    look_at(&mut app, "the rules", &sizes);
 }
 
 /// The cards of all four hands in a review are there, or how many are not is said.
@@ -262,6 +287,21 @@ fn e11_the_first_key_after_a_hint_begins_a_selection_of_its_own() {
             }
             press(&mut app, KeyCode::Enter);
         }
+    }
+}
+
+/// `10`, `0` and `t` are a black ten at the table and in lines, `r` and `10h` a red one; `h` alone is the hint.
+#[test]
+fn e10_a_ten_is_spelt_at_the_table_as_in_lines() {
+    let deal = |n: u64| record::deal(&Rules::paper(), n, 0).hand(0);
+    let seed = (0..200).find(|n| deal(*n).red() == 1 && deal(*n).count(7) == 2).unwrap();
+    let table = table(Rules::paper(), seed, 0);
+    for (typed, meant) in [("10", "T"), ("0", "T"), ("t", "T"), ("r", "R"), ("10h", "R"), ("10D", "R"), ("10r", "TR")] {
+        let mut agents = bot("greedy");
+        let mut app = sit(&table, &mut agents, Lang::En);
+        typed.chars().for_each(|c| press(&mut app, KeyCode::Char(c)));
+        assert_eq!(app.sitting.as_ref().unwrap().selection().to_string(), meant, "{typed}");
+        assert_eq!(crate::red10::typed::cards(typed).unwrap().to_string(), meant, "{typed}");
     }
 }
 
