@@ -207,10 +207,10 @@ impl Block {
         Clear.render(self.area, buffer);
         // A wide character that begins left of it would lie on its edge.
         for y in self.area.y..self.area.bottom().min(buffer.area.bottom()) {
-            if let Some(cell) = self.area.x.checked_sub(1).and_then(|x| buffer.cell_mut((x, y))) {
-                if width(cell.symbol()) > 1 {
-                    cell.set_symbol(" ");
-                }
+            if let Some(cell) = self.area.x.checked_sub(1).and_then(|x| buffer.cell_mut((x, y)))
+                && width(cell.symbol()) > 1
+            {
+                cell.set_symbol(" ");
             }
         }
         if let Some((title, style)) = &self.frame {

@@ -120,7 +120,12 @@ fn events(app: &mut App<'_, '_>, screen: &mut terminal::Screen, look: Look, stop
     let (mut last, mut changed) = (Instant::now(), true);
     while app.exit.is_none() {
         if changed {
-            screen.0.draw(|frame| draw::draw(app, theme, frame)).context("the terminal")?;
+            let drawn = screen.0.draw(|frame| {
+                // A terminal that changed its size since the last event is drawn as it is now.
+                app.size = frame.area();
+                draw::draw(app, theme, frame);
+            });
+            drawn.context("the terminal")?;
         }
         // Short enough for signals and the agents' delays to be heard in time.
         let first = events.recv_timeout(Duration::from_millis(20));

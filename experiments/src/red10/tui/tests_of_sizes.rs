@@ -118,7 +118,7 @@ fn look_at(app: &mut App<'_, '_>, what: &str, sizes: &[(u16, u16)]) {
             // Every button, or a mark.
             let labels: Vec<_> = app.buttons().into_iter().map(|b| (b.0, b.1)).collect();
             let (placed, more) = layout::buttons(&labels, a.buttons);
-            let seen = region(&screen, a.buttons).replace(['(', ')'], "").replace(['[', ']'], "");
+            let seen = region(&screen, a.buttons).replace(['(', ')', '[', ']'], "");
             for (_, label) in &labels[..placed.len()] {
                 assert!(seen.contains(label.trim_matches(['[', ']'])), "{what}: {label} in {seen}");
             }
@@ -221,7 +221,7 @@ fn e11_a_review_shows_all_hands_or_counts_what_it_cuts() {
             let words: Vec<&str> = seen.split_whitespace().collect();
             let hand: Vec<&str> = hands[k + 1].split(' ').collect();
             let shown =
-                (0..=hand.len()).rev().find(|n| words.windows((*n).max(1)).any(|w| w == &hand[..*n])).unwrap_or(0);
+                (0..=hand.len()).rev().find(|n| words.windows((*n).max(1)).any(|w| *w == hand[..*n])).unwrap_or(0);
             let counted = format!("…+{}", hand.len() - shown);
             assert!(
                 shown == hand.len() || words.contains(&counted.as_str()),
@@ -312,7 +312,7 @@ fn e11_leaving_is_asked_in_a_frame_and_the_same_key_leaves() {
         let mut agents = bot("greedy");
         let mut app = sit(&table, &mut agents, Lang::En);
         press(&mut app, KeyCode::Char('x'));
-        let a = { app.areas() };
+        let a = app.areas();
         let screen = picture(&mut app, (80, 24));
         let ask = Lang::En.text().leave_ask;
         assert!(region(&screen, a.message).contains(ask), "the message line agrees:\n{}", screen.join("\n"));
