@@ -15,4 +15,5 @@ mod resume;
 mod speed;
 mod sweep;
 mod table;
+mod table_words;
 mod tensorboard;

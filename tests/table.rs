@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 type Screen = Arc<(Mutex<vt100::Parser>, Condvar)>;
 
 /// A program in a pseudo-terminal, and a terminal that reads what it draws.
-struct Pty {
+pub struct Pty {
     child: Box<dyn Child + Send + Sync>,
     master: Box<dyn MasterPty + Send>,
     // Kept, so that the terminal is still there when the program has ended.
@@ -43,7 +43,7 @@ fn cells(n: u16) -> NonZero<u16> {
 }
 
 impl Pty {
-    fn start(folder: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
+    pub fn start(folder: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
         let pair = native_pty_system().openpty(size(80, 24)).unwrap();
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_rlx"));
         command.args(args);
@@ -71,7 +71,7 @@ impl Pty {
         Self { child, master: pair.master, _slave: pair.slave, writer, screen, reader: Some(reader), let_go, before }
     }
 
-    fn send(&mut self, keys: &str) {
+    pub fn send(&mut self, keys: &str) {
         self.writer.write_all(keys.as_bytes()).unwrap();
         self.writer.flush().unwrap();
     }
@@ -116,7 +116,7 @@ impl Pty {
         drop(self.screen.1.wait_timeout(self.screen.0.lock().unwrap(), Duration::from_millis(20)).unwrap());
     }
 
-    fn see(&self, what: &str) -> String {
+    pub fn see(&self, what: &str) -> String {
         self.wait(what, |text| text.contains(what))
     }
 
@@ -142,7 +142,7 @@ impl Pty {
     }
 
     /// Waits for the end: its code, the terminal as it was found.
-    fn end(mut self, code: u32) -> String {
+    pub fn end(mut self, code: u32) -> String {
         let start = Instant::now();
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -224,22 +224,32 @@ fn a_whole_game_in_a_terminal_by_keys() {
                 pty.see("Pasted text is not read.");
                 // Odd keys, a mouse far outside, half an escape sequence, bytes that are no text.
                 pty.writer.write_all(b"\x00\x01\x1a\x1b[<0;500;500M\x1b[999~\xff\xfe\x80\x1bOP").unwrap();
-                pty.see("any key closes this");
+                pty.see("any other key closes this");
                 // A lone escape is a key as well.
                 pty.send("\u{1b}");
-                pty.wait("table", |t| !t.contains("any key closes this"));
+                pty.wait("table", |t| !t.contains("any other key closes this"));
             }
             3 => {
                 pty.send("x");
                 pty.see("Leave the game?");
                 pty.send("3");
                 pty.wait("table", |t| !t.contains("Leave the game?"));
+                // The rules, from anywhere in a game.
+                pty.send("?");
+                pty.see("The keys");
+                pty.send("?");
+                pty.see("Order of the cards");
+                pty.send("x");
+                pty.wait("table", |t| !t.contains("Order of the cards"));
             }
             _ => {}
         });
-        let colored = pty.screen.0.lock().unwrap().screen().contents_formatted();
-        let colors = ["\u{1b}[31", "\u{1b}[33", "\u{1b}[36", ";31", ";33", ";36"];
-        assert_eq!(env.is_none(), colors.iter().any(|c| colored.contains(c)), "NO_COLOR is heard: {colored:?}");
+        let colored = {
+            let parser = pty.screen.0.lock().unwrap();
+            let color = |row, col| parser.screen().cell(row, col).is_some_and(|c| c.fgcolor() != vt100::Color::Default);
+            (0..24).any(|row| (0..80).any(|col| color(row, col)))
+        };
+        assert_eq!(env.is_none(), colored, "NO_COLOR is heard:\n{}", pty.text());
         pty.send("v");
         pty.see("review");
         pty.send("\u{1b}[F");
@@ -250,9 +260,11 @@ fn a_whole_game_in_a_terminal_by_keys() {
         pty.see("game 2");
         pty.send("x");
         pty.see("Leave the game?");
-        pty.send("y");
+        // The same key again leaves.
+        pty.send("x");
         let after = pty.end(0);
         assert!(after.contains("g.jsonl"), "{after}");
+        assert!(after.contains(&format!("rlx play red10 --rules {rules} --seed 3")), "{after}");
         assert!(ok(&dir.0, &["play", "--replay", "g.jsonl"]).contains("payoff"));
     }
 }
@@ -311,7 +323,7 @@ fn the_table_speaks_chinese_and_replays() {
     pty.see("game 2");
     pty.send("q");
     pty.end(0);
-    let watch = ["play", "red10", "--watch", "--agent", "greedy", "--delay", "0s"];
+    let watch = ["play", "red10", "--watch", "--agent", "greedy", "--delay", "0s", "--seed", "0"];
     let mut pty = Pty::start(&dir.0, &watch, &[]);
     pty.see("team wins");
     pty.send("x");
@@ -325,7 +337,7 @@ fn lines_where_there_is_no_terminal_to_draw_on() {
     let cases = [(vec!["play", "red10"], ("TERM", "dumb")), (vec!["play", "red10", "--plain"], ("TERM", "xterm"))];
     for (args, env) in cases {
         let mut pty = Pty::start(&dir.0, &[&args[..], &["--rules", "paper"]].concat(), &[env]);
-        pty.see("you lead; your hand");
+        pty.see("your lead; your hand");
         assert!(!pty.screen.0.lock().unwrap().screen().alternate_screen());
         // Ctrl-C at a prompt leaves politely.
         pty.send("\u{3}");
@@ -348,14 +360,14 @@ fn a_hundred_random_games_in_lines() {
             let mut byte = [0];
             assert_eq!(from.read(&mut byte).unwrap(), 1, "it ended: {}", String::from_utf8_lossy(&seen));
             seen.push(byte[0]);
-            if seen.ends_with(b"[enter, or quit] ") {
+            if seen.ends_with(b"x: leave] ") {
                 games += 1;
                 to.write_all(if games == 50 { b"quit\n" } else { b"\n" }).unwrap();
                 seen.clear();
             } else if seen.ends_with(b"\n> ") || seen.ends_with(b"> > ") {
                 let text = String::from_utf8(std::mem::take(&mut seen)).unwrap();
                 let answer = if asked {
-                    let legal: Vec<&str> = text.trim_end_matches("> ").trim().split(' ').collect();
+                    let legal: Vec<&str> = text.trim_end_matches("> ").trim().split(", ").collect();
                     legal[rng.below(legal.len())].to_owned()
                 } else {
                     "legal".into()

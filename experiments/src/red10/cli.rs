@@ -2,7 +2,7 @@
 use super::{
     agent::Agent,
     duplicate::Match,
-    league,
+    guide, league,
     play::{self, Table},
     record,
     text::Lang,
@@ -11,7 +11,7 @@ use super::{
 use crate::{film::record::RecordArgs, interrupt::Stop, progress::Counting};
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use rlx::Registry;
+use rlx::{Registry, Rng};
 use rlx_red10::{Rules, SEATS};
 use std::{
     io::{self, BufReader, Read, Write},
@@ -43,12 +43,15 @@ pub struct Play {
     /// Watch the agents instead of playing.
     #[arg(long)]
     watch: bool,
-    /// The rules: paper or folk4.
+    /// The rules: folk4, where red tens may be shown at the start, or paper, where the teams stay hidden; --rules-page explains both.
     #[arg(long, default_value = "folk4", value_parser = ["paper", "folk4"])]
     rules: String,
-    /// Seed of the deals.
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
+    /// Seed of the deals, to play the same ones again [default: another at every start, from the clock; it is shown].
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Print the rules as a page to read, and play nothing.
+    #[arg(long)]
+    rules_page: bool,
     /// Show what the agent thinks of who is with you.
     #[arg(long)]
     beliefs: bool,
@@ -67,7 +70,7 @@ pub struct Play {
     /// Show recorded games again: step forward and back, or let them play.
     #[arg(long, value_name = "FILE")]
     replay: Option<PathBuf>,
-    /// With --replay: which game of the file, from 1 on.
+    /// Which game comes first, from 1 on: of the seed's deals or, with --replay, of the file.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     number: u64,
 }
@@ -186,9 +189,22 @@ pub fn run_play(registry: &Registry, runs: &Path, args: &Play) -> Result<ExitCod
         return Ok(code(tui::replay(file, number, look, &*tui::signals()?)?));
     }
     let rules = rules(&args.rules);
+    if args.rules_page {
+        write!(io::stdout(), "{}", guide::markdown(&rules, lang))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let human = (!args.watch).then_some(usize::from(args.seat));
     let (mut agents, seats, names) = seats(registry, runs, &args.agent, human, &rules)?;
-    let table = Table { rules, human, names, seats, seed: args.seed, beliefs: args.beliefs, log: args.log.clone() };
+    let table = Table {
+        rules,
+        human,
+        names,
+        seats,
+        seed: args.seed.unwrap_or_else(fresh_seed),
+        first: args.number - 1,
+        beliefs: args.beliefs,
+        log: args.log.clone(),
+    };
     // From here on a signal leaves politely.
     let stop = tui::signals()?;
     if !plain {
@@ -197,6 +213,12 @@ pub fn run_play(registry: &Registry, runs: &Path, args: &Play) -> Result<ExitCod
     let mut input = BufReader::new(Lines::new(stop.clone()));
     play::play(&table, &mut agents, 0, lang, &mut input, &mut io::stdout().lock())?;
     Ok(code(!stop.load(Ordering::Relaxed)))
+}
+
+/// A seed for somebody who gave none: from the clock, and short enough to be typed again.
+fn fresh_seed() -> u64 {
+    let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |t| t.as_nanos() as u64);
+    Rng::stream(clock, u64::from(std::process::id())).below(1_000_000) as u64
 }
 
 fn code(left: bool) -> ExitCode {
@@ -263,5 +285,5 @@ pub fn run_record(registry: &Registry, runs: &Path, args: &RecordArgs) -> Result
     let (mut agents, of, names) = seats(registry, runs, names, None, &rules)?;
     let games = args.games.unwrap_or(1);
     record::record(&names, &mut agents, of, &rules, games, args.seed, &args.output)?;
-    Ok(format!("{}: {games} games\n", args.output.display()))
+    Ok(format!("{}: {games} games, seed {}\n", args.output.display(), args.seed))
 }

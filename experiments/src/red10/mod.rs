@@ -4,14 +4,17 @@ pub mod agent;
 pub mod bound;
 pub mod cli;
 pub mod duplicate;
+pub mod guide;
 pub mod league;
 pub mod play;
 pub mod pretrained;
 pub mod record;
+pub mod replay;
 pub mod report;
 pub mod session;
 pub mod text;
 pub mod tui;
+pub mod typed;
 
 /// The config of a world by its keys if it is this one; None of another.
 ///

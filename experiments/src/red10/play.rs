@@ -1,54 +1,26 @@
-//! A table in lines of text: for a pipe, a screen reader, a terminal that can do no more. Nothing that the player's seat may not see
-//! is printed before the end.
-pub use super::session::Table;
+//! A table in lines of text: for a pipe, a screen reader, a terminal that can do no more. It is the terminal table's game: the same
+//! words, the same names of cards and seats. Nothing that the player's seat may not see is printed before the end.
 use super::{
-    advice::{Advice, review},
+    advice::review,
     agent::Agent,
-    record::{Record, show},
+    guide,
+    record::Record,
+    replay::{each_other, moment, seat},
     session::Session,
-    text::{Lang, Text, fill, percent, printable},
+    text::{Lang, Text, faces, fill, percent, printable, red_tens},
+    tui::Mark,
+    typed::{self, Typed},
 };
+pub use super::{replay::replay, session::Table};
 use anyhow::Result;
-use rlx_red10::{Game, Kind, Move, SEATS, Seat};
-use std::io::{BufRead, Read, Write};
+use rlx_red10::{Cards, Kind, SEATS, Seat};
+use std::{
+    io::{BufRead, Read, Write},
+    path::Path,
+};
 
 /// Regrets below this chance to win are noise of the estimates.
 const NOISE: f32 = 0.01;
-
-fn seat_line(view: Seat<'_>, s: usize, names: &[String; SEATS], text: &Text) -> String {
-    let you = if s == view.seat() { format!(" ({})", text.you) } else { String::new() };
-    let red = match view.shown(s) {
-        0 => String::new(),
-        n => format!(", {}", fill(text.red_shown, &[&n])),
-    };
-    let seat = fill(text.seat_n, &[&s]);
-    format!("  {seat} {}{you}: {}{red}\n", names[s], fill(text.cards_n, &[&view.left(s)]))
-}
-
-fn table(view: Seat<'_>, names: &[String; SEATS], text: &Text) -> String {
-    let mut out: String = (0..SEATS).map(|s| seat_line(view, s, names, text)).collect();
-    out += &match view.top_seat() {
-        Some(s) => fill(text.line_top, &[&view.top().cards, &text.kind(&view.top()), &s, &view.passes()]),
-        None => text.nothing_to_beat.into(),
-    };
-    out + "\n" + &fill(text.line_hand, &[&view.hand()]) + "\n"
-}
-
-/// What the adviser makes of a position: its best moves.
-fn advice(legal: &[Move], stake: u8, advice: &Advice, text: &Text) -> String {
-    let line = |(i, p): (usize, Option<f32>)| match p {
-        Some(p) => format!("  {}\n", fill(text.line_wins, &[&format!("{:14}", show(&legal[i])), &percent(p)])),
-        None => format!("  {}\n", show(&legal[i])),
-    };
-    advice.best(legal, stake).into_iter().map(line).collect()
-}
-
-/// P(teammate) of each other seat, as the agent sees it from the player's.
-fn beliefs(advice: &Advice, me: usize, text: &Text) -> String {
-    let Some(p) = advice.teammates(me) else { return String::new() };
-    let line = |s: usize| format!("  {}\n", fill(text.line_with, &[&s, &percent(p[s])]));
-    (1..SEATS).map(|k| line((me + k) % SEATS)).collect()
-}
 
 /// Plays games until the player leaves. `adviser` gives hints and the review; `input` is read line by line, its end leaves politely.
 ///
@@ -62,192 +34,343 @@ pub fn play(
     input: &mut dyn BufRead,
     out: &mut dyn Write,
 ) -> Result<()> {
-    let text = lang.text();
     let mut session = Session::new(t, agents, adviser)?;
-    writeln!(out, "{}", fill(text.line_intro, &[&t.seed]))?;
+    let (marks, hint) = ([Mark::Unknown; SEATS], None);
+    let mut lines = Lines { text: lang.text(), beliefs: t.beliefs, marks, marking: false, hint, input, out };
+    let text = lines.text;
+    lines.say(&fill(text.line_intro, &[&text.rules_name(&t.rules)]))?;
     loop {
-        let played = game(&mut session, text, input, out);
+        let played = lines.game(&mut session);
         if !matches!(played, Ok(true)) {
             // Whatever ended it, the log has the game as far as it went.
             session.leave()?;
             return played.map(|_| ());
         }
-        if t.human.is_none() {
+        if t.human.is_none() || !lines.another(&mut session)? {
             return Ok(());
         }
-        write!(out, "{} ", text.line_another)?;
-        out.flush()?;
-        match read_line(input)? {
-            Some(line) if !line.trim().starts_with(['q', 'Q']) => session.deal_next()?,
-            _ => return Ok(writeln!(out)?),
-        }
+        session.deal_next()?;
     }
 }
 
-/// Plays one game; false when the player left it.
-fn game(session: &mut Session<'_, '_>, text: &Text, input: &mut dyn BufRead, out: &mut dyn Write) -> Result<bool> {
-    let t = session.table();
-    let leader = session.leader();
-    writeln!(out, "\n{}", fill(text.line_leads, &[&(session.number() + 1), &leader]))?;
-    if let Some(view) = session.view() {
-        write!(out, "{}", table(view, &t.names, text))?;
+/// What a line of the player's comes to.
+enum Choice {
+    /// This legal move is made.
+    Move(usize),
+    /// The player leaves.
+    Leave,
+    /// Something else is to be typed.
+    Again,
+}
+
+/// The player's end of a table.
+struct Lines<'a> {
+    text: &'static Text,
+    /// Whether the agent's view is shown at each turn.
+    beliefs: bool,
+    /// The player's marks, by seat.
+    marks: [Mark; SEATS],
+    /// Whether the next digit marks a player.
+    marking: bool,
+    /// The move of the last hint, which Enter plays.
+    hint: Option<usize>,
+    input: &'a mut dyn BufRead,
+    out: &'a mut dyn Write,
+}
+
+impl Lines<'_> {
+    fn say(&mut self, line: &str) -> Result<()> {
+        Ok(writeln!(self.out, "{}", line.trim_end())?)
     }
-    while !session.is_over() {
-        let (turn, played) = if session.is_asked() {
-            let Some(choice) = ask(session, text, input, out)? else {
-                writeln!(out, "{}", text.left_game)?;
-                return Ok(false);
+
+    /// A line's worth of whatever is typed or pasted, as text; None at the end of the input.
+    fn read(&mut self) -> Result<Option<String>> {
+        self.out.flush()?;
+        let mut line = Vec::new();
+        let read = Read::take(&mut *self.input, 4096).read_until(b'\n', &mut line)?;
+        if read == 0 {
+            writeln!(self.out)?;
+        }
+        Ok((read > 0).then(|| String::from_utf8_lossy(&line).into_owned()))
+    }
+
+    /// Plays one game; false when the player left it.
+    fn game(&mut self, session: &mut Session<'_, '_>) -> Result<bool> {
+        let t = session.table();
+        let me = t.human.unwrap_or_default();
+        (self.marks, self.marking) = ([Mark::Unknown; SEATS], false);
+        let leader = seat(self.text, t.human, session.leader());
+        let head = fill(self.text.line_leads, &[&(session.number() + 1), &t.seed, &leader]);
+        self.say(&format!("\n{head}"))?;
+        if let Some(view) = session.view() {
+            self.table(view, &t.names)?;
+        }
+        while !session.is_over() {
+            let (turn, played) = if session.is_asked() {
+                let Some(choice) = self.ask(session)? else {
+                    self.say(self.text.left_game)?;
+                    return Ok(false);
+                };
+                (me, session.play(choice)?)
+            } else {
+                session.step()?
             };
-            (t.human.unwrap_or_default(), session.play(choice)?)
-        } else {
-            session.step()?
+            // That somebody kept red tens hidden is nobody's business.
+            if played.kind != Kind::Keep {
+                let play = match played.kind {
+                    Kind::Show => fill(self.text.showed, &[&red_tens(played.cards.red())]),
+                    _ => self.text.play(&played),
+                };
+                self.say(&format!("{}: {play}", seat(self.text, t.human, turn)))?;
+            }
+        }
+        self.ending(session)?;
+        Ok(true)
+    }
+
+    fn table(&mut self, view: Seat<'_>, names: &[String; SEATS]) -> Result<()> {
+        let text = self.text;
+        let me = view.seat();
+        for s in (0..SEATS).map(|k| (me + k) % SEATS) {
+            let mut line = format!("  {}, {}: ", text.seat(me, s), printable(&names[s]));
+            line += &match (view.out().iter().position(|o| usize::from(*o) == s), view.left(s)) {
+                (Some(place), _) => fill(text.out_n, &[&(place + 1)]),
+                (None, 1) => text.card_1.into(),
+                (None, n) => fill(text.cards_n, &[&n]),
+            };
+            line += &match view.shown(s) {
+                0 => String::new(),
+                n => format!(", {}", fill(text.red_shown, &[&red_tens(n.into())])),
+            };
+            if self.marks[s] != Mark::Unknown {
+                line += &format!(", {}", fill(text.mark, &[&text.mark_name(self.marks[s])]));
+            }
+            self.say(&line)?;
+        }
+        let passed: Vec<String> = view.history()[view.history().len() - usize::from(view.passes())..]
+            .iter()
+            .map(|p| text.seat(me, p.seat.into()))
+            .collect();
+        let mut line = self.to_do(view);
+        if !passed.is_empty() {
+            line += &format!("; {}", fill(text.passed, &[&passed.join(", ")]));
+        }
+        self.say(&line)?;
+        let team = if view.dealt().red() > 0 { text.team_red } else { text.team_black };
+        self.say(&format!("{} ({team})", fill(text.line_hand, &[&faces(view.hand())])))
+    }
+
+    /// What must be beaten, or that there is nothing.
+    fn to_do(&self, view: Seat<'_>) -> String {
+        let text = self.text;
+        match view.top_seat() {
+            Some(s) => {
+                let by = text.seat(view.seat(), s);
+                fill(text.to_beat, &[&faces(view.top().cards), &text.kind(&view.top()), &by])
+            }
+            None if view.turn() == view.seat() && !view.asked() => text.your_lead.into(),
+            None => text.nothing_to_beat.into(),
+        }
+    }
+
+    /// The index of the player's move; None when the player leaves.
+    fn ask(&mut self, session: &mut Session<'_, '_>) -> Result<Option<usize>> {
+        session.advice()?;
+        self.hint = None;
+        let Some(view) = session.view() else { return Ok(None) };
+        let line = if view.asked() { self.text.line_asked.to_owned() } else { self.to_do(view) };
+        let hand = fill(self.text.line_hand, &[&faces(view.hand())]);
+        self.say(&format!("{line}; {hand}"))?;
+        if matches!(session.legal(), [only] if only.kind == Kind::Pass) {
+            self.say(self.text.line_only_pass)?;
+        }
+        if self.beliefs {
+            self.say_beliefs(session)?;
+        }
+        loop {
+            write!(self.out, "> ")?;
+            let Some(line) = self.read()? else { return Ok(None) };
+            match self.answer(session, &line)? {
+                Choice::Move(choice) => return Ok(Some(choice)),
+                Choice::Leave => return Ok(None),
+                Choice::Again => {}
+            }
+        }
+    }
+
+    /// Does what a line asks for during a game.
+    fn answer(&mut self, session: &mut Session<'_, '_>, line: &str) -> Result<Choice> {
+        let text = self.text;
+        let me = session.table().human.unwrap_or_default();
+        let marks = std::mem::take(&mut self.marking).then(|| line.trim().parse::<usize>().ok()).flatten();
+        let typed = match marks {
+            Some(k @ 1..=3) => Typed::Mark(Some(k - 1)),
+            _ => typed::read(line, false, text),
         };
-        // That somebody kept red tens hidden is nobody's business.
-        if played.kind != Kind::Keep {
-            writeln!(out, "{} {}: {}", fill(text.seat_n, &[&turn]), t.names[turn], show(&played))?;
-        }
-    }
-    if let (Some(game), Some(record)) = (session.open(), session.record()) {
-        write!(out, "{}", ending(game, t, text))?;
-        if let Some(me) = t.human {
-            write!(out, "{}", judged(record, me, text)?)?;
-            let n = session.tally();
-            writeln!(out, "{}", fill(text.line_tally, &[&n.games, &n.won, &n.lost, &n.red, &n.black]))?;
-        }
-    }
-    Ok(true)
-}
-
-/// The player's moves that the agent would have made otherwise, with what it thought of who is with whom.
-fn judged(record: &Record, me: usize, text: &Text) -> Result<String> {
-    let mut out = String::new();
-    for m in review(record)?.iter().filter(|m| m.seat == me && m.regret.is_none_or(|r| r > NOISE)) {
-        let Some(better) = &m.better else { continue };
-        out += &format!("  {}", fill(text.line_review, &[&m.ply, &m.played, better]));
-        if let Some(regret) = m.regret {
-            out += &format!(", {}", fill(text.costs, &[&percent(regret)]));
-        }
-        if let Some(p) = m.teammates {
-            let each: Vec<String> =
-                (1..SEATS).map(|k| (me + k) % SEATS).map(|s| format!("{s}: {}", percent(p[s]))).collect();
-            out += &format!("; {}", fill(text.adviser_thinks, &[&each.join(", ")]));
-        }
-        out.push('\n');
-    }
-    Ok(if out.is_empty() { format!("{}\n", text.no_regret) } else { out })
-}
-
-/// A line's worth of whatever is typed or pasted, as text; None at the end of the input.
-fn read_line(mut input: &mut dyn BufRead) -> Result<Option<String>> {
-    let mut line = Vec::new();
-    let read = Read::take(&mut input, 4096).read_until(b'\n', &mut line)?;
-    Ok((read > 0).then(|| String::from_utf8_lossy(&line).into_owned()))
-}
-
-/// The index of the player's move; None when the player leaves.
-fn ask(
-    session: &mut Session<'_, '_>,
-    text: &Text,
-    input: &mut dyn BufRead,
-    out: &mut dyn Write,
-) -> Result<Option<usize>> {
-    let t = session.table();
-    let advised = session.advice()?.clone();
-    let Some(view) = session.view() else { return Ok(None) };
-    let line = match view.top_seat() {
-        _ if view.asked() => text.line_asked.into(),
-        Some(s) => fill(text.line_beat, &[&view.top().cards, &s, &view.hand()]),
-        None => fill(text.line_lead, &[&view.hand()]),
-    };
-    writeln!(out, "{line}")?;
-    if t.beliefs {
-        write!(out, "{}", beliefs(&advised, view.seat(), text))?;
-    }
-    let legal = session.legal();
-    loop {
-        write!(out, "> ")?;
-        out.flush()?;
-        let Some(line) = read_line(input)? else {
-            writeln!(out)?;
-            return Ok(None);
-        };
-        match line.trim().to_lowercase().as_str() {
-            "" => {}
-            // Not q: that is a queen.
-            "quit" | "exit" => return Ok(None),
-            "help" | "?" => writeln!(out, "{}", text.line_help)?,
-            "hand" | "table" => write!(out, "{}", table(view, &t.names, text))?,
-            "legal" => writeln!(out, "{}", legal.iter().map(show).collect::<Vec<_>>().join(" "))?,
-            "hint" => write!(out, "{}", advice(legal, view.stake(), &advised, text))?,
-            _ => match session.read(&line) {
-                Ok(i) => return Ok(Some(i)),
-                Err(e) => writeln!(out, "{}", fill(text.line_bad, &[&printable(&format!("{e:#}"))]))?,
+        let of_kind = |kind| session.legal().iter().position(|m| m.kind == kind);
+        let asked = session.view().is_some_and(|v| v.asked());
+        let hint = if matches!(typed, Typed::Enter) { self.hint } else { self.hint.take() };
+        match typed {
+            Typed::Leave => return Ok(Choice::Leave),
+            Typed::Enter => {
+                let only = session.legal().len() == 1;
+                return Ok(hint.or(only.then_some(0)).map_or(Choice::Again, Choice::Move));
+            }
+            Typed::Show | Typed::Keep => {
+                let kind = if typed == Typed::Show { Kind::Show } else { Kind::Keep };
+                match of_kind(kind) {
+                    Some(choice) => return Ok(Choice::Move(choice)),
+                    None => self.say(text.line_not_asked)?,
+                }
+            }
+            Typed::Pass => match of_kind(Kind::Pass) {
+                Some(choice) => return Ok(Choice::Move(choice)),
+                None => self.say(if asked { text.must_answer } else { text.must_lead })?,
             },
+            Typed::Cards(cards) => {
+                match session.legal().iter().position(|m| m.cards == cards && m.kind != Kind::Show) {
+                    Some(choice) => return Ok(Choice::Move(choice)),
+                    None => self.object(session, cards)?,
+                }
+            }
+            Typed::Help => self.say(text.line_help)?,
+            Typed::Rules => self.say(&guide::markdown(&session.table().rules, text.lang))?,
+            Typed::Table => {
+                if let Some(view) = session.view() {
+                    self.table(view, &session.table().names)?;
+                }
+            }
+            Typed::Legal => {
+                let all: Vec<String> = session.legal().iter().map(|m| text.play(m)).collect();
+                self.say(&all.join(", "))?;
+            }
+            Typed::Hint => self.say_hint(session)?,
+            Typed::Mark(None) => {
+                self.marking = true;
+                self.say(text.mark_whom)?;
+            }
+            Typed::Mark(Some(k)) => {
+                let seat = (me + 1 + k) % SEATS;
+                self.marks[seat] = self.marks[seat].next();
+                let mark = text.mark_name(self.marks[seat]);
+                self.say(&fill(text.marked, &[&text.seat(me, seat), &mark]))?;
+            }
+            Typed::Beliefs => {
+                self.beliefs ^= true;
+                self.say(if self.beliefs { text.beliefs_on } else { text.beliefs_off })?;
+                if self.beliefs {
+                    self.say_beliefs(session)?;
+                }
+            }
+            Typed::Save => self.save(session)?,
+            Typed::Language => self.other_language()?,
+            Typed::Clear => self.say(text.line_no_hint)?,
+            Typed::Delay => self.say(text.line_no_delay)?,
+            Typed::Next | Typed::Review => self.say(text.line_not_over)?,
+            Typed::Unknown(what) => self.say(&fill(text.line_unknown, &[&printable(what.trim())]))?,
         }
+        Ok(Choice::Again)
     }
-}
 
-/// How the game ended, all hands open.
-fn ending(game: &Game, t: &Table, text: &Text) -> String {
-    let pay = game.payoff();
-    let mut out = format!("{}\n", text.line_over);
-    for (s, paid) in pay.iter().enumerate() {
-        let team = if game.red_team() >> s & 1 == 1 { text.team_red } else { text.team_black };
-        let paid = format!("{paid:+.0}");
-        out += &format!("  {}\n", fill(text.line_end, &[&s, &team, &paid, &game.hand(s), &t.names[s]]));
+    fn object(&mut self, session: &Session<'_, '_>, cards: Cards) -> Result<()> {
+        let Some(view) = session.view() else { return Ok(()) };
+        let why = self.text.objection(view, session.legal(), cards).unwrap_or_default();
+        self.say(&why)
     }
-    if let Some(me) = t.human {
+
+    fn save(&mut self, session: &mut Session<'_, '_>) -> Result<()> {
+        let line = match session.save(Path::new(".")) {
+            Ok(path) => fill(self.text.saved, &[&printable(&path.display().to_string())]),
+            Err(e) => fill(self.text.save_failed, &[&printable(&format!("{e:#}"))]),
+        };
+        self.say(&line)
+    }
+
+    fn other_language(&mut self) -> Result<()> {
+        self.text = self.text.lang.other().text();
+        self.say(self.text.line_help)
+    }
+
+    /// The adviser's best moves with their chances, as the table shows them; Enter then plays the first.
+    fn say_hint(&mut self, session: &mut Session<'_, '_>) -> Result<()> {
+        let stake = session.view().map_or(1, |v| v.stake());
+        let best = session.advice()?.clone().best(session.legal(), stake);
+        for (choice, chance) in &best {
+            let play = self.text.play(&session.legal()[*choice]);
+            let line = chance.map_or(play.clone(), |p| fill(self.text.wins, &[&play, &percent(p)]));
+            self.say(&fill(self.text.hint, &[&line]))?;
+        }
+        self.hint = best.first().map(|b| b.0);
+        self.say(self.text.line_takes_hint)
+    }
+
+    /// P(teammate) of each other seat, as the agent sees it from the player's.
+    fn say_beliefs(&mut self, session: &mut Session<'_, '_>) -> Result<()> {
+        let me = session.table().human.unwrap_or_default();
+        let line = match session.advice()?.teammates(me) {
+            Some(p) => fill(self.text.adviser_thinks, &[&each_other(self.text, Some(me), me, &p)]),
+            None => self.text.beliefs_none.into(),
+        };
+        self.say(&line)
+    }
+
+    /// How the game ended, all hands open, and what the agent would have done otherwise.
+    fn ending(&mut self, session: &Session<'_, '_>) -> Result<()> {
+        let (Some(game), Some(record)) = (session.open(), session.record()) else { return Ok(()) };
+        let (t, text, pay) = (session.table(), self.text, game.payoff());
+        self.say(text.line_over)?;
+        for (s, paid) in pay.iter().enumerate() {
+            let team = if game.red_team() >> s & 1 == 1 { text.team_red } else { text.team_black };
+            let (name, paid, held) = (seat(text, t.human, s), format!("{paid:+.0}"), faces(game.hand(s)));
+            let line = fill(text.line_end, &[&name, &printable(&t.names[s]), &team, &paid, &held]);
+            self.say(&format!("  {line}"))?;
+        }
+        let Some(me) = t.human else { return Ok(()) };
         let paid = format!("{:+.0}", pay[me]);
-        out += &match pay[me] {
+        self.say(&match pay[me] {
             p if p > 0.0 => fill(text.you_win, &[&paid]),
             p if p < 0.0 => fill(text.you_lose, &[&paid]),
             _ => text.draw.into(),
-        };
-        out.push('\n');
+        })?;
+        self.judged(record, me)?;
+        let n = session.tally();
+        self.say(&fill(text.line_tally, &[&n.games, &n.won, &n.lost, &n.red, &n.black]))
     }
-    out
-}
-/// Shows a recorded game ply by ply, all hands open.
-///
-/// # Errors
-/// When the record is no game.
-pub fn replay(record: &Record, lang: Lang, out: &mut dyn Write) -> Result<()> {
-    let text = lang.text();
-    for (s, hand) in record.deal.iter().enumerate() {
-        writeln!(out, "{} {}: {hand}", fill(text.seat_n, &[&s]), printable(&record.agents[s]))?;
+
+    /// The player's moves that the agent would have made otherwise, with what it thought of who is with whom.
+    fn judged(&mut self, record: &Record, me: usize) -> Result<()> {
+        let all = review(record)?;
+        let mut none = true;
+        for m in all.iter().filter(|m| m.seat == me && m.better.is_some() && m.regret.is_none_or(|r| r > NOISE)) {
+            none = false;
+            let line = moment(m, self.text);
+            let with = m.teammates.map(|p| fill(self.text.adviser_thinks, &[&each_other(self.text, Some(me), me, &p)]));
+            self.say(&format!("  {line}{}", with.map_or(String::new(), |w| format!("; {w}"))))?;
+        }
+        if none { self.say(self.text.no_regret) } else { Ok(()) }
     }
-    let judged = review(record)?;
-    let mut judged = judged.iter();
-    let game = record.replay(|game, legal, choice, ply| {
-        let turn = game.turn();
-        let n = game.history().len() + 1;
-        let seat = fill(text.seat_n, &[&turn]);
-        write!(out, "{n:3} {seat} {:14} / {}", show(&legal[choice]), game.hand(turn))?;
-        if let Some(p) = &ply.teammates {
-            let each: Vec<String> = p.iter().map(|p| percent(*p)).collect();
-            write!(out, "   {}", fill(text.line_next_three, &[&each.join(", ")]))?;
+
+    /// Between games: whether there is another.
+    fn another(&mut self, session: &mut Session<'_, '_>) -> Result<bool> {
+        loop {
+            write!(self.out, "{} ", self.text.line_another)?;
+            let Some(line) = self.read()? else { return Ok(false) };
+            match typed::read(&line, true, self.text) {
+                Typed::Enter | Typed::Next => return Ok(true),
+                Typed::Leave => return Ok(false),
+                Typed::Help => self.say(self.text.line_help)?,
+                Typed::Rules => self.say(&guide::markdown(&session.table().rules, self.text.lang))?,
+                Typed::Save => self.save(session)?,
+                Typed::Language => self.other_language()?,
+                Typed::Review => {
+                    if let Some(record) = session.record() {
+                        replay(record, self.text.lang, self.out)?;
+                    }
+                }
+                _ => {}
+            }
         }
-        if let Some(better) = judged.next().and_then(|m| m.better.as_ref()) {
-            write!(out, "   {}", fill(text.better, &[&printable(better)]))?;
-        }
-        Ok(writeln!(out)?)
-    })?;
-    match &record.result {
-        Some(result) => {
-            let winner = match game.winner() {
-                Some(1) => text.red_wins,
-                Some(_) => text.black_wins,
-                None => text.draw,
-            };
-            writeln!(
-                out,
-                "{}",
-                fill(text.line_result, &[&winner, &format!("{:?}", result.payoff), &format!("{:?}", game.out())])
-            )?
-        }
-        None => writeln!(out, "{}", fill(text.left_record, &[&record.plies.len()]))?,
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -269,6 +392,7 @@ mod tests {
                 names: std::array::from_fn(|s| if s == n % 4 { "human".into() } else { "greedy".into() }),
                 seats: [0; SEATS],
                 seed: n as u64,
+                first: 0,
                 beliefs: true,
                 log: None,
             };
@@ -298,6 +422,7 @@ mod tests {
             names: ["human", "random", "random", "random"].map(String::from),
             seats: [0; SEATS],
             seed: 1,
+            first: 0,
             beliefs: false,
             log: None,
         };

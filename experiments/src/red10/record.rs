@@ -20,8 +20,11 @@ pub struct Record {
     pub format: String,
     /// The rules, each flag.
     pub rules: Rules,
-    /// Seed of the deal.
+    /// Seed of the deals.
     pub seed: u64,
+    /// Which deal of the seed it is, from 1 on; records of before this key was written are deal i in line i.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u64>,
     /// The hands, by seat.
     pub deal: [String; SEATS],
     /// Who leads the first trick.
@@ -99,12 +102,13 @@ pub fn read_move(text: &str, game: &Game, legal: &[Move]) -> Result<usize> {
 }
 
 impl Record {
-    /// The start of a game.
-    pub fn new(game: &Game, seed: u64, agents: [String; SEATS]) -> Self {
+    /// The start of a game: deal `number`, from 0 on, of `seed`.
+    pub fn new(game: &Game, (seed, number): (u64, u64), agents: [String; SEATS]) -> Self {
         Self {
             format: FORMAT.into(),
             rules: game.rules().clone(),
             seed,
+            number: Some(number + 1),
             deal: std::array::from_fn(|s| game.dealt(s).to_string()),
             leader: game.leader() as u8,
             agents,
@@ -207,7 +211,7 @@ pub fn read(path: &Path, number: usize) -> Result<Record> {
     let record: Record = serde_json::from_slice(&line)
         .with_context(|| format!("{} line {number} is no game of {FORMAT}", path.display()))?;
     record.replay(|_, _, _, _| Ok(())).with_context(|| format!("{} line {number}", path.display()))?;
-    Ok(record)
+    Ok(Record { number: record.number.or(Some(number as u64)), ..record })
 }
 
 /// A file that is not there yet.
@@ -236,7 +240,7 @@ pub fn record(
     let mut legal = Vec::new();
     for i in 0..games {
         let mut game = deal(rules, seed, i);
-        let mut record = Record::new(&game, seed, names.clone());
+        let mut record = Record::new(&game, (seed, i), names.clone());
         let mut rngs = [Rng::named(seed, "record", i)];
         while !game.is_over() {
             game.legal(&mut legal);

@@ -27,6 +27,8 @@ pub struct Table {
     pub seats: [usize; SEATS],
     /// Seed of the deals.
     pub seed: u64,
+    /// Which deal of the seed comes first, from 0 on.
+    pub first: u64,
     /// Whether the agent's P(teammate) for the player's seat is shown.
     pub beliefs: bool,
     /// Where the games are written.
@@ -94,16 +96,17 @@ impl<'t, 'p> Session<'t, 'p> {
     /// When the table's log is there already.
     pub fn new(table: &'t Table, agents: &'t mut [Agent<'p>], adviser: usize) -> Result<Self> {
         let file = table.log.as_ref().map(|path| anyhow::Ok((path.clone(), record::create(path)?))).transpose()?;
-        let game = record::deal(&table.rules, table.seed, 0);
-        let record = Record::new(&game, table.seed, table.names.clone());
+        let number = table.first;
+        let game = record::deal(&table.rules, table.seed, number);
+        let record = Record::new(&game, (table.seed, number), table.names.clone());
         let mut session = Self {
             table,
             agents,
             adviser,
-            number: 0,
+            number,
             game,
             legal: Vec::new(),
-            rngs: [Rng::named(table.seed, "play", 0)],
+            rngs: [Rng::named(table.seed, "play", number)],
             record,
             advice: None,
             tally: Tally::default(),
@@ -121,7 +124,7 @@ impl<'t, 'p> Session<'t, 'p> {
         self.leave()?;
         self.number += 1;
         self.game = record::deal(&self.table.rules, self.table.seed, self.number);
-        self.record = Record::new(&self.game, self.table.seed, self.table.names.clone());
+        self.record = Record::new(&self.game, (self.table.seed, self.number), self.table.names.clone());
         self.rngs = [Rng::named(self.table.seed, "play", self.number)];
         self.advice = None;
         self.game.legal(&mut self.legal);
@@ -132,9 +135,13 @@ impl<'t, 'p> Session<'t, 'p> {
     pub fn table(&self) -> &'t Table {
         self.table
     }
-    /// The number of the game, from 0 on.
+    /// Which deal of the seed the game is, from 0 on.
     pub fn number(&self) -> u64 {
         self.number
+    }
+    /// Whether it is the first game at this table.
+    pub fn is_first(&self) -> bool {
+        self.number == self.table.first
     }
     /// Who leads the first trick.
     pub fn leader(&self) -> usize {
@@ -310,7 +317,7 @@ impl Session<'_, '_> {
     }
     /// Puts another game on the table.
     pub(super) fn replace_game(&mut self, game: Game) {
-        self.record = Record::new(&game, self.table.seed, self.table.names.clone());
+        self.record = Record::new(&game, (self.table.seed, self.number), self.table.names.clone());
         self.game = game;
         self.game.legal(&mut self.legal);
         self.advice = None;

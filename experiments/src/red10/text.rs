@@ -1,5 +1,6 @@
 //! Every text of the table in both languages, side by side, so that none can be missing.
-use rlx_red10::{Cards, Kind, Move, Seat, cards::TEN};
+use super::{guide, tui::Mark, typed::missing};
+use rlx_red10::{Cards, Kind, Move, Rules, SEATS, Seat, cards::TEN};
 
 /// A language.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,13 @@ impl Lang {
             Self::Zh => &ZH,
         }
     }
+    /// The text of this language.
+    pub fn pick<'a>(self, en: &'a str, zh: &'a str) -> &'a str {
+        match self {
+            Self::En => en,
+            Self::Zh => zh,
+        }
+    }
     /// The other one.
     pub fn other(self) -> Self {
         if self == Self::En { Self::Zh } else { Self::En }
@@ -32,9 +40,13 @@ impl Lang {
 macro_rules! texts {
     ($($name:ident: $en:literal, $zh:literal;)*) => {
         /// The texts of a language; `{0}`, `{1}`, ... are filled in by [`fill`].
-        pub struct Text { $(#[doc = concat!("```text\n", $en, "\n```")] pub $name: &'static str,)* }
-        static EN: Text = Text { $($name: $en,)* };
-        static ZH: Text = Text { $($name: $zh,)* };
+        pub struct Text {
+            /// The language.
+            pub lang: Lang,
+            $(#[doc = concat!("```text\n", $en, "\n```")] pub $name: &'static str,)*
+        }
+        static EN: Text = Text { lang: Lang::En, $($name: $en,)* };
+        static ZH: Text = Text { lang: Lang::Zh, $($name: $zh,)* };
         #[cfg(test)]
         const ALL: &[(&str, &str, &str)] = &[$((stringify!($name), $en, $zh),)*];
     };
@@ -46,8 +58,8 @@ texts! {
     game_n: "game {0}", "第{0}局";
     seed_n: "seed {0}", "种子{0}";
     ply_n: "ply {0} of {1}", "第{0}/{1}手";
-    rules_folk4: "folk rules", "民间规则";
-    rules_paper: "paper rules", "论文规则";
+    rules_folk4: "folk rules: red tens may be shown", "民间规则: 可亮红十";
+    rules_paper: "paper rules: hidden teams", "论文规则: 队伍隐藏";
     rules_other: "house rules", "自定规则";
     stake_n: "stake x{0}", "{0}倍";
     tally: "won {0} lost {1} of {2}; red {3} black {4}", "胜{0} 负{1} 共{2}局; 红{3} 黑{4}";
@@ -86,20 +98,21 @@ texts! {
     your_hand: "your hand", "手牌";
     your_red: "you hold {0}: red team", "你有{0}: 红队";
     your_black: "you hold no red ten: black team", "你没有红十: 黑队";
-    asked: "Show your red tens? It doubles the stake. y shows, n keeps them hidden.",
-        "要亮红十吗? 亮则翻倍。y 亮, n 不亮。";
+    asked: "Show your red tens? It doubles the stake and tells your team. y shows, n hides.",
+        "要亮红十吗? 亮则翻倍, 队伍公开。y 亮, n 不亮。";
+    new_here: "New to Red-10? ? twice has the rules.", "第一次玩? 按两次 ? 看规则。";
     only_pass: "Nothing you hold beats this: p or Enter passes.", "没有能大过的牌: 按 p 或回车不出。";
     // Why a play can not be made.
     not_your_turn: "It is not your turn yet; cards can be selected already.", "还没轮到你; 可以先选牌。";
     select_first: "Select cards first: by their key, by arrows and space, or by mouse.", "请先选牌: 按牌面键, 或方向键加空格, 或点击。";
     must_lead: "You lead: a card must be played.", "轮到你领出, 必须出牌。";
-    no_combination: "{0} is no combination of these rules.", "{0} 不成牌型。";
+    no_combination: "{0} is no combination. There are {1}. The rules: ? twice.", "{0} 不成牌型。牌型有: {1}。规则: 按两次 ?。";
     other_kind: "{0} is a {1}; a {2} must be followed by the same kind and length, or a bomb.",
         "{0} 是{1}; {2}只能用同类型同长度的牌或炸弹压。";
     not_higher: "{0} is not above {1}.", "{0} 大不过 {1}。";
     must_answer: "First say whether you show your red tens: y or n.", "请先决定亮不亮红十: y 或 n。";
     no_such_card: "You hold no {0}.", "你没有 {0}。";
-    no_black_ten: "All your tens are red: r selects a red ten.", "你的十都是红十: 按 r 选红十。";
+    no_black_ten: "All your tens are red: r is a red ten.", "你的十都是红十: r 是红十。";
     pass_word: "pass", "不出";
     show_word: "show", "亮红十";
     keep_word: "keep hidden", "不亮";
@@ -120,18 +133,21 @@ texts! {
     hint: "hint: {0}", "提示: {0}";
     hint_next: "h: next", "h: 下一个";
     wins: "{0} wins {1}", "{0} 胜率{1}";
-    mark_whom: "Mark whom? 1 {0}, 2 {1}, 3 {2}", "标记谁? 1 {0}, 2 {1}, 3 {2}";
+    mark_whom: "Mark whom? 1 next, 2 across, 3 previous", "标记谁? 1 下家, 2 对家, 3 上家";
     marked: "{0}: {1}", "{0}: {1}";
     beliefs_on: "The agent's P(with you) is shown: its view, from your seat.", "显示AI估计的同队概率 (从你的座位看)。";
     beliefs_off: "The agent's view is hidden.", "已隐藏AI的估计。";
     beliefs_none: "This agent has no opinion on who is with you.", "这个AI没有同队估计。";
     // Notices.
-    welcome: "Holders of the red tens are one team; nobody is told. ? is help.", "红十持有者为一队, 身份保密。按 ? 看帮助。";
+    welcome: "Red-ten holders are one team; nobody is told. ? is help, ? twice the rules.",
+        "红十持有者为一队, 身份保密。? 帮助, 再按 ? 规则。";
     delay_now: "The agents wait {0} before a move.", "AI出牌间隔 {0}。";
     saved: "The games are written to {0}.", "牌局已保存到 {0}。";
     save_failed: "Not saved: {0}", "未保存: {0}";
     paste_ignored: "Pasted text is not read.", "不读取粘贴的文字。";
-    leave_ask: "Leave the game? y or Enter leaves, any other key stays.", "要离开吗? y 或回车离开, 其他键继续。";
+    leave_ask: "Leave the game? x, y or Enter leaves, any other key stays.", "要离开吗? x, y 或回车离开, 其他键继续。";
+    stay: "stay", "继续";
+    deal_again: "The same deals again: rlx play red10 --rules {0} --seed {1}", "再打同样的牌: rlx play red10 --rules {0} --seed {1}";
     no_more: "There is no other game: {0}", "没有更多牌局: {0}";
     left_game: "The game is left; nobody wins.", "牌局中止, 没有胜负。";
     // The end.
@@ -148,8 +164,8 @@ texts! {
     better: "better: {0}", "更好: {0}";
     costs: "costs {0} of winning", "损失胜率{0}";
     best_move: "the best move as the agent sees it", "AI也认为最好";
-    thinks: "thinks with it: {0}", "它认为的同队概率: {0}";
-    adviser_thinks: "the agent thinks with you: {0}", "AI认为的同队概率: {0}";
+    thinks: "the agent's P(with {0}): {1}", "AI估计与{0}同队: {1}";
+    adviser_thinks: "the agent's P(with you): {0}", "AI估计与你同队: {0}";
     no_regret: "The agent would have played the same everywhere.", "AI每一手都会这么出。";
     moments: "Moves the agent would have made otherwise: {0} (m goes to the next)", "有{0}手AI会另选 (m 跳到下一手)";
     playing: "playing", "播放中";
@@ -175,33 +191,41 @@ texts! {
     b_seat: "Seat", "视角";
     b_moment: "Mistake", "失误";
     // Help.
-    help_table: "3-9 0 j q k a 2   select a card of that rank; again: one more, then none\nt or 0, r         a black ten; a red ten\n← → space         move along the hand, select; the mouse does, too\nEnter  p          play what is selected; pass\nh                 hint: the best moves; again: the next best\nEsc  c            select nothing\nm 1-3  Alt-1..3   mark a player: unknown, friend, foe (or click a panel)\nb                 what the agent thinks of who is with you\n+ -               the agents' delay\ns                 save the games to a new file\nl  ?  x           中文; this help; leave (Ctrl-C at once)",
-        "3-9 0 j q k a 2   按牌面选牌; 再按多选一张, 选满后取消\nt 或 0, r         黑十; 红十\n← → 空格          移动光标, 选牌; 也可用鼠标\n回车  p           出牌; 不出\nh                 提示: 最好的几手; 再按换下一个\nEsc  c            取消选择\nm 1-3  Alt-1..3   标记一家: 未知, 队友, 对手 (或点击)\nb                 AI估计谁与你同队\n+ -               AI出牌间隔\ns                 保存牌局到新文件\nl  ?  x           English; 帮助; 离开 (Ctrl-C 立即离开)";
-    help_replay: "← →             a move back, forward\nPgUp PgDn       ten moves\nHome End        the deal, the end\nspace  + -      play by itself; slower, faster\no               open or close the other hands\nTab             see it from the next seat\nm               the next move that the agent would have made otherwise\nn p             the next, the previous game\nl  ?  x         中文; this help; back",
-        "← →             后退, 前进一手\nPgUp PgDn       十手\nHome End        发牌, 终局\n空格  + -       自动播放; 减慢, 加快\no               明牌或暗牌\nTab             换一家的视角\nm               下一手AI会另选的牌\nn p             下一局, 上一局\nl  ?  x         English; 帮助; 返回";
-    any_key: "any key closes this", "按任意键关闭";
+    help_table: "3-9 0 j q k a 2   select a card of that rank; again: one more, then none\nt or 0, r         a black ten; a red ten (also 10, 10h)\n← → space         move along the hand, select; the mouse does, too\nEnter  p          play what is selected; pass\nh                 a hint: the best moves; again: the next best. A card key then starts anew\nEsc  c            select nothing\nm 1-3  Alt-1..3   mark a player: unknown, friend, foe (or click a panel)\nb                 what the agent thinks of who is with you\nw W               the jokers, where the rules have them\n+ -               the agents' delay\ns                 save the games to a new file\nl  ?  x           中文; this help, again: the rules; leave (Ctrl-C at once)",
+        "3-9 0 j q k a 2   按牌面选牌; 再按多选一张, 选满后取消\nt 或 0, r         黑十; 红十 (也可 10, 10h)\n← → 空格          移动光标, 选牌; 也可用鼠标\n回车  p           出牌; 不出\nh                 提示: 最好的几手; 再按换下一个; 之后按牌面键重新选\nEsc  c            取消选择\nm 1-3  Alt-1..3   标记一家: 未知, 队友, 对手 (或点击)\nb                 AI估计谁与你同队\nw W               小王, 大王 (有王的规则)\n+ -               AI出牌间隔\ns                 保存牌局到新文件\nl  ?  x           English; 帮助, 再按: 规则; 离开 (Ctrl-C 立即离开)";
+    help_replay: "← →             a move back, forward\nPgUp PgDn       ten moves\nHome End        the deal, the end\nspace  + -      play by itself; slower, faster\no               open or close the other hands\nTab             see it from the next seat\nm               the next move that the agent would have made otherwise\nn p             the next, the previous game\nl  ?  x         中文; this help, again: the rules; back",
+        "← →             后退, 前进一手\nPgUp PgDn       十手\nHome End        发牌, 终局\n空格  + -       自动播放; 减慢, 加快\no               明牌或暗牌\nTab             换一家的视角\nm               下一手AI会另选的牌\nn p             下一局, 上一局\nl  ?  x         English; 帮助, 再按: 规则; 返回";
+    more_rules: "? the rules", "? 规则";
+    more_help: "? the keys", "? 按键";
+    any_key: "any other key closes this", "按其他键关闭";
+    rows_n: "{0}-{1} of {2}, ↑↓", "{0}-{1}行, 共{2}行, ↑↓";
+    rules_title: "The rules", "规则";
+    keys_title: "The keys", "按键";
+    so_far: "played so far", "已出的牌";
+    in_short: "the rules in short", "规则概要";
+    earlier_n: "… {0} earlier tricks", "… 之前{0}轮";
     too_small: "too small", "太小";
     // The line mode.
-    line_intro: "red-10, seed {0}. The holders of the red tens are one team; nobody is told. `help` lists what can be typed.",
-        "红十, 种子 {0}。红十持有者为一队, 身份保密。输入 help 看命令。";
-    line_leads: "game {0}: seat {1} leads", "第{0}局: {1}号先出";
-    line_help: "cards as letters in any order: 3456789 T J Q K A 2, R a red ten (334455, RR); or one of\n  pass   leave the trick          hint    the best moves as the agent sees them\n  show   show your red tens       keep    keep them hidden (before the first lead)\n  legal  every legal move         hand    your hand and the table\n  quit   leave the game",
-        "牌用字母, 顺序任意: 3456789 T J Q K A 2, R 为红十 (334455, RR); 或以下命令\n  pass   不出                     hint    提示: AI认为最好的几手\n  show   亮红十                   keep    不亮 (首轮之前)\n  legal  所有可出的牌             hand    手牌和牌桌\n  quit   离开";
-    line_asked: "before the first lead: show your red tens, which doubles the stake, or keep them hidden?",
-        "首轮之前: 亮红十 (show, 翻倍) 还是不亮 (keep)?";
-    line_beat: "to beat: {0} by seat {1}; your hand: {2}", "要大过: {0} ({1}号出); 手牌: {2}";
-    line_lead: "you lead; your hand: {0}", "轮到你领出; 手牌: {0}";
-    line_top: "to beat: {0} ({1}) by seat {2}, {3} passed since", "要大过: {0} ({1}), {2}号出, 已有{3}家不出";
+    line_intro: "Red-10, {0}. Holders of the red tens are one team; nobody is told.\nNew to Red-10? `rules` explains it. `?` lists what can be typed.",
+        "红十, {0}。红十持有者为一队, 身份保密。\n第一次玩? 输入 rules 看规则。输入 ? 看命令。";
+    line_leads: "game {0}, seed {1}: {2} leads", "第{0}局, 种子{1}: {2}先出";
+    line_help: "cards in any order: 3-9 10 J Q K A 2; a red ten is 10♥, 10h or R, a black one 10 or T; jokers w W\nor one of these, in any case:\n  p pass     leave the trick             h hint    the best moves; Enter then plays the first\n  y show     show your red tens          n keep    keep them hidden (before the first lead)\n  legal      every legal move            hand      your hand and the table\n  m 1-3      mark a player               b         what the agent thinks of who is with you\n  s          save the games              l         中文\n  rules      the rules                   ? help    this\n  x quit     leave the game              after a game: n next, v review",
+        "牌的顺序任意: 3-9 10 J Q K A 2; 红十 10♥, 10h 或 R, 黑十 10 或 T; 王 w W\n或以下命令, 不分大小写:\n  p pass     不出                        h hint    提示; 然后回车出第一个\n  y show     亮红十                      n keep    不亮 (首轮之前)\n  legal      所有可出的牌                hand      手牌和牌桌\n  m 1-3      标记一家                    b         AI估计谁与你同队\n  s          保存牌局                    l         English\n  rules      规则                        ? help    帮助\n  x quit     离开                        牌局之后: n 下一局, v 复盘";
+    line_asked: "Show your red tens? It doubles the stake and tells your team. y (show) or n (keep).",
+        "要亮红十吗? 亮则翻倍, 队伍公开。y (show) 亮, n (keep) 不亮。";
     line_hand: "your hand: {0}", "手牌: {0}";
-    line_with: "seat {0} is with you: {1}", "{0}号与你同队: {1}";
-    line_wins: "{0} wins {1}", "{0} 胜率 {1}";
-    line_bad: "{0}", "不行: {0}";
+    line_takes_hint: "Enter plays the first.", "回车出第一个。";
+    line_no_hint: "The hint is forgotten; cards are typed anew.", "已取消提示; 请重新输入牌。";
+    line_no_delay: "In lines the agents play at once.", "文字模式下AI立即出牌。";
+    line_only_pass: "Nothing you hold beats this: p or Enter passes.", "没有能大过的牌: p 或回车不出。";
+    line_not_asked: "Nobody asks about your red tens now.", "现在不问亮不亮红十。";
+    line_not_over: "The game is not over yet.", "牌局还没结束。";
+    line_unknown: "'{0}' is neither a card nor a word that is known: ? lists both.", "看不懂 '{0}': 输入 ? 看牌和命令的写法。";
     line_over: "the game is over:", "终局:";
-    line_end: "seat {0} {1} {2}  held {3}  ({4})", "{0}号 {1} {2}  剩 {3}  ({4})";
-    line_another: "another game? [enter, or quit]", "再来一局? [回车, 或 quit]";
+    line_end: "{0}, {1}: {2} {3}, held {4}", "{0}, {1}: {2} {3}, 剩 {4}";
+    line_another: "another game? [Enter or n: next, v: review, x: leave]", "再来一局? [回车或 n: 下一局, v: 复盘, x: 离开]";
     line_review: "ply {0}: {1}; better {2}", "第{0}手: {1}; 更好 {2}";
-    line_next_three: "with the next three: {0}", "与后三家同队: {0}";
-    line_result: "{0} payoff {1}, out: {2}", "{0} 得分 {1}, 出完: {2}";
+    line_result: "{0} payoff: {1}; out in this order: {2}", "{0} 得分: {1}; 出完的顺序: {2}";
     line_tally: "games {0}, won {1}, lost {2}; red won {3}, black won {4}", "共{0}局, 胜{1}, 负{2}; 红队胜{3}, 黑队胜{4}";
 }
 
@@ -256,6 +280,36 @@ pub fn faces(cards: Cards) -> String {
 }
 
 impl Text {
+    /// A seat as the player at `me` calls it: `2 across`.
+    pub fn seat(&self, me: usize, seat: usize) -> String {
+        format!("{seat} {}", self.place(me, seat))
+    }
+
+    /// Where a seat is from `me`.
+    pub fn place(&self, me: usize, seat: usize) -> &'static str {
+        [self.you, self.next, self.across, self.previous][(seat + SEATS - me) % SEATS]
+    }
+
+    /// A mark as text.
+    pub fn mark_name(&self, mark: Mark) -> &'static str {
+        match mark {
+            Mark::Unknown => self.unknown,
+            Mark::Friend => self.friend,
+            Mark::Foe => self.foe,
+        }
+    }
+
+    /// What some rules are called.
+    pub fn rules_name(&self, rules: &Rules) -> &'static str {
+        if *rules == Rules::folk4() {
+            self.rules_folk4
+        } else if *rules == Rules::paper() {
+            self.rules_paper
+        } else {
+            self.rules_other
+        }
+    }
+
     /// A move: its cards, or its name.
     pub fn play(&self, m: &Move) -> String {
         match m.kind {
@@ -313,9 +367,14 @@ impl Text {
         if legal.iter().any(|m| m.cards == cards) {
             return None;
         }
+        match letters(missing(cards, view.hand())).first() {
+            Some('T') if view.hand().red() > 0 => return Some(self.no_black_ten.into()),
+            Some(card) => return Some(fill(self.no_such_card, &[&face(*card)])),
+            None => {}
+        }
         let top = view.top();
         Some(match Move::of(cards, view.rules()) {
-            Err(_) => fill(self.no_combination, &[&faces(cards)]),
+            Err(_) => fill(self.no_combination, &[&faces(cards), &guide::kinds(view.rules(), self.lang)]),
             Ok(m) if m.kind == top.kind && m.len == top.len => {
                 fill(self.not_higher, &[&faces(cards), &faces(top.cards)])
             }

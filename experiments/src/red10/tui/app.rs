@@ -1,16 +1,25 @@
 //! What the screen is about and how events change it. No terminal here: tests send it events and draw it into a buffer.
 use super::{
-    keys::{Action, table_key, viewer_key},
-    layout,
+    draw::{self, Theme},
+    fit::{self, Block, Item, Para},
+    keys::{Action, spell_ten, table_key, viewer_key},
+    layout::{self, Areas, Needs},
+    scene::Mark,
     table::Sitting,
     viewer::{Source, Viewer},
 };
-use crate::red10::text::{Lang, Text, fill};
+use crate::red10::{
+    guide,
+    text::{Lang, Text, fill},
+};
 use anyhow::Result;
 use ratatui::{
     crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEventKind},
     layout::Rect,
+    style::{Modifier, Style},
+    text::Line,
 };
+use rlx_red10::Rules;
 use std::{path::PathBuf, time::Duration};
 
 /// The agents' delays and the replay's speeds that + and - go through, in milliseconds.
@@ -22,8 +31,13 @@ pub enum Popup {
     /// Nothing.
     #[default]
     None,
-    /// The help.
-    Help,
+    /// The keys, or the rules, from some row on.
+    Page {
+        /// Whether it is the rules.
+        rules: bool,
+        /// The first row that is seen.
+        top: usize,
+    },
     /// Whether to leave a game that goes on.
     Leave,
 }
@@ -147,9 +161,13 @@ impl<'t, 'p> App<'t, 'p> {
             return Ok(());
         }
         match std::mem::take(&mut self.popup) {
-            Popup::Help => return Ok(()),
+            Popup::Page { rules, top } => {
+                self.turn_page(key.code, rules, top);
+                return Ok(());
+            }
             Popup::Leave => {
-                if matches!(key.code, KeyCode::Char('y' | 'Y') | KeyCode::Enter) {
+                // The key that asked leaves, too: pressed again it must not mean to stay.
+                if matches!(key.code, KeyCode::Char('y' | 'Y' | 'x' | 'X') | KeyCode::Enter) {
                     self.exit = Some(Exit::Left);
                 }
                 return Ok(());
@@ -164,28 +182,116 @@ impl<'t, 'p> App<'t, 'p> {
             (Some(_), _) => viewer_key(key.code),
             (None, Some(sitting)) => {
                 let alt = key.modifiers.contains(KeyModifiers::ALT);
-                let marking = std::mem::take(&mut sitting.marking);
-                table_key(key.code, alt || marking, sitting.session.is_over(), sitting.is_asked_to_show())
+                let marks = std::mem::take(&mut sitting.marking) || alt;
+                let ten = if marks { None } else { spell_ten(&mut sitting.spelt, key.code) };
+                ten.or_else(|| table_key(key.code, marks, sitting.session.is_over(), sitting.is_asked_to_show()))
             }
             (None, None) => None,
         };
         action.map_or(Ok(()), |a| self.act(a))
     }
 
+    /// Keys over a page: some move it, `?` turns it, any other closes it.
+    fn turn_page(&mut self, code: KeyCode, rules: bool, top: usize) {
+        self.popup = Popup::Page { rules, top };
+        let (page, rows) = self.page();
+        // The last row of the page says what can be done.
+        let seen = usize::from(page.inner().height).saturating_sub(1).max(1);
+        let end = rows.saturating_sub(seen);
+        let top = match code {
+            KeyCode::Up => top.saturating_sub(1),
+            KeyCode::Down => top + 1,
+            KeyCode::PageUp => top.saturating_sub(seen),
+            KeyCode::PageDown | KeyCode::Char(' ') => top + seen,
+            KeyCode::Home => 0,
+            KeyCode::End => end,
+            KeyCode::Char('l' | 'L') => {
+                self.lang = self.lang.other();
+                0
+            }
+            KeyCode::Char('?') | KeyCode::F(1) => {
+                self.popup = Popup::Page { rules: !rules, top: 0 };
+                return;
+            }
+            _ => {
+                self.popup = Popup::None;
+                return;
+            }
+        };
+        self.popup = Popup::Page { rules, top: top.min(end) };
+    }
+
+    /// The page that lies over the screen, and how many rows it has.
+    pub fn page(&self) -> (Block, usize) {
+        let Popup::Page { rules, top } = self.popup else { return (Block::bare(Rect::ZERO, Vec::new()), 0) };
+        let t = self.text();
+        let (title, body, more) = match self.rules() {
+            Some(of) if rules => (t.rules_title, guide::markdown(of, self.lang).replace("### ", ""), t.more_help),
+            _ => (t.keys_title, if self.viewer.is_some() { t.help_replay } else { t.help_table }.into(), t.more_rules),
+        };
+        let width = self.size.width.min(if rules { 90 } else { 84 });
+        let columns = usize::from(width.saturating_sub(2));
+        let paras = body.lines().map(|l| Para::of(if l.is_empty() { " " } else { l }, Style::new()));
+        let blank = || vec![Line::from("")];
+        let rows = paras.map(|p| Some(fit::flow(&p, columns, 999)).filter(|l| !l.is_empty()).unwrap_or_else(blank));
+        let rows: Vec<String> = rows.flatten().map(|l| l.to_string()).collect();
+        let height = self.size.height.min(rows.len() as u16 + 3);
+        let seen = usize::from(height).saturating_sub(3).max(1);
+        let last = (top + seen).min(rows.len());
+        let place =
+            if last - top < rows.len() { fill(t.rows_n, &[&(top + 1), &last, &rows.len()]) } else { String::new() };
+        // A row without words is drawn as one, too.
+        let row = |l: &String| Para::of(if l.is_empty() { "\u{a0}" } else { l }, Style::new()).row();
+        let mut paras: Vec<Para> = rows[top.min(rows.len())..last].iter().map(row).collect();
+        let strong = Style::new().add_modifier(Modifier::BOLD);
+        let foot = [place.as_str(), more, t.any_key].map(|f| Item::new(f, strong));
+        paras.push(Para::new(foot.into(), " · ").row());
+        let (x, y) = ((self.size.width - width) / 2, (self.size.height - height) / 2);
+        let area = Rect { x, y, width, height };
+        (Block { area, frame: Some((title.into(), Style::new())), paras }, rows.len())
+    }
+
+    /// The rules of what is on the screen.
+    pub fn rules(&self) -> Option<&Rules> {
+        let table = self.sitting.as_ref().map(|s| &s.session.table().rules);
+        self.viewer.as_ref().map(|v| &v.record.rules).or(table)
+    }
+
+    /// Where everything is on the screen.
+    pub fn areas(&self) -> Areas {
+        let width = self.size.width;
+        let labels: Vec<(Action, String)> = self.buttons().into_iter().map(|b| (b.0, b.1)).collect();
+        let over = self.sitting.as_ref().is_some_and(|s| s.session.is_over());
+        let more = self.sitting.as_ref().is_some_and(|s| s.beliefs || s.marks.iter().any(|m| *m != Mark::Unknown));
+        let needs = Needs {
+            open: self.viewer.is_some() || over,
+            more,
+            message: fit::rows(&draw::said(self, Theme { color: false }), width),
+            buttons: layout::button_rows(&labels, width),
+        };
+        layout::areas(self.size, needs)
+    }
+
     fn click(&mut self, x: u16, y: u16) -> Result<()> {
-        if std::mem::take(&mut self.popup) != Popup::None {
-            return Ok(());
+        // What is clicked is what was drawn: with the question, and before the last notice goes.
+        let (areas, buttons) = (self.areas(), self.buttons());
+        let labels: Vec<(Action, String)> = buttons.into_iter().map(|b| (b.0, b.1)).collect();
+        let hit = |r: &Rect| r.contains((x, y).into());
+        let button = layout::buttons(&labels, areas.buttons).0.into_iter().find(|b| hit(&b.2)).map(|b| b.0);
+        match std::mem::take(&mut self.popup) {
+            Popup::None => {}
+            Popup::Leave if button == Some(Action::Leave) => {
+                self.exit = Some(Exit::Left);
+                return Ok(());
+            }
+            _ => return Ok(()),
         }
         self.say(String::new());
         if let Some(sitting) = &mut self.sitting {
             sitting.marking = false;
         }
-        let areas = layout::areas(self.size);
-        let buttons = self.buttons();
-        let labels: Vec<(Action, String)> = buttons.into_iter().map(|b| (b.0, b.1)).collect();
-        let hit = |r: &Rect| r.contains((x, y).into());
-        if let Some((action, ..)) = layout::buttons(&labels, areas.buttons).iter().find(|b| hit(&b.2)) {
-            return self.act(*action);
+        if let Some(action) = button {
+            return self.act(action);
         }
         let Some(sitting) = self.sitting.as_ref().filter(|_| self.viewer.is_none()) else { return Ok(()) };
         if let Some(k) = areas.others.iter().position(hit) {
@@ -198,6 +304,10 @@ impl<'t, 'p> App<'t, 'p> {
     /// What can be clicked now.
     pub fn buttons(&self) -> Vec<Button> {
         let t = self.text();
+        if self.popup == Popup::Leave {
+            let ask = |action, key, label| (action, format!("[{key} {label}]"), true);
+            return vec![ask(Action::Leave, "x", t.b_leave), ask(Action::Clear, "Esc", t.stay)];
+        }
         let on = |action: Action, key: &str, label: &str| {
             let space = if label.is_empty() { "" } else { " " };
             (action, format!("[{key}{space}{label}]"), true)
@@ -258,7 +368,7 @@ impl<'t, 'p> App<'t, 'p> {
     pub fn act(&mut self, action: Action) -> Result<()> {
         match action {
             Action::Language => self.lang = self.lang.other(),
-            Action::Help => self.popup = Popup::Help,
+            Action::Help => self.popup = Popup::Page { rules: false, top: 0 },
             Action::Faster | Action::Slower => self.change_delay(action),
             Action::Leave => self.leave(),
             Action::Review => self.review()?,

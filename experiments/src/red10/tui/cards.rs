@@ -56,13 +56,23 @@ impl Hand<'_> {
         let label = if red && inner < 3 { "10" } else { face(self.letters[i]) };
         let foot = if red { "♥" } else { "─" };
         let inside = if chosen { style.add_modifier(Modifier::REVERSED) } else { style };
+        let rows = fan.area.height - 2;
         buffer.set_string(x, y, format!("┌{}┐", "─".repeat(inner)), style);
-        buffer.set_string(x, y + 1, "│", style);
-        buffer.set_string(x + 1, y + 1, format!("{label:inner$}"), inside);
-        buffer.set_string(x + 1 + inner as u16, y + 1, "│", style);
-        buffer.set_string(x, y + 2, format!("└{}┘", foot.repeat(inner)), style);
+        for row in 1..rows - 1 {
+            // Upper left and lower right, as on paper.
+            let text = match row {
+                1 => format!("{label:inner$}"),
+                _ if row == rows - 2 => format!("{label:>inner$}"),
+                _ if red && row == (rows - 1) / 2 => format!("{:^inner$}", "♥"),
+                _ => " ".repeat(inner),
+            };
+            buffer.set_string(x, y + row, "│", style);
+            buffer.set_string(x + 1, y + row, text, inside);
+            buffer.set_string(x + 1 + inner as u16, y + row, "│", style);
+        }
+        buffer.set_string(x, y + rows - 1, format!("└{}┘", foot.repeat(inner)), style);
         if self.cursor == Some(i) {
-            buffer.set_string(x + 1, fan.area.y + 4, "▲", Style::new());
+            buffer.set_string(x + fan.width / 2, fan.area.bottom() - 1, "▲", Style::new());
         }
     }
 

@@ -20,6 +20,8 @@ pub enum Action {
     MarkPlayer(usize),
     /// Select one more card of this letter.
     Letter(char),
+    /// The black ten that was just spelt is a red one.
+    RedTen,
     /// Select this card of the hand, or no longer.
     Card(usize),
     /// Select the card under the cursor, or no longer.
@@ -56,6 +58,18 @@ pub enum Action {
     Help,
     /// Leave.
     Leave,
+}
+
+/// A ten that is spelt out, `10h`: how many of its keys were pressed, and what the next one asks for.
+pub fn spell_ten(spelt: &mut u8, code: KeyCode) -> Option<Action> {
+    let (next, action) = match (*spelt, code) {
+        (_, KeyCode::Char('1')) => (1, None),
+        (1, KeyCode::Char('0')) => (2, Some(Action::Letter('T'))),
+        (2, KeyCode::Char('h' | 'H' | 'd' | 'D' | '♥')) => (0, Some(Action::RedTen)),
+        _ => (0, None),
+    };
+    *spelt = next;
+    action
 }
 
 /// What a key asks for at the table: `marks` when a digit marks a player, `over` after a game, `asked` when the player is asked to show

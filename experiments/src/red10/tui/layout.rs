@@ -14,6 +14,8 @@ pub struct Areas {
     pub trick: Rect,
     /// What was played, hints.
     pub middle: Rect,
+    /// The rules in short, where there is room beside that.
+    pub aside: Rect,
     /// The own line.
     pub own: Rect,
     /// The own hand.
@@ -33,8 +35,49 @@ fn take(left: &mut Rect, rows: u16) -> Rect {
     part
 }
 
+/// What the parts depend on beside the screen's size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// All hands are open: a record, or a game that is over.
+    pub open: bool,
+    /// The others' panels have a row more: marks, the agent's view.
+    pub more: bool,
+    /// Rows of what there is to say.
+    pub message: u16,
+    /// Rows of buttons.
+    pub buttons: u16,
+}
+
+/// Rows inside the panels of the others.
+fn panel_rows(size: Rect, needs: Needs) -> u16 {
+    match (needs.open, size.height >= 30) {
+        (true, true) => 5,
+        (true, false) => {
+            if size.width >= 100 {
+                4
+            } else {
+                5
+            }
+        }
+        (false, true) => 4,
+        (false, false) => 2 + u16::from(needs.more),
+    }
+}
+
+/// Rows of the own hand: large where there is room, small where it is only looked at.
+fn hand_rows(h: u16, open: bool) -> u16 {
+    match (open, h) {
+        (false, 44..) => 11,
+        (false, 36..) | (true, 44..) => 9,
+        (false, 28..) | (true, 36..) => 7,
+        (false, 16..) | (true, 30..) => 5,
+        (false, 11..) | (true, 16..) => 3,
+        _ => 1,
+    }
+}
+
 /// The parts of a screen.
-pub fn areas(size: Rect) -> Areas {
+pub fn areas(size: Rect, needs: Needs) -> Areas {
     let mut left = size;
     let mut a = Areas::default();
     let (w, h) = (size.width, size.height);
@@ -48,35 +91,40 @@ pub fn areas(size: Rect) -> Areas {
         return a;
     }
     a.head = take(&mut left, 1);
-    a.boxed = w >= 57 && h >= 18;
+    a.boxed = if needs.open { w >= 76 && h >= 22 } else { w >= 57 && h >= 16 };
     if a.boxed {
-        let rows = take(&mut left, if h >= 22 { 8 } else { 7 });
+        let rows = take(&mut left, panel_rows(size, needs) + 2);
         let each = w / 3;
         a.others = std::array::from_fn(|k| {
             let x = rows.x + each * k as u16;
             Rect { x, width: if k == 2 { w - 2 * each } else { each }, ..rows }
         });
     } else {
-        a.others = std::array::from_fn(|_| take(&mut left, 1));
+        let rows = if needs.open && h >= 16 { 2 } else { 1 };
+        a.others = std::array::from_fn(|_| take(&mut left, rows));
     }
-    // From the bottom up.
+    a.trick = take(&mut left, 1);
+    // From the bottom up; what is said comes before the own line, and both before the log.
+    let buttons = needs.buttons.clamp(1, if h >= 14 { 2 } else { 1 });
+    let hand = hand_rows(h, needs.open);
+    let room = left.height.saturating_sub(buttons + hand);
+    let message = needs.message.max(if h >= 12 && !needs.open { 2 } else { 1 }).min(room).min(4);
+    let own = u16::from(h >= 12 && room > message);
     let mut from_below = |rows: u16| {
         let rows = rows.min(left.height);
         left.height -= rows;
         Rect { y: left.y + left.height, height: rows, ..left }
     };
-    a.buttons = from_below(if h >= 11 && w < 100 { 2 } else { 1 });
-    a.message = from_below(if h >= 12 { 2 } else { 1 });
-    a.hand = from_below(if h >= 17 {
-        5
-    } else if h >= 11 {
-        3
-    } else {
-        1
-    });
-    a.own = from_below(u16::from(h >= 13));
-    a.trick = take(&mut left, 1);
+    a.buttons = from_below(buttons);
+    a.hand = from_below(hand);
+    a.own = from_below(own);
+    a.message = from_below(message);
     a.middle = left;
+    if w >= 100 && left.height >= 8 {
+        let aside = (w * 9 / 20).clamp(50, 80);
+        a.aside = Rect { x: left.right() - aside, width: aside, ..left };
+        a.middle.width -= aside;
+    }
     a
 }
 
@@ -97,23 +145,19 @@ pub struct Fan {
 
 /// The hand of `n` cards with the cursor at `cursor`.
 pub fn fan(area: Rect, n: usize, cursor: usize) -> Fan {
-    let per = |w: usize| usize::from(area.width) >= w * n;
-    let width = if area.height >= 5 && per(5) && area.width >= 76 {
-        5
-    } else if per(4) {
-        4
-    } else if per(3) {
-        3
-    } else if per(2) {
-        2
-    } else {
-        1
-    };
+    // As wide as a whole hand allows, so that the cards stay as they are when there are fewer.
+    let whole = n.max(13);
+    let boxed = area.height >= 5 && usize::from(area.width) >= 4 * whole;
+    let widest = if boxed { usize::from(area.height - 2) * 3 / 2 + 2 } else { 4 };
+    let width = (usize::from(area.width) / whole).clamp(1, widest);
     let room = usize::from(area.width) / width;
     let seen = n.min(room);
     // The cursor's card is always seen.
     let first = if seen == 0 { 0 } else { cursor.min(n.saturating_sub(1)).saturating_sub(seen - 1) };
-    Fan { area, width: width as u16, boxed: area.height >= 5 && width >= 4, first, seen }
+    // In the middle of wide screens.
+    let indent = if boxed && area.width >= 100 { (usize::from(area.width) - width * whole) / 2 } else { 0 };
+    let area = Rect { x: area.x + indent as u16, width: area.width - indent as u16, ..area };
+    Fan { area, width: width as u16, boxed, first, seen }
 }
 
 impl Fan {
@@ -133,22 +177,34 @@ impl Fan {
     }
 }
 
-/// Places buttons in rows, as many as fit.
-pub fn buttons<T: Copy>(labels: &[(T, String)], area: Rect) -> Vec<(T, usize, Rect)> {
-    let mut placed = Vec::new();
+/// Places buttons in rows, as many as fit, and where a mark stands if not all do.
+pub fn buttons<T: Copy>(labels: &[(T, String)], area: Rect) -> (Vec<(T, usize, Rect)>, Option<(u16, u16)>) {
+    let mut placed: Vec<(T, usize, Rect)> = Vec::new();
     let (mut x, mut y) = (area.x, area.y);
     for (i, (action, label)) in labels.iter().enumerate() {
         let width = Span::raw(label.as_str()).width() as u16;
-        if x > area.x && x + width > area.right() {
-            (x, y) = (area.x, y + 1);
+        let (next_x, next_y) = if x > area.x && x + width > area.right() { (area.x, y + 1) } else { (x, y) };
+        if next_y >= area.bottom() || width > area.width {
+            // The mark takes the place of a button where there is none beside it.
+            while let Some(last) =
+                placed.last().filter(|l| l.2.right() + 2 > area.right() && l.2.y + 1 == area.bottom())
+            {
+                x = last.2.x;
+                placed.pop();
+            }
+            let at = if x + 1 > area.right() { None } else { Some((x, y)) };
+            return (placed, at.filter(|_| !area.is_empty()));
         }
-        if y >= area.bottom() || width > area.width {
-            break;
-        }
-        placed.push((*action, i, Rect { x, y, width, height: 1 }));
-        x += width + 1;
+        placed.push((*action, i, Rect { x: next_x, y: next_y, width, height: 1 }));
+        (x, y) = (next_x + width + 1, next_y);
     }
-    placed
+    (placed, None)
+}
+
+/// Rows that buttons take at a width.
+pub fn button_rows<T: Copy>(labels: &[(T, String)], width: u16) -> u16 {
+    let (placed, _) = buttons(labels, Rect::new(0, 0, width, u16::MAX));
+    placed.last().map_or(1, |b| b.2.y + 1)
 }
 
 #[cfg(test)]
@@ -158,25 +214,43 @@ mod tests {
     /// No part leaves the screen or lies on another, whatever the size.
     #[test]
     fn parts_are_apart_and_on_the_screen() {
-        for w in 0..130 {
-            for h in 0..60 {
-                let size = Rect::new(0, 0, w, h);
-                let a = areas(size);
-                let mut parts = vec![a.head, a.trick, a.middle, a.own, a.hand, a.message, a.buttons];
-                parts.extend(a.others);
-                for (i, p) in parts.iter().enumerate() {
-                    assert!(p.is_empty() || size.union(*p) == size, "{w}x{h}: {p}");
-                    assert!(parts[..i].iter().all(|q| q.intersection(*p).is_empty()), "{w}x{h}: {p}");
+        let needs =
+            (0..32).map(|k| Needs { open: k & 1 > 0, more: k & 2 > 0, message: k >> 2 & 3, buttons: 1 + (k >> 4 & 1) });
+        for needs in needs {
+            for w in 0..130 {
+                for h in 0..60 {
+                    let size = Rect::new(0, 0, w, h);
+                    let a = areas(size, needs);
+                    let mut parts = vec![a.head, a.trick, a.middle, a.aside, a.own, a.hand, a.message, a.buttons];
+                    parts.extend(a.others);
+                    for (i, p) in parts.iter().enumerate() {
+                        assert!(p.is_empty() || size.union(*p) == size, "{w}x{h}: {p}");
+                        assert!(parts[..i].iter().all(|q| q.intersection(*p).is_empty()), "{w}x{h}: {p}");
+                    }
+                    assert!(h == 0 || a.hand.height > 0, "{w}x{h}");
+                    let said = a.message.height >= needs.message.clamp(1, 2);
+                    assert!(
+                        w < 40 || h < 12 || (said && a.buttons.height > 0 && a.trick.height > 0),
+                        "{w}x{h} {needs:?}"
+                    );
                 }
-                assert!(h == 0 || a.hand.height > 0, "{w}x{h}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_card_under_the_cursor_is_seen_and_can_be_clicked() {
+        for w in 1..210 {
+            for h in 1..12 {
                 for n in 0..15 {
                     for cursor in 0..n {
-                        let fan = fan(a.hand, n, cursor);
+                        let fan = fan(Rect::new(3, 2, w, h), n, cursor);
                         let x = fan.x(cursor);
-                        assert!(
-                            w == 0 || h == 0 || x.is_some_and(|x| fan.card_at(x, a.hand.y) == Some(cursor)),
-                            "{w}x{h} {n}"
-                        );
+                        assert!(x.is_some_and(|x| fan.card_at(x, fan.area.y) == Some(cursor)), "{w}x{h} {n}");
+                        let last = fan.x(fan.first + fan.seen - 1).unwrap() + fan.width;
+                        assert!(last <= fan.area.right() && fan.area.right() == 3 + w, "{w}x{h} {n}");
+                        // From 40 columns on a whole hand is seen.
+                        assert!(w < 40 || fan.seen == n, "{w}x{h} {n}");
                     }
                 }
             }

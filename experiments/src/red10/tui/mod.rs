@@ -3,6 +3,7 @@
 mod app;
 mod cards;
 mod draw;
+mod fit;
 mod keys;
 mod layout;
 mod panel;
@@ -11,6 +12,8 @@ mod table;
 mod terminal;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_sizes;
 mod viewer;
 
 use super::{
@@ -22,6 +25,7 @@ use anyhow::{Context, Result};
 use app::{App, Exit};
 use draw::Theme;
 use ratatui::crossterm::event::Event;
+use rlx_red10::world::Preset;
 use std::{
     io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
@@ -34,6 +38,7 @@ use std::{
 use table::Sitting;
 use viewer::{Source, Viewer};
 
+pub use scene::Mark;
 pub use terminal::signals;
 
 /// How a terminal table looks.
@@ -95,6 +100,10 @@ fn run(mut app: App<'_, '_>, look: Look, stop: &AtomicBool) -> Result<bool> {
         if let Some(path) = sitting.session.log() {
             say(fill(text.saved, &[&path.display()]));
         }
+        let table = sitting.session.table();
+        if let Some(rules) = Preset::Both.rules().into_iter().find(|r| r.1 == table.rules) {
+            say(fill(text.deal_again, &[&rules.0, &table.seed]));
+        }
     }
     // A terminal that is gone is left, not a failure.
     if !stop.load(Ordering::Relaxed) && io::stdout().is_terminal() {
@@ -111,7 +120,12 @@ fn events(app: &mut App<'_, '_>, screen: &mut terminal::Screen, look: Look, stop
     let (mut last, mut changed) = (Instant::now(), true);
     while app.exit.is_none() {
         if changed {
-            screen.0.draw(|frame| draw::draw(app, theme, frame)).context("the terminal")?;
+            let drawn = screen.0.draw(|frame| {
+                // A terminal that changed its size since the last event is drawn as it is now.
+                app.size = frame.area();
+                draw::draw(app, theme, frame);
+            });
+            drawn.context("the terminal")?;
         }
         // Short enough for signals and the agents' delays to be heard in time.
         let first = events.recv_timeout(Duration::from_millis(20));

@@ -25,12 +25,16 @@ pub struct Sitting<'t, 'p> {
     pub marks: [Mark; SEATS],
     /// Whether the next digit marks a player.
     pub marking: bool,
+    /// How much of `10h` was typed.
+    pub spelt: u8,
     /// Whether the agent's view is shown.
     pub beliefs: bool,
     /// What was asked for with hints: moves among the legal ones, and chances.
     pub hints: Vec<(usize, Option<f32>)>,
     /// Which of them is selected.
     pub hint: usize,
+    /// Whether what is selected is the hint's.
+    hinting: bool,
     /// What there is to say about the last key.
     pub notice: String,
     /// P(with the player) by seat at the player's last two turns, as the adviser sees it.
@@ -53,9 +57,11 @@ impl<'t, 'p> Sitting<'t, 'p> {
             cursor: 0,
             marks: [Mark::Unknown; SEATS],
             marking: false,
+            spelt: 0,
             beliefs,
             hints: Vec::new(),
             hint: 0,
+            hinting: false,
             notice: String::new(),
             with: [None; 2],
             idle: Duration::ZERO,
@@ -133,9 +139,9 @@ impl<'t, 'p> Sitting<'t, 'p> {
             return format!("{result} {team}");
         }
         let line = match () {
-            () if self.marking => {
-                let name = |k| super::draw::seat_name(self.me, (self.me + k) % SEATS, text);
-                return fill(text.mark_whom, &[&name(1), &name(2), &name(3)]);
+            () if self.marking => text.mark_whom,
+            () if self.is_asked_to_show() && self.session.is_first() => {
+                return format!("{} {}", text.asked, text.new_here);
             }
             () if self.is_asked_to_show() => text.asked,
             () if !self.session.is_asked() => "",
@@ -181,7 +187,7 @@ impl<'t, 'p> Sitting<'t, 'p> {
     fn clear(&mut self) {
         self.chosen = vec![false; self.letters().len()];
         self.cursor = self.cursor.min(self.chosen.len().saturating_sub(1));
-        (self.hints, self.hint) = (Vec::new(), 0);
+        (self.hints, self.hint, self.hinting) = (Vec::new(), 0, false);
     }
 
     /// Does what was asked for.
@@ -210,14 +216,14 @@ impl<'t, 'p> Sitting<'t, 'p> {
             Action::MarkPlayer(k) => {
                 let seat = (self.me + 1 + k) % SEATS;
                 self.marks[seat] = self.marks[seat].next();
-                let name = super::draw::seat_name(self.me, seat, text);
-                self.notice = fill(text.marked, &[&name, &super::draw::mark_name(self.marks[seat], text)]);
+                self.notice = fill(text.marked, &[&text.seat(self.me, seat), &text.mark_name(self.marks[seat])]);
             }
             Action::Next if over => self.next(text)?,
             _ if over => {}
             Action::Letter(letter) => self.letter(letter, text),
-            Action::Card(card) => self.toggle(card),
-            Action::Toggle => self.toggle(self.cursor),
+            Action::RedTen => self.red_ten(text),
+            Action::Card(card) => self.pick(card),
+            Action::Toggle => self.pick(self.cursor),
             Action::Step(by) => {
                 self.cursor = self.cursor.saturating_add_signed(by).min(self.chosen.len().saturating_sub(1))
             }
@@ -251,6 +257,22 @@ impl<'t, 'p> Sitting<'t, 'p> {
         self.notice = if self.is_asked_to_show() { String::new() } else { text.welcome.into() };
     }
 
+    /// A card that is pointed at: one of the hint's is put back; another one begins a selection of one's own.
+    fn pick(&mut self, card: usize) {
+        if !self.chosen.get(card).copied().unwrap_or(false) {
+            self.begin_anew();
+        }
+        self.hinting = false;
+        self.toggle(card);
+    }
+
+    /// After a hint a card begins a selection of one's own: it is not added to the hint's.
+    fn begin_anew(&mut self) {
+        if std::mem::take(&mut self.hinting) {
+            self.chosen.fill(false);
+        }
+    }
+
     fn toggle(&mut self, card: usize) {
         if let Some(chosen) = self.chosen.get_mut(card) {
             *chosen ^= true;
@@ -261,12 +283,22 @@ impl<'t, 'p> Sitting<'t, 'p> {
     /// Selects one more card of a letter; when all are, none.
     fn letter(&mut self, letter: char, text: &Text) {
         let all: Vec<usize> = self.letters().iter().enumerate().filter(|c| *c.1 == letter).map(|c| c.0).collect();
+        if !all.is_empty() {
+            self.begin_anew();
+        }
         match (all.iter().find(|&&i| !self.chosen[i]), all.first()) {
             (Some(&next), _) => self.toggle(next),
             (None, Some(_)) => all.iter().for_each(|&i| self.chosen[i] = false),
             (None, None) if letter == 'T' && self.letters().contains(&'R') => self.notice = text.no_black_ten.into(),
             (None, None) => self.notice = fill(text.no_such_card, &[&face(letter)]),
         }
+    }
+
+    /// `10h`: the black ten that `10` selected, if there was one, becomes a red one.
+    fn red_ten(&mut self, text: &Text) {
+        let black = (0..self.chosen.len()).find(|&i| self.chosen[i] && self.letters()[i] == 'T');
+        black.into_iter().for_each(|i| self.toggle(i));
+        self.letter('R', text);
     }
 
     fn ask_hint(&mut self, text: &Text) -> Result<()> {
@@ -285,6 +317,7 @@ impl<'t, 'p> Sitting<'t, 'p> {
         let (choice, chance) = self.hints[self.hint];
         let play = self.session.legal()[choice];
         self.chosen = vec![false; self.letters().len()];
+        self.hinting = true;
         if !matches!(play.kind, Kind::Show | Kind::Keep) {
             for letter in letters(play.cards) {
                 if let Some(i) = (0..self.chosen.len()).find(|&i| self.letters()[i] == letter && !self.chosen[i]) {
@@ -301,7 +334,7 @@ impl<'t, 'p> Sitting<'t, 'p> {
     /// The kind of the hint that is shown, where it has no cards to select.
     fn hinted(&self) -> Option<Kind> {
         let kind = self.session.legal().get(self.hints.get(self.hint)?.0)?.kind;
-        matches!(kind, Kind::Pass | Kind::Show | Kind::Keep).then_some(kind)
+        (self.hinting && matches!(kind, Kind::Pass | Kind::Show | Kind::Keep)).then_some(kind)
     }
 
     fn play_selection(&mut self, text: &Text) -> Result<()> {

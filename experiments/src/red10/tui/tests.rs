@@ -24,26 +24,26 @@ use std::time::Duration;
 const SIZES: [(u16, u16); 7] = [(80, 24), (60, 20), (40, 12), (10, 3), (200, 50), (1, 1), (57, 18)];
 const DELAY: Duration = Duration::from_millis(100);
 
-fn table(rules: Rules, seed: u64, me: usize) -> Table {
+pub(super) fn table(rules: Rules, seed: u64, me: usize) -> Table {
     let names = std::array::from_fn(|s| if s == me { "human".into() } else { "greedy".into() });
-    Table { rules, human: Some(me), names, seats: [0; SEATS], seed, beliefs: true, log: None }
+    Table { rules, human: Some(me), names, seats: [0; SEATS], seed, first: 0, beliefs: true, log: None }
 }
 
-fn bot(name: &str) -> [Agent<'static>; 1] {
+pub(super) fn bot(name: &str) -> [Agent<'static>; 1] {
     [Agent::Bot(bots::make(name).unwrap())]
 }
 
-fn sit<'t>(table: &'t Table, agents: &'t mut [Agent<'static>], lang: Lang) -> App<'t, 'static> {
+pub(super) fn sit<'t>(table: &'t Table, agents: &'t mut [Agent<'static>], lang: Lang) -> App<'t, 'static> {
     let session = Session::new(table, agents, 0).unwrap();
     App::play(Sitting::new(session, lang.text()).unwrap(), lang, DELAY)
 }
 
-fn press(app: &mut App<'_, '_>, code: KeyCode) {
+pub(super) fn press(app: &mut App<'_, '_>, code: KeyCode) {
     app.update(&Event::Key(KeyEvent::new(code, KeyModifiers::NONE))).unwrap();
 }
 
 /// The screen as lines of text; the second cell of a wide character is left out.
-fn picture(app: &mut App<'_, '_>, (w, h): (u16, u16)) -> Vec<String> {
+pub(super) fn picture(app: &mut App<'_, '_>, (w, h): (u16, u16)) -> Vec<String> {
     app.update(&Event::Resize(w, h)).unwrap();
     let mut terminal = Terminal::new(TestBackend::new(w, h)).unwrap();
     terminal.draw(|frame| draw(app, Theme { color: false }, frame)).unwrap();
@@ -129,7 +129,7 @@ fn random_keys_play_whole_games() {
 }
 
 /// Plays the adviser's move by keys until the game is over.
-fn play_to_the_end(app: &mut App<'_, '_>) {
+pub(super) fn play_to_the_end(app: &mut App<'_, '_>) {
     for _ in 0..2000 {
         let sitting = app.sitting.as_ref().unwrap();
         if sitting.session.is_over() {
@@ -175,7 +175,7 @@ fn a_whole_game_by_hints_then_its_review() {
             assert_eq!(app.sitting.as_ref().unwrap().session.number(), 1);
             press(&mut app, KeyCode::Char('x'));
             assert!(app.exit.is_none(), "it asks first");
-            press(&mut app, KeyCode::Char('y'));
+            press(&mut app, KeyCode::Enter);
             assert_eq!(app.exit, Some(Exit::Left));
         }
     }
@@ -336,7 +336,7 @@ fn pictures_at_many_sizes() {
             assert_eq!(app.popup, super::app::Popup::None);
             press(&mut app, KeyCode::Char('?'));
             picture(&mut app, (w, h));
-            press(&mut app, KeyCode::Char('?'));
+            press(&mut app, KeyCode::Esc);
         }
     }
 }
@@ -363,12 +363,12 @@ fn a_click_hits_what_is_drawn() {
         let sitting = app.sitting.as_ref().unwrap();
         assert!(sitting.selection().total() > 0, "{size:?}: a hint selects");
         let chosen = sitting.chosen.clone();
-        let fan = super::layout::fan(super::layout::areas(app.size).hand, chosen.len(), 0);
+        let fan = super::layout::fan(app.areas().hand, chosen.len(), 0);
         click(&mut app, usize::from(fan.x(0).unwrap()), usize::from(fan.area.y + 1));
         assert_ne!(app.sitting.as_ref().unwrap().chosen[0], chosen[0], "{size:?}");
         let (x, y) = find(&before, "2 across");
         click(&mut app, x, y);
-        assert!(app.sitting.as_ref().unwrap().notice.contains("seat 2"), "{size:?}");
+        assert!(app.sitting.as_ref().unwrap().notice.contains("2 across"), "{size:?}");
     }
     assert_eq!(app.sitting.as_ref().unwrap().marks[2], super::scene::Mark::Friend, "four clicks: round and one on");
 }
