@@ -16,3 +16,4 @@ mod speed;
 mod sweep;
 mod table;
 mod tensorboard;
+mod text;
