@@ -9,6 +9,9 @@
 A small byte-level BPE is trained without cutting texts into words, so that every cut that a pre-tokenizer makes shows in the ids; a small
 sentencepiece model with bytes for what it has not seen. `pre` has the ids by the name of the pre-tokenizer (none is ""), `sentences` those
 with and without `add_space_prefix`, and `ends` the tokens at which llama.cpp stops.
+
+lm/tests/tokens.rs compares the real thing where RLX_LM_PYTHON names such a Python (with transformers 5.23.0 as well) and RLX_LLAMA_CPP that
+folder.
 """
 import ctypes
 import io

@@ -124,7 +124,7 @@ fn a8_sentencepiece_goes_by_add_space_prefix() {
         // Without add_bos_token, llama.cpp puts BOS before a sentencepiece text.
         let framed = tokenizer.frame().unwrap().around(tokenizer.encode("a").unwrap());
         assert_eq!(framed[0], 1);
-        assert_eq!(tokenizer.decode(&tokenizer.encode("a  b<|x|> é日").unwrap()).unwrap(), "a  b<|x|> é日");
+        assert_eq!(tokenizer.decode(&tokenizer.encode("a  b é日").unwrap()).unwrap(), "a  b é日");
     }
 }
 
@@ -173,7 +173,7 @@ fn a8_what_changes_a_text_and_is_not_supported_is_refused_by_name() {
     let mut tokens = texts(&golden["bytes"]["tokens"]);
     tokens[9] = tokens[8].clone();
     twice.insert(key("tokens"), Value::List(Array::Texts(tokens)));
-    assert!(refused(&twice).contains("token 9 and token 8 are both"));
+    assert!(refused(&twice).contains("token 8 and token 9 are both"));
 }
 
 #[test]
