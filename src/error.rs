@@ -1,18 +1,21 @@
 //! What can go wrong in a library call, with where and what would have been right.
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 /// The error of every fallible call of the core.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file operation failed.
-    #[error("{what} {}: {source}", path.display())]
+    #[error("{what} {}: {cause}", path.display())]
     Io {
         /// What was being done: `writing`.
         what: &'static str,
         /// To which file or folder.
         path: PathBuf,
-        /// Why it failed.
-        source: io::Error,
+        /// Why it failed. Its name is not `source`, for then whoever prints the chain of causes would print it twice.
+        cause: io::Error,
     },
     /// A file or folder is not what it should be: truncated, altered, or of another version.
     #[error("{} is damaged: {why}", path.display())]
@@ -51,13 +54,26 @@ pub enum Error {
     Interrupted,
 }
 
+/// The text of a file.
+///
+/// # Errors
+/// When it can not be read, or is not UTF-8: at which byte.
+pub fn read_text(path: &Path) -> Result<String> {
+    let bytes = std::fs::read(path).map_err(|e| Error::io("reading", path, e))?;
+    String::from_utf8(bytes).map_err(|e| {
+        let at = e.utf8_error().valid_up_to();
+        let byte = e.as_bytes()[at];
+        Error::invalid(format!("{} is no UTF-8 text: byte {at} is 0x{byte:02x}", path.display()))
+    })
+}
+
 /// A result whose error is the core's.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
     /// An I/O failure while doing `what` to `path`.
-    pub fn io(what: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
-        Self::Io { what, path: path.into(), source }
+    pub fn io(what: &'static str, path: impl Into<PathBuf>, cause: io::Error) -> Self {
+        Self::Io { what, path: path.into(), cause }
     }
 
     /// A damaged file, and what shows it.

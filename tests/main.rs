@@ -17,3 +17,4 @@ mod sweep;
 mod table;
 mod table_words;
 mod tensorboard;
+mod text;

@@ -262,10 +262,19 @@ pub fn main_with(registry: Registry) -> ExitCode {
             if closed {
                 return ExitCode::SUCCESS;
             }
-            say!("error: {error:#}");
+            say!("error: {}", said(&error));
             ExitCode::from(code)
         }
     }
+}
+
+/// An error with its causes, each of which is named once: some errors of libraries say their cause themselves and hand it on as well.
+fn said(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |text, cause| match text.as_str() {
+        "" => cause,
+        before if before.contains(&cause) => text,
+        before => format!("{before}: {cause}"),
+    })
 }
 
 type Ended = std::result::Result<ExitCode, (anyhow::Error, u8)>;
@@ -348,7 +357,7 @@ fn run(registry: &Registry, cli: Cli) -> Ended {
             Ok(never) => match never {},
             Err(e) => Err(failed(e)),
         },
-        Command::Lm(command) => lm::run(&command).map_err(failed),
+        Command::Lm(command) => lm::run(&command, &cli.runs).map_err(failed),
         Command::CheckEnv(args) => run_check(registry, &args),
         Command::Export(args) => {
             let loaded = train::load(registry, &cli.runs, &args.run, &args.checkpoint, &mut |w| say!("warning: {w}"));

@@ -496,7 +496,8 @@ impl Brain {
         let values = &t.values[t.starts[i] as usize..t.starts[i + 1] as usize];
         let temperature = self.settings.soft.unwrap_or(1.0) as f32;
         let best = values.iter().copied().fold(f32::MIN, f32::max);
-        let weight = |v: &f32| ((v - best) / temperature).exp();
+        // Zero first: a temperature too small for a float would make it 0 / 0.
+        let weight = |v: &f32| if *v == best { 1.0 } else { ((v - best) / temperature).exp() };
         values.iter().map(|v| weight(v) * v).sum::<f32>() / values.iter().map(weight).sum::<f32>()
     }
 

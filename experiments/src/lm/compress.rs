@@ -1,5 +1,5 @@
 //! `rlx lm prune`: one choice for all blocks.
-use super::{On, find, open, peak_text, print, read_ids};
+use super::{Input, On, open, peak_text, print};
 use crate::{interrupt::Stop, progress::thousands};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
@@ -14,8 +14,9 @@ use rlx_lm::{
         surgery::{Criterion, Plan, Surgeon, importance, moments},
     },
     quant::{Rounding, Scheme},
+    tokenizer::Frame,
 };
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
@@ -30,7 +31,7 @@ enum Format {
 /// `rlx lm prune MODEL`
 #[derive(Debug, Args)]
 pub struct Prune {
-    /// A GGUF file, a folder, or a name from the cache.
+    /// A GGUF file, a folder, a run that has left a model, or a name from the cache.
     model: String,
     /// Where to; nothing there is overwritten.
     #[arg(long, short)]
@@ -87,7 +88,7 @@ const SCORED: usize = 64;
 const SAMPLES: usize = 10;
 
 /// Compresses a model.
-pub fn run(args: &Prune, stop: &Stop) -> Result<()> {
+pub fn run(args: &Prune, runs: &Path, stop: &Stop) -> Result<()> {
     if args.output.exists() {
         bail!("{} is there already: choose another -o", args.output.display());
     }
@@ -100,11 +101,22 @@ pub fn run(args: &Prune, stop: &Stop) -> Result<()> {
     let named = args.criterion.as_deref().unwrap_or(if args.text.is_some() { "taylor-first" } else { "magnitude" });
     let criterion: Criterion = serde_json::from_value(named.into())?;
     let asked = &|| stop.asked();
-    let loaded = open(&args.model, args.on.device()?)?;
-    let ids = match &args.text {
-        Some(path) => read_ids(&loaded, Some(path), None)?,
-        None if matches!(criterion, Criterion::Magnitude | Criterion::Random) => vec![0; SCORED],
-        None => bail!("--criterion {named} scores on a text: say --text FILE, or --criterion magnitude"),
+    let input = Input::read(args.text.as_deref(), None)?;
+    if input.is_none() && !matches!(criterion, Criterion::Magnitude | Criterion::Random) {
+        bail!("--criterion {named} scores on a text: say --text FILE, or --criterion magnitude");
+    }
+    let loaded = open(&args.model, runs, args.on.device()?)?;
+    // Said before the work is done, not after.
+    let notes = match (&args.format, &loaded.tokenizer) {
+        (Format::Gguf, Some(t)) => {
+            let config = &loaded.model.config;
+            t.to_gguf(config.vocab, config.bos, &config.eos).context("--format gguf")?.notes
+        }
+        _ => Vec::new(),
+    };
+    let ids = match &input {
+        Some(input) => input.ids(&loaded, &Frame::default())?,
+        None => vec![0; SCORED],
     };
     let calibration = Windows::new(&ids[..ids.len().min(SCORED * SAMPLES)], SCORED)?;
     let scores = importance(&loaded.model, &calibration, criterion, args.seed, asked)?;
@@ -125,7 +137,7 @@ pub fn run(args: &Prune, stop: &Stop) -> Result<()> {
         model = trainer.model();
     }
     let tokenizer = loaded.tokenizer.as_ref();
-    let from = std::fs::metadata(find(&args.model)?).map_or(0, |m| m.len());
+    let from = std::fs::metadata(&loaded.path).map_or(0, |m| m.len());
     let what = match args.format {
         Format::Packed => {
             let bytes = save(&merge(&model), tokenizer, &args.output)?;
@@ -143,6 +155,7 @@ pub fn run(args: &Prune, stop: &Stop) -> Result<()> {
         }
     };
     let dense =
-        if from > 0 && find(&args.model)?.is_file() { format!(" (it was {})", thousands(from)) } else { String::new() };
+        if from > 0 && loaded.path.is_file() { format!(" (it was {})", thousands(from)) } else { String::new() };
+    notes.iter().for_each(|note| say!("note: {note}"));
     print(&format!("{}: {what}{dense}{}\n", args.output.display(), peak_text()))
 }

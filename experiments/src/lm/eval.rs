@@ -1,5 +1,5 @@
 //! `rlx lm eval`.
-use super::{On, open, peak_memory, peak_text, print, read_ids};
+use super::{Bos, Input, On, open, peak_memory, peak_text, print, tokens_text};
 use crate::{interrupt::Stop, progress::Counting};
 use anyhow::{Result, bail};
 use clap::Args;
@@ -14,7 +14,7 @@ use tch::Kind;
 /// `rlx lm eval MODEL`
 #[derive(Debug, Args)]
 pub struct Eval {
-    /// A GGUF file, a folder, or a name from the cache.
+    /// A GGUF file, a folder, a run that has left a model, or a name from the cache.
     model: String,
     /// Mean negative log-likelihood of the tokens of this text.
     #[arg(long, value_name = "FILE", conflicts_with = "ids")]
@@ -40,6 +40,10 @@ pub struct Eval {
     /// Draws items and shuffles choices.
     #[arg(long, default_value_t = 0)]
     seed: u64,
+    /// Whether a text begins with the model's token for that; by itself as the model's file says before --text, and never before an item
+    /// of --tasks, as lm-evaluation-harness has it.
+    #[arg(long, value_enum)]
+    bos: Option<Bos>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -58,32 +62,40 @@ fn name(path: &Path) -> String {
 }
 
 /// Judges a model.
-pub fn run(args: &Eval, stop: &Stop) -> Result<()> {
+pub fn run(args: &Eval, runs: &Path, stop: &Stop) -> Result<()> {
     let on_text = args.text.is_some() || args.ids.is_some();
     if !on_text && args.tasks.is_empty() {
         bail!("nothing to judge by: say --text FILE, --ids FILE or --tasks FILE,FILE");
     }
-    let loaded = open(&args.model, args.on.device()?)?;
+    let input = Input::read(args.text.as_deref(), args.ids.as_deref())?;
+    let read = |path: &PathBuf| tasks::read(path, args.items as usize, args.seed);
+    let sets_of_items = args.tasks.iter().map(read).collect::<rlx::Result<Vec<_>>>()?;
+    let loaded = open(&args.model, runs, args.on.device()?)?;
     // Unpacked once: it is used for every window.
     let model = loaded.model.dense(Kind::Float);
     let asked = &|| stop.asked();
     let mut out = json!({"model": loaded.path});
     let mut text = String::new();
-    if on_text {
-        let mut ids = read_ids(&loaded, args.text.as_deref(), args.ids.as_deref())?;
+    if let Some(input) = &input {
+        let frame = match input {
+            Input::Text(_) => Some(args.bos.unwrap_or(Bos::File).frame(&loaded)?),
+            Input::Ids(_) => None,
+        };
+        let mut ids = input.ids(&loaded, &frame.clone().unwrap_or_default())?;
         if args.tokens > 0 {
             ids.truncate(args.tokens as usize);
         }
         let windows = Windows::new(&ids, args.window as usize)?;
         let reference = match &args.reference {
             Some(other) => {
-                Some(Reference::new(&open(other, args.on.device()?)?.model.dense(Kind::Float), &windows, asked)?)
+                Some(Reference::new(&open(other, runs, args.on.device()?)?.model.dense(Kind::Float), &windows, asked)?)
             }
             None => None,
         };
         let found = evaluate(&model, &windows, reference.as_ref(), asked)?;
         out["text"] = json!({"nll": found.nll, "nll_error": found.nll_error, "perplexity": found.perplexity(), "kl": found.kl,
-            "tokens": found.tokens, "window": args.window, "reference": args.reference});
+            "tokens": found.tokens, "window": args.window, "reference": args.reference,
+            "before": frame.as_ref().map(|f| &f.before), "after": frame.as_ref().map(|f| &f.after)});
         text += &format!(
             "nll {:.4} ± {:.4} nats a token, perplexity {:.3}, {} tokens in windows of {}\n",
             found.nll,
@@ -92,29 +104,46 @@ pub fn run(args: &Eval, stop: &Stop) -> Result<()> {
             found.tokens,
             args.window
         );
+        if let Some(frame) = &frame {
+            text += &format!("the text begins with {}", tokens_text(&loaded, &frame.before));
+            if !frame.after.is_empty() {
+                text += &format!(" and ends with {}", tokens_text(&loaded, &frame.after));
+            }
+            text += match args.bos {
+                None | Some(Bos::File) => ", as the model's file says\n",
+                Some(_) => ", as --bos says\n",
+            };
+        }
         if let Some(kl) = found.kl {
             text += &format!("kl {kl:.4} nats a token from {}\n", args.reference.as_deref().unwrap_or(""));
         }
     }
     let mut sets = Vec::new();
-    for path in &args.tasks {
-        let items = tasks::read(path, args.items as usize, args.seed)?;
+    let before = match args.bos {
+        None => None,
+        Some(bos) if !args.tasks.is_empty() => bos.frame(&loaded)?.before.first().copied(),
+        Some(_) => None,
+    };
+    for (path, items) in args.tasks.iter().zip(sets_of_items) {
         let mut progress = Counting::new("items", items.len() as u64, args.json);
-        let found = tasks::accuracy(&model, loaded.tokenizer()?, &items, asked, &mut |n| progress.tick(n as u64));
+        let tokenizer = loaded.tokenizer()?;
+        let found = tasks::accuracy(&model, tokenizer, &items, before, asked, &mut |n| progress.tick(n as u64));
         progress.end();
         let found = found?;
         let mut set = json!(found);
         set["task"] = json!(name(path));
         set["seed"] = json!(args.seed);
+        set["before"] = json!(before);
         sets.push(set);
         text += &format!(
-            "{}: acc {:.4} ± {:.4}, acc_norm {:.4} ± {:.4}, {} items\n",
+            "{}: acc {:.4} ± {:.4}, acc_norm {:.4} ± {:.4}, {} items{}\n",
             name(path),
             found.acc,
             found.acc_error,
             found.acc_norm,
             found.acc_norm_error,
-            found.items
+            found.items,
+            before.map_or_else(String::new, |id| format!(", each behind {}", tokens_text(&loaded, &[id])))
         );
     }
     if !sets.is_empty() {

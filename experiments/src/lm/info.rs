@@ -9,7 +9,7 @@ use serde_json::json;
 /// `rlx lm info MODEL`
 #[derive(Debug, Args)]
 pub struct Info {
-    /// A GGUF file, a folder, or a name from the cache.
+    /// A GGUF file, a folder, a run that has left a model, or a name from the cache.
     model: String,
     /// Print JSON.
     #[arg(long)]
@@ -17,8 +17,8 @@ pub struct Info {
 }
 
 /// Shows what a model is.
-pub fn run(args: &Info) -> Result<()> {
-    let loaded = open(&args.model, tch::Device::Cpu)?;
+pub fn run(args: &Info, runs: &std::path::Path) -> Result<()> {
+    let loaded = open(&args.model, runs, tch::Device::Cpu)?;
     let (model, config) = (&loaded.model, &loaded.model.config);
     let disk = std::fs::metadata(if loaded.path.is_dir() {
         loaded.path.join("model.safetensors")

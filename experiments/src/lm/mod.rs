@@ -8,9 +8,12 @@ use crate::{
     experiment::{DeviceChoice, torch},
     interrupt::Stop,
 };
-use anyhow::{Result, bail};
-use clap::{Args, Subcommand};
-use rlx_lm::llama::{Loaded, load};
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand, ValueEnum};
+use rlx_lm::{
+    llama::{Loaded, load},
+    tokenizer::Frame,
+};
 use std::{
     io::Write,
     path::{Path, PathBuf},
@@ -39,13 +42,13 @@ pub enum Lm {
 }
 
 /// Runs one of them.
-pub fn run(command: &Lm) -> Result<ExitCode> {
+pub fn run(command: &Lm, runs: &Path) -> Result<ExitCode> {
     let stop = Stop::install()?;
     match command {
-        Lm::Info(args) => info::run(args),
-        Lm::Eval(args) => eval::run(args, &stop),
-        Lm::Generate(args) => generate::run(args, &stop),
-        Lm::Prune(args) => compress::run(args, &stop),
+        Lm::Info(args) => info::run(args, runs),
+        Lm::Eval(args) => eval::run(args, runs, &stop),
+        Lm::Generate(args) => generate::run(args, runs, &stop),
+        Lm::Prune(args) => compress::run(args, runs, &stop),
     }?;
     Ok(ExitCode::SUCCESS)
 }
@@ -55,16 +58,34 @@ fn models() -> PathBuf {
     rlx_lm::data::catalogue::cache().join("models")
 }
 
-/// The file or folder of a model: a path, or a name from the cache.
-fn find(model: &str) -> Result<PathBuf> {
+/// The model that a run has left; none where the folder is no run.
+fn left(run: &Path) -> Result<Option<PathBuf>> {
+    if !run.join("config.toml").is_file() || run.join("config.json").exists() {
+        return Ok(None);
+    }
+    let model = run.join("model");
+    if model.join("config.json").is_file() {
+        return Ok(Some(model));
+    }
+    bail!("the run {} has no model/: runs that compress a model leave one when they are finished", run.display())
+}
+
+/// The file or folder of a model: a path, a run that has left one, or a name from the cache.
+fn find(model: &str, runs: &Path) -> Result<PathBuf> {
     let path = Path::new(model);
     if path.exists() {
-        return Ok(path.into());
+        return Ok(left(path)?.unwrap_or_else(|| path.into()));
+    }
+    if !model.is_empty()
+        && let Some(found) = left(&runs.join(model))?
+    {
+        return Ok(found);
     }
     let named = !model.contains(['/', '\\']) && model != "..";
     let Some(folder) = Some(models().join(model)).filter(|f| named && f.is_dir()) else {
         bail!(
-            "no model '{model}': it is neither a GGUF file or a folder, nor a name in the cache; `rlx fetch {model}` gets one that is known"
+            "no model '{model}': it is neither a GGUF file or a folder, nor a run in {}, nor a name in the cache; `rlx fetch NAME` gets those of `rlx list models`",
+            runs.display()
         );
     };
     if folder.join("config.json").exists() {
@@ -92,8 +113,8 @@ impl On {
     }
 }
 
-fn open(model: &str, device: Device) -> Result<Loaded> {
-    let mut loaded = load(&find(model)?)?;
+fn open(model: &str, runs: &Path, device: Device) -> Result<Loaded> {
+    let mut loaded = load(&find(model, runs)?)?;
     loaded.model = loaded.model.to_device(device);
     Ok(loaded)
 }
@@ -116,15 +137,71 @@ fn print(text: &str) -> Result<()> {
     Ok(out.flush()?)
 }
 
-/// Token ids of a file: a text, or numbers between spaces, commas and brackets.
-fn read_ids(loaded: &Loaded, text: Option<&Path>, ids: Option<&Path>) -> Result<Vec<u32>> {
-    let read = |path: &Path| std::fs::read_to_string(path).map_err(|e| rlx::Error::io("reading", path, e));
-    if let Some(path) = text {
-        return Ok(loaded.tokenizer()?.encode(&read(path)?)?);
+/// Whether a text begins with the model's token for that (BOS).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Bos {
+    /// As the model's own files say; an end token that they put after a text included.
+    File,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Bos {
+    /// What goes before and after a text.
+    fn frame(self, loaded: &Loaded) -> Result<Frame> {
+        let tokenizer = loaded.tokenizer()?;
+        Ok(match self {
+            Self::File => tokenizer.frame().context("--bos always or never settles what is in doubt")?.clone(),
+            Self::Never => Frame::default(),
+            Self::Always => {
+                let bos = tokenizer.bos().or(loaded.model.config.bos);
+                let bos =
+                    bos.with_context(|| format!("--bos always: {} names no such token", loaded.path.display()))?;
+                Frame { before: vec![bos], after: Vec::new() }
+            }
+        })
     }
-    let Some(path) = ids else { bail!("say --text FILE or --ids FILE") };
-    let body = read(path)?;
-    let parts = body.split(|c: char| c.is_whitespace() || ",[]".contains(c)).filter(|p| !p.is_empty());
-    let parse = |p: &str| p.parse().map_err(|_| anyhow::anyhow!("{}: '{p}' is not a token id", path.display()));
-    parts.map(parse).collect()
+}
+
+/// `<s> (1)`, or that there is none.
+fn tokens_text(loaded: &Loaded, ids: &[u32]) -> String {
+    let name = |id: &u32| loaded.tokenizer.as_ref().and_then(|t| t.token(*id)).unwrap_or_default();
+    let all: Vec<String> = ids.iter().map(|id| format!("{} ({id})", name(id))).collect();
+    if all.is_empty() { "no special token".into() } else { all.join(" ") }
+}
+
+/// What is read before a model is loaded: a file that is not there is not worth the wait.
+enum Input {
+    /// A text.
+    Text(String),
+    /// Token ids.
+    Ids(Vec<u32>),
+}
+
+impl Input {
+    /// A text, or numbers between spaces, commas and brackets; none where neither is named.
+    fn read(text: Option<&Path>, ids: Option<&Path>) -> Result<Option<Self>> {
+        if let Some(path) = text {
+            let text = rlx::read_text(path)?;
+            if text.is_empty() {
+                bail!("{} is empty", path.display());
+            }
+            return Ok(Some(Self::Text(text)));
+        }
+        let Some(path) = ids else { return Ok(None) };
+        let body = rlx::read_text(path)?;
+        let parts = body.split(|c: char| c.is_whitespace() || ",[]".contains(c)).filter(|p| !p.is_empty());
+        let parse = |p: &str| p.parse().map_err(|_| anyhow::anyhow!("{}: '{p}' is not a token id", path.display()));
+        Ok(Some(Self::Ids(parts.map(parse).collect::<Result<_>>()?)))
+    }
+
+    /// Its token ids; a text within its frame.
+    fn ids(&self, loaded: &Loaded, frame: &Frame) -> Result<Vec<u32>> {
+        Ok(match self {
+            Self::Text(text) => frame.around(loaded.tokenizer()?.encode(text)?),
+            Self::Ids(ids) => ids.clone(),
+        })
+    }
 }

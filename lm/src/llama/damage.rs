@@ -173,7 +173,7 @@ fn tokenizers_that_do_not_fit_are_refused() {
     let texts = |t: &[&str]| Value::List(Array::Texts(t.iter().map(ToString::to_string).collect()));
     for (name, value, said) in [
         ("model", Value::text("bert"), "'bert' is not supported"),
-        ("pre", Value::text("qwen2"), "'qwen2' is not supported"),
+        ("pre", Value::text("kimi-k2"), "'kimi-k2' is not supported"),
         ("tokens", Value::u32(3), "no tokens"),
         ("token_type", Value::i32s([1, 2]), "97 tokens but 2 token types"),
         ("merges", texts(&["ab"]), "not two tokens"),

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     archive::{Plan, Stored, WEIGHTS},
     gguf::{BlockType, Value, Writer},
-    tokenizer::Tokenizer,
+    tokenizer::{Tokenizer, folder},
 };
 use rlx::{Error, Result};
 use std::{collections::BTreeMap, path::Path};
@@ -69,9 +69,7 @@ pub fn transformers(model: &Model, tokenizer: Option<&Tokenizer>, stored: Stored
     new_folder(path)?;
     let dtype = if stored == Stored::F32 { "float32" } else { "float16" };
     write_text(&path.join("config.json"), &format!("{:#}\n", config.to_transformers(shape, dtype)))?;
-    if let Some(tokenizer) = tokenizer {
-        write_text(&path.join("tokenizer.json"), &tokenizer.to_json()?)?;
-    }
+    folder::write(path, tokenizer, config.bos, &config.eos)?;
     plan.write(&path.join(WEIGHTS), |name| Ok(tensors[name].contiguous()))?;
     Ok(if config.uniform().is_some() { Widths::Uniform } else { Widths::ZeroPadded })
 }
@@ -81,10 +79,10 @@ fn effective(block: &Block, p: Projection) -> Tensor {
 }
 
 /// Writes a GGUF file: architecture `llama` when all blocks are alike, otherwise `deci`, whose widths may differ. Projections are stored
-/// as `weights`, the embedding as `table`, norms in 32 bits, adapters merged. Without a GGUF tokenizer it has none.
+/// as `weights`, the embedding as `table`, norms in 32 bits, adapters merged.
 ///
 /// # Errors
-/// When it is there already, can not be written, or rows do not divide into a type's blocks.
+/// When it is there already, can not be written, rows do not divide into a type's blocks, or llama.cpp has no such tokenizer.
 pub fn gguf(
     model: &Model,
     tokenizer: Option<&Tokenizer>,
@@ -131,8 +129,10 @@ pub fn gguf(
         }
         None => {}
     }
-    match tokenizer.map(Tokenizer::gguf).filter(|g| !g.is_empty()) {
-        Some(all) => all.iter().for_each(|(k, v)| out.set(k.clone(), v.clone())),
+    match tokenizer {
+        Some(t) => {
+            t.to_gguf(config.vocab, config.bos, &config.eos)?.metadata.into_iter().for_each(|(k, v)| out.set(k, v))
+        }
         None => out.set("tokenizer.ggml.model", Value::text("none")),
     }
     out.tensor("token_embd.weight", &model.embedding.dense(Kind::Float), table)?;

@@ -81,21 +81,25 @@ impl<'a> Generator<'a> {
         if self.cache.len() >= self.model.config.context {
             return Ok(None);
         }
-        let id = if self.temperature > 0.0 {
-            let p: Vec<f64> = Vec::try_from((&self.next / self.temperature).softmax(-1, Kind::Double))
+        let most = self.next.max().double_value(&[]);
+        if !most.is_finite() {
+            return Err(Error::NonFinite { what: "a logit".into(), step: self.cache.len() as u64 });
+        }
+        let best = self.next.argmax(None, false).int64_value(&[]) as usize;
+        // A temperature that a 32-bit float takes for 0 is 0. The largest logit goes off first, in 64 bits: nothing overflows.
+        let id = if self.temperature >= f64::from(f32::MIN_POSITIVE) {
+            let shifted = (self.next.to_kind(Kind::Double) - most) / self.temperature;
+            let p: Vec<f64> = Vec::try_from(shifted.softmax(-1, Kind::Double))
                 .map_err(|e| Error::invalid(format!("generating: {e}")))?;
             let mut left = self.rng.unit();
             let drawn = p.iter().position(|p| {
                 left -= p;
                 left < 0.0
             });
-            drawn.unwrap_or(0)
+            drawn.unwrap_or(best)
         } else {
-            self.next.argmax(None, false).int64_value(&[]) as usize
+            best
         };
-        if !self.next.max().double_value(&[]).is_finite() {
-            return Err(Error::NonFinite { what: "a logit".into(), step: self.cache.len() as u64 });
-        }
         let id = id as u32;
         if self.model.config.eos.contains(&id) {
             return Ok(None);

@@ -5,7 +5,12 @@ use super::{
     rope::reorder,
     save,
 };
-use crate::{archive::Archive, gguf::Gguf, quant::Matrix, tokenizer::Tokenizer};
+use crate::{
+    archive::Archive,
+    gguf::Gguf,
+    quant::Matrix,
+    tokenizer::{Tokenizer, ends},
+};
 use rlx::{Error, Result};
 use serde_json::{Map, Value as Json};
 use std::path::{Path, PathBuf};
@@ -55,7 +60,8 @@ pub fn load(path: &Path) -> Result<Loaded> {
             path.display()
         )));
     }
-    let loaded = if path.is_dir() { folder(path)? } else { gguf(path)? };
+    let mut loaded = if path.is_dir() { folder(path)? } else { gguf(path)? };
+    all_ends(&mut loaded)?;
     if let Some(tokenizer) = &loaded.tokenizer {
         let (words, rows) = (tokenizer.size(), loaded.model.config.vocab);
         if words > rows {
@@ -65,6 +71,30 @@ pub fn load(path: &Path) -> Result<Loaded> {
         }
     }
     Ok(loaded)
+}
+
+/// Every token that ends a text: those of the config, and those of what stands beside it or in its vocabulary.
+fn all_ends(loaded: &mut Loaded) -> Result<()> {
+    let (config, path) = (&mut loaded.model.config, &loaded.path);
+    let more = match &loaded.tokenizer {
+        Some(tokenizer) => tokenizer.ends().to_vec(),
+        None if path.is_dir() => ends::generation(path)?.unwrap_or_default().ends,
+        None => Vec::new(),
+    };
+    for id in more {
+        if id as usize >= config.vocab {
+            let file = path.join(ends::GENERATION);
+            return Err(Error::invalid(format!(
+                "{}: end token {id} is outside a vocabulary of {}",
+                if path.is_dir() { file.display() } else { path.display() },
+                config.vocab
+            )));
+        }
+        if !config.eos.contains(&id) {
+            config.eos.push(id);
+        }
+    }
+    Ok(())
 }
 
 /// `config.json` of a folder.

@@ -9,7 +9,7 @@ use crate::{
     archive::{Archive, Plan, Stored, WEIGHTS},
     lora::Adapter,
     quant::{Matrix, Packed, Scheme},
-    tokenizer::Tokenizer,
+    tokenizer::{Tokenizer, folder},
 };
 use rlx::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -134,9 +134,7 @@ pub fn save(model: &Model, tokenizer: Option<&Tokenizer>, path: &Path) -> Result
     new_folder(path)?;
     let json = serde_json::json!({ "format": FORMAT, "layout": layout });
     write_text(&path.join("config.json"), &format!("{json:#}\n"))?;
-    if let Some(tokenizer) = tokenizer {
-        write_text(&path.join("tokenizer.json"), &tokenizer.to_json()?)?;
-    }
+    folder::write(path, tokenizer, model.config.bos, &model.config.eos)?;
     let mut tensors = std::collections::BTreeMap::new();
     let mut put = |name: &str, m: &Matrix| {
         let parts = m.scheme().parts(m.rows(), m.columns());

@@ -44,7 +44,7 @@ pub struct Accuracy {
 /// # Errors
 /// When the file is neither, or an item has no single right choice.
 pub fn read(path: &Path, most: usize, seed: u64) -> Result<Vec<Item>> {
-    let text = std::fs::read_to_string(path).map_err(|e| Error::io("reading", path, e))?;
+    let text = rlx::read_text(path)?;
     let whole: Option<Value> = serde_json::from_str(&text).ok().filter(|v: &Value| v.get("examples").is_some());
     let mut items = match whole {
         Some(json) => bigbench(&json, path)?,
@@ -121,14 +121,21 @@ struct Question {
 }
 
 /// An item's choices, behind one context; each behind its own where tokens of the choice change those before it.
-fn questions(model: &Model, tokenizer: &Tokenizer, number: usize, item: &Item) -> Result<Vec<Question>> {
-    let context = tokenizer.encode(&item.context)?;
+fn questions(
+    model: &Model,
+    tokenizer: &Tokenizer,
+    before: Option<u32>,
+    number: usize,
+    item: &Item,
+) -> Result<Vec<Question>> {
+    let encode = |text: &str| Ok::<_, Error>(before.into_iter().chain(tokenizer.encode(text)?).collect::<Vec<u32>>());
+    let context = encode(&item.context)?;
     if context.is_empty() {
         return Err(Error::invalid("a multiple-choice item has no context"));
     }
     let mut out: Vec<Question> = Vec::new();
     for (first, choice) in item.choices.iter().enumerate() {
-        let all = tokenizer.encode(&format!("{}{choice}", item.context))?;
+        let all = encode(&format!("{}{choice}", item.context))?;
         let _ = model.ids(&all)?;
         // As the harness cuts: what is beyond the context's own number of tokens.
         if all.len() <= context.len() {
@@ -198,7 +205,7 @@ fn score(model: &Model, group: &[Question]) -> Vec<f64> {
     })
 }
 
-/// Accuracies of a model on items; `each` is told how many are done.
+/// Accuracies of a model on items, each behind the token `before` if there is one; `each` is told how many are done.
 ///
 /// # Errors
 /// [`Error::Interrupted`] once `stop` says so; when an item is longer than the model's context, or its tokens are not the model's.
@@ -206,6 +213,7 @@ pub fn accuracy(
     model: &Model,
     tokenizer: &Tokenizer,
     items: &[Item],
+    before: Option<u32>,
     stop: &dyn Fn() -> bool,
     each: &mut dyn FnMut(usize),
 ) -> Result<Accuracy> {
@@ -216,7 +224,7 @@ pub fn accuracy(
     let model = unpacked.as_ref().unwrap_or(model);
     let mut all = Vec::new();
     for (number, item) in items.iter().enumerate() {
-        all.extend(questions(model, tokenizer, number, item)?);
+        all.extend(questions(model, tokenizer, before, number, item)?);
     }
     let mut sums: Vec<Vec<f64>> = items.iter().map(|i| vec![0.0; i.choices.len()]).collect();
     let (mut left, mut done) = (items.iter().map(|i| i.choices.len()).collect::<Vec<_>>(), 0);
