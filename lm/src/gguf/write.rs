@@ -129,20 +129,28 @@ fn put(out: &mut Vec<u8>, value: &Value) {
         }
         Value::List(list) => {
             tag(code::LIST);
-            let (kind, len) = match list {
-                Array::Ints(kind, x) => (*kind, x.len()),
-                Array::F32(x) => (code::F32, x.len()),
-                Array::Bools(x) => (code::BOOL, x.len()),
-                Array::Texts(x) => (code::TEXT, x.len()),
-            };
-            tag(kind);
-            out.extend((len as u64).to_le_bytes());
-            match list {
-                Array::Ints(kind, x) => x.iter().for_each(|v| int(out, *kind, (*v).into())),
-                Array::F32(x) => x.iter().for_each(|v| out.extend(v.to_le_bytes())),
-                Array::Bools(x) => x.iter().for_each(|v| out.push((*v).into())),
-                Array::Texts(x) => x.iter().for_each(|v| text(out, v)),
-            }
+            put_list(out, list);
         }
+    }
+}
+
+fn put_list(out: &mut Vec<u8>, list: &Array) {
+    let (kind, len) = match list {
+        Array::Ints(kind, x) => (*kind, x.len()),
+        Array::F32(x) => (code::F32, x.len()),
+        Array::F64(x) => (code::F64, x.len()),
+        Array::Bools(x) => (code::BOOL, x.len()),
+        Array::Texts(x) => (code::TEXT, x.len()),
+        Array::Lists(x) => (code::LIST, x.len()),
+    };
+    out.extend(kind.to_le_bytes());
+    out.extend((len as u64).to_le_bytes());
+    match list {
+        Array::Ints(kind, x) => x.iter().for_each(|v| int(out, *kind, (*v).into())),
+        Array::F32(x) => x.iter().for_each(|v| out.extend(v.to_le_bytes())),
+        Array::F64(x) => x.iter().for_each(|v| out.extend(v.to_le_bytes())),
+        Array::Bools(x) => x.iter().for_each(|v| out.push((*v).into())),
+        Array::Texts(x) => x.iter().for_each(|v| text(out, v)),
+        Array::Lists(x) => x.iter().for_each(|v| put_list(out, v)),
     }
 }
