@@ -5,6 +5,7 @@ mod compress;
 mod damage;
 mod engines;
 mod experiment;
+mod formats;
 mod heal;
 mod heal_world;
 mod laws;

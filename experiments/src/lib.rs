@@ -27,6 +27,7 @@ pub mod experiment;
 mod export;
 mod fetch;
 pub mod film;
+pub mod front;
 pub mod heal;
 mod interrupt;
 pub mod lab;
@@ -43,6 +44,7 @@ pub mod testing;
 pub mod train;
 
 pub use cli::main_with;
+use cli::ended;
 
 /// The worlds, algorithms and presets of this repository.
 pub fn registry() -> rlx::Registry {

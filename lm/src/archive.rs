@@ -145,24 +145,52 @@ impl Archive {
         self.places.values().map(|p| p.bytes as u64).sum()
     }
 
-    /// A tensor in the type that it is stored in.
+    /// How many files there are.
+    pub fn files(&self) -> usize {
+        self.parts.len()
+    }
+    /// Bytes of the files, headers included.
     ///
     /// # Errors
-    /// When there is none of that name and shape (`shape`, where given), its type is unknown, or the file can not be read.
-    pub fn tensor(&mut self, name: &str, shape: Option<&[usize]>) -> Result<Tensor> {
+    /// When one is gone.
+    pub fn file_bytes(&self) -> Result<u64> {
+        let size = |(path, file): &(PathBuf, File)| Ok(file.metadata().map_err(|e| Error::io("reading", path, e))?.len());
+        self.parts.iter().map(size).sum()
+    }
+    /// Numbers in all tensors.
+    pub fn parameters(&self) -> u64 {
+        self.places.values().map(|p| p.shape.iter().map(|d| *d as u64).product::<u64>()).sum()
+    }
+
+    /// That a tensor is there, of a shape (where one is given) and of a type that is read: its type. It is not read.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn check(&self, name: &str, shape: Option<&[usize]>) -> Result<Kind> {
         let whole = || self.parts.first().map_or_else(PathBuf::new, |p| p.0.clone());
         let place = self
             .places
             .get(name)
             .ok_or_else(|| Error::corrupt(whole(), format!("there is no tensor '{name}' in it")))?;
-        let (path, file) = &mut self.parts[place.part];
+        let path = &self.parts[place.part].0;
         if let Some(right) = shape.filter(|s| *s != place.shape) {
             let why = format!("tensor '{name}' has shape {:?}; the config says {right:?}", place.shape);
-            return Err(Error::corrupt(&*path, why));
+            return Err(Error::corrupt(path, why));
         }
-        let kind = kind_of(place.dtype).ok_or_else(|| {
-            Error::corrupt(&*path, format!("tensor '{name}' is of type {:?}, which is not read", place.dtype))
-        })?;
+        kind_of(place.dtype).ok_or_else(|| {
+            let why = format!("tensor '{name}' is of type {:?}, which is not supported", place.dtype);
+            Error::invalid(format!("{}: {why}", path.display()))
+        })
+    }
+
+    /// A tensor in the type that it is stored in.
+    ///
+    /// # Errors
+    /// As [`Archive::check`], or when the file can not be read.
+    pub fn tensor(&mut self, name: &str, shape: Option<&[usize]>) -> Result<Tensor> {
+        let kind = self.check(name, shape)?;
+        let place = &self.places[name];
+        let (path, file) = &mut self.parts[place.part];
         let failed = |e| Error::io("reading", &*path, e);
         file.seek(SeekFrom::Start(place.start)).map_err(failed)?;
         let mut bytes = vec![0; place.bytes];
@@ -241,6 +269,10 @@ impl Plan {
     /// Adds metadata.
     pub fn note(&mut self, key: impl Into<String>, value: impl Into<String>) {
         self.metadata.insert(key.into(), value.into());
+    }
+    /// Names, types and shapes of the tensors.
+    pub fn entries(&self) -> &[(String, Stored, Vec<usize>)] {
+        &self.entries
     }
     /// Bytes of the tensors alone.
     pub fn payload(&self) -> u64 {

@@ -2,7 +2,7 @@
 mod compress;
 mod eval;
 mod generate;
-mod info;
+pub(crate) mod info;
 
 use crate::{
     experiment::{DeviceChoice, torch},
@@ -71,7 +71,7 @@ fn find(model: &str) -> Result<PathBuf> {
         return Ok(folder);
     }
     let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)?.filter_map(|e| Some(e.ok()?.path())).collect();
-    files.retain(|f| f.extension().is_some_and(|e| e == "gguf"));
+    files.retain(|f| f.extension().is_some_and(|e| e == "gguf") && !rlx_lm::gguf::is_later_part(f));
     match files.as_slice() {
         [one] => Ok(one.clone()),
         _ => bail!("{}: {} GGUF files; name one", folder.display(), files.len()),

@@ -130,6 +130,28 @@ impl BlockType {
         TYPES.map(|t| t.4).join(", ")
     }
 
+    /// The type of the embedding, and of a head, in a file whose projections are of this one: a row of a table is looked up by itself, and
+    /// suffers more from few bits.
+    pub fn of_table(self) -> Self {
+        match self {
+            Self::F32 | Self::F16 | Self::BF16 => self,
+            _ => Self::Q8_0,
+        }
+    }
+
+    /// llama.cpp's code of a file whose tensors are mostly of this type (`llama_ftype` in llama.h); of those that are written here.
+    pub(super) fn file_type(self) -> Option<u32> {
+        Some(match self {
+            Self::F32 => 0,
+            Self::F16 => 1,
+            Self::Q4_0 => 2,
+            Self::Q4_1 => 3,
+            Self::Q8_0 => 7,
+            Self::BF16 => 32,
+            _ => return None,
+        })
+    }
+
     /// The numbers of whole blocks; bytes of a block that is cut off are left out.
     pub fn dequantize(self, bytes: &[u8]) -> Vec<f32> {
         let (elements, size) = (self.elements(), self.bytes());

@@ -109,6 +109,21 @@ impl<R: Read + Seek> Gguf<R> {
         &self.tensors
     }
 
+    /// That a tensor is there, with that shape.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn check(&self, name: &str, shape: &[usize]) -> Result<()> {
+        match self.tensors.get(name) {
+            None => Err(Error::corrupt(self.path(), format!("there is no tensor '{name}' in it"))),
+            Some(info) if info.shape != shape => Err(Error::corrupt(
+                &self.parts[info.part].path,
+                format!("tensor '{name}' has shape {:?}; the metadata say {shape:?}", info.shape),
+            )),
+            Some(_) => Ok(()),
+        }
+    }
+
     /// A tensor's numbers as 32-bit floats.
     ///
     /// # Errors
@@ -128,5 +143,7 @@ impl<R: Read + Seek> Gguf<R> {
     }
 }
 
+#[cfg(test)]
+mod split_tests;
 #[cfg(test)]
 mod tests;

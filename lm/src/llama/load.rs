@@ -57,14 +57,18 @@ pub fn load(path: &Path) -> Result<Loaded> {
     }
     let loaded = if path.is_dir() { folder(path)? } else { gguf(path)? };
     if let Some(tokenizer) = &loaded.tokenizer {
-        let (words, rows) = (tokenizer.size(), loaded.model.config.vocab);
-        if words > rows {
-            let why =
-                format!("its tokenizer has {words} tokens, the embedding {rows} rows: they do not belong together");
-            return Err(Error::corrupt(path, why));
-        }
+        suits(path, tokenizer.size(), loaded.model.config.vocab)?;
     }
     Ok(loaded)
+}
+
+/// That a tokenizer has no more tokens than there are rows.
+pub(super) fn suits(path: &Path, words: usize, rows: usize) -> Result<()> {
+    if words > rows {
+        let why = format!("its tokenizer has {words} tokens, the embedding {rows} rows: they do not belong together");
+        return Err(Error::corrupt(path, why));
+    }
+    Ok(())
 }
 
 /// `config.json` of a folder.
@@ -128,7 +132,7 @@ pub(super) fn seven(all: Vec<Linear>) -> [Linear; 7] {
 }
 
 /// `F32 (61), Q4_1 (210)`.
-fn tally(kinds: &[String]) -> String {
+pub(super) fn tally(kinds: &[String]) -> String {
     let mut names: Vec<&String> = kinds.iter().collect();
     names.sort();
     names.dedup();
@@ -145,12 +149,7 @@ fn gguf(path: &Path) -> Result<Loaded> {
     let config = Config::from_gguf(file.metadata(), shape[0], tied)?;
     let kinds: Vec<String> = file.tensors().values().map(|i| i.kind.to_string()).collect();
     let mut get = |name: &str, shape: &[usize]| {
-        if let Some(found) = file.tensors().get(name).map(|i| &i.shape).filter(|s| *s != shape) {
-            return Err(Error::corrupt(
-                path,
-                format!("tensor '{name}' has shape {found:?}; the metadata say {shape:?}"),
-            ));
-        }
+        file.check(name, shape)?;
         finite(file.tensor(name)?, name, path)
     };
     let (vocab, width) = (config.vocab, config.width);

@@ -2,6 +2,7 @@
 mod config;
 pub mod export;
 pub mod generate;
+pub mod head;
 pub mod judge;
 mod load;
 mod model;
