@@ -11,6 +11,9 @@ fn main() {
     let mut version = None;
     if let Ok(lib) = std::env::var("DEP_TCH_LIBTORCH_LIB") {
         println!("cargo:rustc-link-arg=-Wl,-rpath,{lib}");
+        // `rlx` must not load libtorch. Without this, templates of libtorch's headers that are compiled into both are exported, and so kept, and with
+        // them the library.
+        println!("cargo:rustc-link-arg-bin=rlx=-Wl,--exclude-libs,ALL");
         // A libtorch has the file beside its lib folder; a Python package of torch has none.
         version = Path::new(&lib).parent().and_then(|p| fs::read_to_string(p.join("build-version")).ok());
     }

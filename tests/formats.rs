@@ -19,7 +19,12 @@ fn info_within(folder: &Path, model: &str) -> Value {
     const KILOBYTES: u32 = 60_000;
     let start = Instant::now();
     let out = Command::new("sh")
-        .args(["-c", &format!("ulimit -v {KILOBYTES}; exec \"$0\" lm info \"$1\" --json"), env!("CARGO_BIN_EXE_rlx"), model])
+        .args([
+            "-c",
+            &format!("ulimit -v {KILOBYTES}; exec \"$0\" lm info \"$1\" --json"),
+            env!("CARGO_BIN_EXE_rlx"),
+            model,
+        ])
         .current_dir(folder)
         .output()
         .unwrap();
@@ -135,9 +140,11 @@ fn a13_lm_info_needs_no_libtorch_for_any_format() {
         "layer_norm_eps": 1e-12});
     fs::write(at("encoder/config.json"), encoder.to_string()).unwrap();
     let bytes = sparse(&at("encoder/model.safetensors"), &[("embeddings.word_embeddings.weight".into(), vec![30, 8])]);
-    for (name, format) in
-        [("packed", "packed safetensors (rlx-packed-1)"), ("folder", "safetensors, Half (29)"), ("m.gguf", "GGUF, F16 (1), F32 (7), Q8_0 (21)")]
-    {
+    for (name, format) in [
+        ("packed", "packed safetensors (rlx-packed-1)"),
+        ("folder", "safetensors, Half (29)"),
+        ("m.gguf", "GGUF, F16 (1), F32 (7), Q8_0 (21)"),
+    ] {
         let info = info_within(&dir.0, name);
         assert_eq!(info["format"], format);
         assert_eq!(info["parameters"], model.config.parameters());
@@ -197,7 +204,19 @@ fn a6_a_split_gguf_is_one_model_to_every_command() {
     let parts: u64 = (1..4).map(|i| fs::metadata(at(&format!("m-{i:05}-of-00003.gguf"))).unwrap().len()).sum();
     let info = info_within(&dir.0, "m-00002-of-00003.gguf");
     assert_eq!((&info["files"], &info["file_bytes"]), (&json!(3), &json!(parts)));
-    let ids = ["lm", "prune", "m-00001-of-00003.gguf", "--format", "gguf", "--gguf-type", "F32", "--bits", "16", "--embedding", "16"];
+    let ids = [
+        "lm",
+        "prune",
+        "m-00001-of-00003.gguf",
+        "--format",
+        "gguf",
+        "--gguf-type",
+        "F32",
+        "--bits",
+        "16",
+        "--embedding",
+        "16",
+    ];
     let text = ok(&dir.0, &[&ids[..], &["-o", "small.gguf"]].concat());
     assert!(text.contains("(it was ") && text.contains("projections F32, embedding F32"), "{text}");
     // The choice is kept: no table of 8 bits in a file of floats.

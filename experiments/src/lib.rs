@@ -43,8 +43,8 @@ pub mod tensorboard;
 pub mod testing;
 pub mod train;
 
-pub use cli::main_with;
 use cli::ended;
+pub use cli::main_with;
 
 /// The worlds, algorithms and presets of this repository.
 pub fn registry() -> rlx::Registry {

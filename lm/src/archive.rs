@@ -154,7 +154,8 @@ impl Archive {
     /// # Errors
     /// When one is gone.
     pub fn file_bytes(&self) -> Result<u64> {
-        let size = |(path, file): &(PathBuf, File)| Ok(file.metadata().map_err(|e| Error::io("reading", path, e))?.len());
+        let size =
+            |(path, file): &(PathBuf, File)| Ok(file.metadata().map_err(|e| Error::io("reading", path, e))?.len());
         self.parts.iter().map(size).sum()
     }
     /// Numbers in all tensors.

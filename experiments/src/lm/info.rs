@@ -25,7 +25,11 @@ pub fn run(args: &Info) -> Result<()> {
     let path = find(&args.model)?;
     if path.is_dir() && is_encoder(&path)? {
         let head = encoder(&path)?;
-        return print(&if args.json { format!("{:#}\n", encoder_json(&path, &head)) } else { encoder_text(&path, &head) });
+        return print(&if args.json {
+            format!("{:#}\n", encoder_json(&path, &head))
+        } else {
+            encoder_text(&path, &head)
+        });
     }
     let head = head(&path)?;
     let sums = Sums::of(&head);

@@ -77,12 +77,7 @@ impl<R: Read + Seek> Header<R> {
 }
 
 /// That every tensor lies within the file, and none on another.
-fn places(
-    tensors: &BTreeMap<String, Info>,
-    data: u64,
-    size: u64,
-    align: u64,
-) -> std::result::Result<(), String> {
+fn places(tensors: &BTreeMap<String, Info>, data: u64, size: u64, align: u64) -> std::result::Result<(), String> {
     for (name, info) in tensors {
         let end = data.checked_add(info.offset).and_then(|x| x.checked_add(info.bytes));
         if end.is_none_or(|end| end > size) || info.offset % align != 0 {

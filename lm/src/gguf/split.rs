@@ -52,10 +52,7 @@ fn number<R>(header: &Header<R>, key: &str) -> Result<Option<u64>> {
 }
 
 /// The whole model of which `named` is the file, or a part; `open` opens the others.
-pub(super) fn join<R: Read + Seek>(
-    named: Header<R>,
-    open: impl Fn(&Path) -> Result<Header<R>>,
-) -> Result<Gguf<R>> {
+pub(super) fn join<R: Read + Seek>(named: Header<R>, open: impl Fn(&Path) -> Result<Header<R>>) -> Result<Gguf<R>> {
     let count = number(&named, COUNT)?.unwrap_or(1);
     if count <= 1 {
         return alone(named);
@@ -81,7 +78,11 @@ pub(super) fn join<R: Read + Seek>(
             Some(header) => header,
             None if path.is_file() => open(&path)?,
             None => {
-                return Err(Error::invalid(format!("{}: part {} of {count} of the model is missing", path.display(), i + 1)));
+                return Err(Error::invalid(format!(
+                    "{}: part {} of {count} of the model is missing",
+                    path.display(),
+                    i + 1
+                )));
             }
         };
         belongs(&header, i, count, whole.as_ref())?;

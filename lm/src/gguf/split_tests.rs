@@ -73,7 +73,10 @@ fn a6_a_missing_part_is_named() {
         std::fs::rename(&path, &aside).unwrap();
         for named in (1..4).filter(|n| *n != gone) {
             let text = refusal(&f.part(named, 3));
-            assert!(text.contains(&format!("m-{gone:05}-of-00003.gguf: part {gone} of 3 of the model is missing")), "{text}");
+            assert!(
+                text.contains(&format!("m-{gone:05}-of-00003.gguf: part {gone} of 3 of the model is missing")),
+                "{text}"
+            );
             assert!(!text.contains("damaged"), "{text}");
         }
         std::fs::rename(&aside, &path).unwrap();
@@ -87,7 +90,10 @@ fn a6_a_part_under_another_name_says_what_it_must_be_called() {
         let path = f.0.join(name);
         std::fs::copy(f.part(1, 3), &path).unwrap();
         let text = refusal(&path);
-        assert!(text.contains("part 1 of 3") && text.contains("NAME-00001-of-00003.gguf") && text.contains(name), "{text}");
+        assert!(
+            text.contains("part 1 of 3") && text.contains("NAME-00001-of-00003.gguf") && text.contains(name),
+            "{text}"
+        );
     }
     // The other way round: a whole model that is called a part.
     let f = Folder::new("whole");
@@ -119,7 +125,10 @@ fn a6_parts_that_do_not_belong_together_are_refused_by_name() {
     for tensors in [&[][..], &[("c", 3.0), ("e", 5.0)]] {
         write(&f.part(2, 3), 1, 3, 4, tensors, &[]);
         let text = refusal(&f.part(1, 3));
-        assert!(text.contains("split.tensors.count is 4") && text.contains(&format!("{} tensors", 3 + tensors.len())), "{text}");
+        assert!(
+            text.contains("split.tensors.count is 4") && text.contains(&format!("{} tensors", 3 + tensors.len())),
+            "{text}"
+        );
     }
     write(&f.part(2, 3), 1, 3, 4, c, &[("split.count", Value::text("3"))]);
     assert!(refusal(&f.part(1, 3)).contains("split.count is '3'; it must be a whole number"));

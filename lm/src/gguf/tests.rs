@@ -100,7 +100,10 @@ fn entries() -> Vec<(&'static str, Value)> {
         ("u64s", Value::List(Array::Ints(code::U64, vec![i64::MAX]))),
         ("i64s", Value::List(Array::Ints(code::I64, vec![i64::MIN]))),
         ("doubles", Value::List(Array::F64(vec![0.1, f64::INFINITY]))),
-        ("lists", Value::List(Array::Lists(vec![Array::F64(vec![0.1]), Array::Lists(vec![Array::Texts(vec!["x".into()])])]))),
+        (
+            "lists",
+            Value::List(Array::Lists(vec![Array::F64(vec![0.1]), Array::Lists(vec![Array::Texts(vec!["x".into()])])])),
+        ),
         ("nothing", Value::List(Array::Lists(vec![]))),
         ("texts", Value::List(Array::Texts(vec!["ä".into(), String::new()]))),
     ]
@@ -215,9 +218,30 @@ fn fault(bytes: &[u8]) -> String {
 fn a7_types_that_are_not_read_are_not_supported_by_name() {
     // Names and codes are those of gguf-py 0.19.0 and, where it has dropped them, of older ggml.h.
     let names = [
-        (4, "Q4_2"), (9, "Q8_1"), (15, "Q8_K"), (16, "IQ2_XXS"), (17, "IQ2_XS"), (18, "IQ3_XXS"), (19, "IQ1_S"), (21, "IQ3_S"),
-        (22, "IQ2_S"), (24, "I8"), (25, "I16"), (26, "I32"), (27, "I64"), (28, "F64"), (29, "IQ1_M"), (31, "Q4_0_4_4"),
-        (33, "Q4_0_8_8"), (34, "TQ1_0"), (35, "TQ2_0"), (36, "IQ4_NL_4_4"), (40, "NVFP4"), (41, "Q1_0"), (42, "Q2_0"), (43, "43"),
+        (4, "Q4_2"),
+        (9, "Q8_1"),
+        (15, "Q8_K"),
+        (16, "IQ2_XXS"),
+        (17, "IQ2_XS"),
+        (18, "IQ3_XXS"),
+        (19, "IQ1_S"),
+        (21, "IQ3_S"),
+        (22, "IQ2_S"),
+        (24, "I8"),
+        (25, "I16"),
+        (26, "I32"),
+        (27, "I64"),
+        (28, "F64"),
+        (29, "IQ1_M"),
+        (31, "Q4_0_4_4"),
+        (33, "Q4_0_8_8"),
+        (34, "TQ1_0"),
+        (35, "TQ2_0"),
+        (36, "IQ4_NL_4_4"),
+        (40, "NVFP4"),
+        (41, "Q1_0"),
+        (42, "Q2_0"),
+        (43, "43"),
     ];
     for (code, name) in names {
         let text = fault(&raw(&[], &[("t", vec![256], code, 0)], 2048));

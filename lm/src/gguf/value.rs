@@ -158,7 +158,9 @@ impl Value {
 /// A type that the format does not have, as far as is known here.
 fn unknown(what: &str, list: &str, kind: u32) -> Fault {
     match kind <= MOST_CODE {
-        true => Fault::Unsupported(format!("{what} is {list}of value type {kind}, which is not supported; 0 to 12 are")),
+        true => {
+            Fault::Unsupported(format!("{what} is {list}of value type {kind}, which is not supported; 0 to 12 are"))
+        }
         false => Fault::Damaged(format!("{what} claims to be {list}of value type {kind}, which there is not")),
     }
 }

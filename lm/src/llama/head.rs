@@ -215,7 +215,8 @@ pub fn encoder(folder: &Path) -> Result<EncoderHead> {
     let read = fs::read_dir(folder).map_err(|e| Error::io("reading", folder, e))?;
     let all: Vec<PathBuf> = read.filter_map(|e| Some(e.ok()?.path())).collect();
     let with = |ending: &str| {
-        let mut found: Vec<PathBuf> = all.iter().filter(|p| p.extension().is_some_and(|e| e == ending)).cloned().collect();
+        let mut found: Vec<PathBuf> =
+            all.iter().filter(|p| p.extension().is_some_and(|e| e == ending)).cloned().collect();
         found.sort();
         found
     };
