@@ -13,7 +13,9 @@ fn main() {
         println!("cargo:rustc-link-arg=-Wl,-rpath,{lib}");
         // `rlx` must not load libtorch. Without this, templates of libtorch's headers that are compiled into both are exported, and so kept, and with
         // them the library.
-        println!("cargo:rustc-link-arg-bin=rlx=-Wl,--exclude-libs,ALL");
+        if std::env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "linux") {
+            println!("cargo:rustc-link-arg-bin=rlx=-Wl,--exclude-libs,ALL");
+        }
         // A libtorch has the file beside its lib folder; a Python package of torch has none.
         version = Path::new(&lib).parent().and_then(|p| fs::read_to_string(p.join("build-version")).ok());
     }

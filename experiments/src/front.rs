@@ -27,26 +27,28 @@ struct Light {
 
 /// The command line: `lm info` here, everything else by the full program.
 pub fn main() -> ExitCode {
-    let arguments: Vec<OsString> = env::args_os().skip(1).collect();
+    let mut arguments = env::args_os();
+    let name = arguments.next().unwrap_or_else(|| FRONT.into());
+    let arguments: Vec<OsString> = arguments.collect();
     // What does not parse, help among it, is the full program's to answer.
     if arguments.len() > 2 && arguments[0] == "lm" && arguments[1] == "info" {
         if let Ok(light) = Light::try_parse_from(&arguments[1..]) {
             return crate::ended(info::run(&light.info).map(|()| ExitCode::SUCCESS).map_err(|e| (e, 1)));
         }
     }
-    let error = become_full(&arguments);
+    let error = become_full(&name, &arguments);
     say!("error: {error:#}");
     ExitCode::FAILURE
 }
 
-/// Replaces this process; returns only if it could not.
-fn become_full(arguments: &[OsString]) -> anyhow::Error {
+/// Replaces this process, under the name that it was called by; returns only if it could not.
+fn become_full(name: &OsString, arguments: &[OsString]) -> anyhow::Error {
     let beside = env::current_exe().ok().map(|p| p.with_file_name(FULL));
     // Where it was built, for a copy of the one file, then the PATH.
     let built = Path::new(env!("RLX_BUILT_IN")).join(FULL);
     for program in beside.iter().cloned().chain([built, PathBuf::from(FULL)]) {
         let mut command = Command::new(&program);
-        command.arg0(FRONT).args(arguments).env(BUILD, SOURCES);
+        command.arg0(name).args(arguments).env(BUILD, SOURCES);
         let error = command.exec();
         if error.kind() != io::ErrorKind::NotFound {
             return anyhow::Error::new(error).context(format!("starting {}", program.display()));
