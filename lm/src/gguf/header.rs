@@ -153,10 +153,13 @@ fn info<R: Read>(source: &mut Source<R>, name: &str) -> Outcome<Info> {
     if dimensions > DAMAGED_DIMENSIONS {
         return Err(Fault::Damaged(format!("{what} claims {dimensions} dimensions")));
     }
-    // A number alone has no dimension.
     let mut shape = Vec::new();
     for _ in 0..dimensions {
         shape.push(source.u64(&what)?);
+    }
+    // A number alone has no dimension: read as a list of one, so that every shape has a first.
+    if shape.is_empty() {
+        shape.push(1);
     }
     let code = source.u32(&what)?;
     let offset = source.u64(&what)?;
@@ -172,10 +175,7 @@ fn info<R: Read>(source: &mut Source<R>, name: &str) -> Outcome<Info> {
         )),
         None => Fault::Damaged(format!("{what} claims to be of ggml type {code}, which there is not")),
     })?;
-    let (width, rows) = match shape.split_first() {
-        None => (1, Some(1)),
-        Some((width, rest)) => (*width, rest.iter().try_fold(1u64, |n, d| n.checked_mul(*d))),
-    };
+    let (width, rows) = (shape[0], shape[1..].iter().try_fold(1u64, |n, d| n.checked_mul(*d)));
     let block = kind.elements() as u64;
     if width % block != 0 {
         return Err(Fault::Damaged(format!("{what}: rows of {width} do not divide into {kind}'s blocks of {block}")));

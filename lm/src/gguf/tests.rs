@@ -322,7 +322,7 @@ fn a7_shapes_are_read_not_supported_or_damage() {
     for (dims, bytes) in [(&[][..], 4), (&[0], 0), (&[3, 0], 0), (&[2, 3, 4, 1], 96)] {
         let mut file = one(dims, 96).unwrap();
         assert_eq!(file.tensors()["t"].bytes, bytes, "{dims:?}");
-        assert_eq!(file.tensor("t").unwrap().size().len(), dims.len());
+        assert_eq!(file.tensor("t").unwrap().size().len(), dims.len().max(1));
     }
     let text = one(&[1, 1, 1, 1, 1], 96).unwrap_err().to_string();
     assert!(text.contains("5 dimensions, which is not supported") && !text.contains("damaged"), "{text}");

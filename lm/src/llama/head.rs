@@ -85,7 +85,6 @@ fn folder(path: &Path) -> Result<Head> {
 fn gguf(path: &Path) -> Result<Head> {
     let file = Gguf::open(path)?;
     let shape = file.tensors().get("token_embd.weight").map(|i| i.shape.clone());
-    let shape = shape.filter(|s| !s.is_empty());
     let vocab = shape.ok_or_else(|| Error::corrupt(path, "there is no tensor 'token_embd.weight' in it"))?[0];
     let tied = !file.tensors().contains_key("output.weight");
     let layout = dense(Config::from_gguf(file.metadata(), vocab, tied)?);
