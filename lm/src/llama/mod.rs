@@ -5,6 +5,7 @@ pub mod generate;
 pub mod judge;
 mod load;
 mod model;
+mod names;
 pub mod recover;
 mod rope;
 mod save;

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     archive::{Archive, Plan, Stored, WEIGHTS},
+    keys::{self, Keys},
     lora::Adapter,
     quant::{Matrix, Packed, Scheme},
     tokenizer::Tokenizer,
@@ -203,7 +204,9 @@ pub(super) fn read(json: &Map<String, Json>, archive: &mut Archive) -> Result<(M
             json.get("format")
         )));
     }
-    let layout = json.get("layout").cloned().unwrap_or_default();
+    let keys = Keys::new("config.json", json);
+    let (_, layout) = (keys.get("format"), keys.get("layout").cloned().unwrap_or_default());
+    keys.finish(&[])?;
     let layout: Layout =
         serde_json::from_value(layout).map_err(|e| Error::invalid(format!("config.json: layout: {e}")))?;
     let config = layout.config.clone();
@@ -224,6 +227,9 @@ pub(super) fn read(json: &Map<String, Json>, archive: &mut Archive) -> Result<(M
             config.head_dim / 2
         )));
     }
+    let planned = plan(&layout);
+    let known: std::collections::BTreeSet<&str> = planned.names().collect();
+    keys::account("model.safetensors", archive.names(), |n| known.contains(n), |_| false)?;
     let matrix = |archive: &mut Archive, name: &str, scheme: Scheme, [rows, columns]: [usize; 2]| {
         let mut parts = Vec::new();
         for (suffix, stored, shape) in scheme.parts(rows, columns) {
