@@ -1,10 +1,7 @@
 //! Safetensors: folders that are read a tensor at a time, and files whose size is known before they are written.
 //!
 //! Never pickle: `.bin` and `.pt` are not read.
-use crate::{
-    json,
-    keys::Keys,
-};
+use crate::{json, keys::Keys};
 use rlx::{Error, Result};
 use safetensors::{Dtype, tensor::Metadata};
 use std::{
@@ -38,7 +35,9 @@ fn instead(folder: &Path) -> String {
         return format!("; {name} is not one of the names that transformers reads: rename it if it holds the model");
     }
     match ends(&[".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack"]) {
-        Some(name) => format!("; {name} is not read (a pickle may run code): save the model as safetensors, as transformers' save_pretrained does"),
+        Some(name) => format!(
+            "; {name} is not read (a pickle may run code): save the model as safetensors, as transformers' save_pretrained does"
+        ),
         None => String::new(),
     }
 }
@@ -84,7 +83,11 @@ impl Archive {
         } else if index.exists() {
             archive.shards(path, &index)?;
         } else {
-            return Err(Error::invalid(format!("{}: neither {WEIGHTS} nor {INDEX} is there{}", path.display(), instead(path))));
+            return Err(Error::invalid(format!(
+                "{}: neither {WEIGHTS} nor {INDEX} is there{}",
+                path.display(),
+                instead(path)
+            )));
         }
         Ok(archive)
     }
@@ -107,7 +110,10 @@ impl Archive {
             // A name, not a path: an index must not read files elsewhere.
             let plain = |f: &&str| Path::new(f).file_name().is_some_and(|n| n == *f) && !f.contains('\\');
             let file = file.as_str().filter(plain).ok_or_else(|| {
-                let why = format!("weight_map: '{tensor}' is in {}, which is no name of a file in this folder", json::short(file));
+                let why = format!(
+                    "weight_map: '{tensor}' is in {}, which is no name of a file in this folder",
+                    json::short(file)
+                );
                 Error::corrupt(index, why)
             })?;
             files.insert(file);
@@ -117,13 +123,17 @@ impl Archive {
             let found = self.places.get(tensor).map(|p| self.file(p));
             if found != file.as_str() {
                 let found = found.map_or("no file that it names has it".into(), |f| format!("{f} has it"));
-                return Err(Error::corrupt(index, format!("it says that '{tensor}' is in {}, but {found}", json::short(file))));
+                return Err(Error::corrupt(
+                    index,
+                    format!("it says that '{tensor}' is in {}, but {found}", json::short(file)),
+                ));
             }
         }
         match self.places.iter().find(|(name, _)| !map.contains_key(*name)) {
-            Some((name, place)) => {
-                Err(Error::corrupt(index, format!("{} has the tensor '{name}', which it does not name", self.file(place))))
-            }
+            Some((name, place)) => Err(Error::corrupt(
+                index,
+                format!("{} has the tensor '{name}', which it does not name", self.file(place)),
+            )),
             None => Ok(()),
         }
     }

@@ -198,7 +198,10 @@ mod tests {
             let error = keys.uint(key).unwrap_err().to_string();
             assert!(error.starts_with(&format!("config.json: {key} is ")), "{error}");
         }
-        assert_eq!(keys.uint("b").unwrap_err().to_string(), "config.json: b is \"64\"; it must be a whole number that is not negative");
+        assert_eq!(
+            keys.uint("b").unwrap_err().to_string(),
+            "config.json: b is \"64\"; it must be a whole number that is not negative"
+        );
         assert!(keys.flag("f").is_err() && keys.float("h").is_err() && keys.text("a").is_err());
         assert_eq!(keys.uints("g").unwrap(), [2, 3]);
         assert!(keys.need("none").unwrap_err().to_string().contains("none is missing"));

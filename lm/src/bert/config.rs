@@ -79,7 +79,12 @@ impl Config {
         let [layers, width, heads, inner] = if bert {
             [["num_hidden_layers"; 2], ["hidden_size"; 2], ["num_attention_heads"; 2], ["intermediate_size"; 2]]
         } else {
-            [["n_layers", "num_hidden_layers"], ["dim", "hidden_size"], ["n_heads", "num_attention_heads"], ["hidden_dim"; 2]]
+            [
+                ["n_layers", "num_hidden_layers"],
+                ["dim", "hidden_size"],
+                ["n_heads", "num_attention_heads"],
+                ["hidden_dim"; 2],
+            ]
         };
         let eps = keys.float("layer_norm_eps")?;
         let config = Self {
@@ -96,12 +101,15 @@ impl Config {
         };
         // transformers' DistilBERT has its epsilon in its code and reads none.
         if !(config.eps > 0.0 && config.eps < 1.0) || (!bert && config.eps != EPS) {
-            let right = if bert { "it must be above 0 and below 1".into() } else { format!("a DistilBERT's is {EPS:e}") };
+            let right =
+                if bert { "it must be above 0 and below 1".into() } else { format!("a DistilBERT's is {EPS:e}") };
             return Err(keys.wrong("layer_norm_eps", &right));
         }
         // TinyBERT's configs say the width twice.
         if keys.uint("emb_size")?.is_some_and(|n| n != config.width) {
-            return Err(keys.wrong("emb_size", &format!("not supported: only the hidden states' width of {} is", config.width)));
+            return Err(
+                keys.wrong("emb_size", &format!("not supported: only the hidden states' width of {} is", config.width))
+            );
         }
         keys.finish(harmless::BERT)?;
         if !config.width.is_multiple_of(config.heads) {
@@ -130,7 +138,8 @@ fn architectures(keys: &Keys, family: &str) -> Result<()> {
     let known = |a: &Value| a.as_str().and_then(|a| a.strip_prefix(family)).is_some_and(|head| HEADS.contains(&head));
     match keys.get("architectures") {
         Some(all) if !all.as_array().is_some_and(|all| all.iter().all(known)) => {
-            Err(keys.wrong("architectures", &format!("not supported: {family}Model is, and {family} with a head on it")))
+            Err(keys
+                .wrong("architectures", &format!("not supported: {family}Model is, and {family} with a head on it")))
         }
         _ => Ok(()),
     }
@@ -220,18 +229,27 @@ mod tests {
     #[test]
     fn a3_published_configs_are_not_refused() {
         let published = [
-            (bert(), json!({"_name_or_path": "x", "architectures": ["BertModel"], "attention_probs_dropout_prob": 0.1,
+            (
+                bert(),
+                json!({"_name_or_path": "x", "architectures": ["BertModel"], "attention_probs_dropout_prob": 0.1,
                 "gradient_checkpointing": false, "hidden_dropout_prob": 0.1, "initializer_range": 0.02, "layer_norm_eps": 1e-12,
                 "pad_token_id": 0, "position_embedding_type": "absolute", "transformers_version": "4.8.2", "use_cache": true,
-                "classifier_dropout": null, "dtype": "float32", "add_cross_attention": false, "is_decoder": false})),
-            (bert(), json!({"architectures": ["BertForMaskedLM"], "directionality": "bidi", "pooler_fc_size": 768,
+                "classifier_dropout": null, "dtype": "float32", "add_cross_attention": false, "is_decoder": false}),
+            ),
+            (
+                bert(),
+                json!({"architectures": ["BertForMaskedLM"], "directionality": "bidi", "pooler_fc_size": 768,
                 "pooler_num_attention_heads": 12, "pooler_num_fc_layers": 3, "pooler_size_per_head": 128,
-                "pooler_type": "first_token_transform", "pruned_heads": {}, "torchscript": false, "output_past": true})),
-            (distilbert(), json!({"activation": "gelu", "architectures": ["DistilBertForSequenceClassification"], "attention_dropout": 0.1,
+                "pooler_type": "first_token_transform", "pruned_heads": {}, "torchscript": false, "output_past": true}),
+            ),
+            (
+                distilbert(),
+                json!({"activation": "gelu", "architectures": ["DistilBertForSequenceClassification"], "attention_dropout": 0.1,
                 "dropout": 0.1, "finetuning_task": "sst-2", "id2label": {"0": "N", "1": "P"}, "initializer_range": 0.02,
                 "label2id": {"N": 0}, "output_past": true, "pad_token_id": 0, "qa_dropout": 0.1, "seq_classif_dropout": 0.2,
                 "sinusoidal_pos_embds": false, "tie_weights_": true, "problem_type": "single_label_classification",
-                "tie_word_embeddings": true, "bos_token_id": null})),
+                "tie_word_embeddings": true, "bos_token_id": null}),
+            ),
             (bert(), json!({"cell": {}, "structure": [], "emb_size": 8, "pre_trained": "", "training": ""})),
         ];
         for (mut base, more) in published {

@@ -79,7 +79,8 @@ fn graph(folder: &Path) -> Result<PathBuf> {
 
 /// The tensors that a folder's weights are, as 32-bit floats.
 fn arrays(folder: &Path) -> Result<Vec<Array>> {
-    let has_graph = || fs::read_dir(folder).is_ok_and(|all| all.flatten().any(|e| e.path().extension() == Some("onnx".as_ref())));
+    let has_graph =
+        || fs::read_dir(folder).is_ok_and(|all| all.flatten().any(|e| e.path().extension() == Some("onnx".as_ref())));
     if !Archive::is_in(folder) && has_graph() {
         return onnx::read(&graph(folder)?);
     }
@@ -111,7 +112,8 @@ impl Weights {
         for array in arrays(folder)?.into_iter().filter(|a| !harmless::bert_tensor(bare(&a.name))) {
             let part = bare(&array.name).to_owned();
             if let Some(twin) = found.get(&part) {
-                let why = format!("{place}: the tensors '{}' and '{}' are both the model's {part}", twin.name, array.name);
+                let why =
+                    format!("{place}: the tensors '{}' and '{}' are both the model's {part}", twin.name, array.name);
                 return Err(Error::invalid(why));
             }
             found.insert(part, array);

@@ -94,7 +94,8 @@ fn folder(path: &Path) -> Result<Loaded> {
         let t = archive.tensor(name, Some(shape))?;
         kinds.push(format!("{:?}", t.kind()));
         if !t.is_floating_point() {
-            let why = format!("{place}: the tensor '{name}' is of type {:?}, which is not supported for weights", t.kind());
+            let why =
+                format!("{place}: the tensor '{name}' is of type {:?}, which is not supported for weights", t.kind());
             return Err(Error::invalid(why));
         }
         finite(t.to_kind(Kind::Float), name, path)
@@ -106,7 +107,10 @@ fn folder(path: &Path) -> Result<Loaded> {
         if !matches!(&model.embedding, Matrix::Dense(table) if head.equal(table)) {
             return Err(Error::invalid(format!(
                 "{}: tie_word_embeddings is true, but {} holds a '{}' that is not '{}': set it to false to use it, or take the tensor out",
-                file.display(), path.display(), tied[0], tied[1]
+                file.display(),
+                path.display(),
+                tied[0],
+                tied[1]
             )));
         }
     }

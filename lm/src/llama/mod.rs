@@ -22,4 +22,6 @@ pub use tiny::{random, tiny, tiny_config};
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod strict;
+#[cfg(test)]
 mod tests;

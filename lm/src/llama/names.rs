@@ -36,8 +36,9 @@ impl Names {
     /// The norms before a block's attention and before its MLP.
     pub fn norms(self, block: usize) -> [String; 2] {
         match self {
-            Self::Transformers => ["input_layernorm", "post_attention_layernorm"]
-                .map(|n| format!("model.layers.{block}.{n}.weight")),
+            Self::Transformers => {
+                ["input_layernorm", "post_attention_layernorm"].map(|n| format!("model.layers.{block}.{n}.weight"))
+            }
             Self::Gguf => ["attn_norm", "ffn_norm"].map(|n| format!("blk.{block}.{n}.weight")),
         }
     }

@@ -125,7 +125,9 @@ fn json(value: &Value) -> Json {
     // A float that is not finite has no JSON; as a text it is refused as one.
     let float = |x: f64| serde_json::Number::from_f64(x).map_or_else(text, Json::Number);
     match value {
-        Value::Int(_, x) => u64::try_from(*x).map(Json::from).or(i64::try_from(*x).map(Json::from)).unwrap_or_else(|_| text()),
+        Value::Int(_, x) => {
+            u64::try_from(*x).map(Json::from).or(i64::try_from(*x).map(Json::from)).unwrap_or_else(|_| text())
+        }
         Value::F32(x) => float((*x).into()),
         Value::F64(x) => float(*x),
         Value::Bool(x) => (*x).into(),

@@ -129,9 +129,9 @@ fn window(keys: &Keys, kind: &str, context: usize) -> Result<()> {
     let window = said.or((kind == "mistral" && !keys.has("sliding_window")).then_some(4096));
     match window.filter(|w| *w < context) {
         None => Ok(()),
-        Some(w) if said.is_some() => Err(Error::invalid(format!(
-            "config.json: sliding_window of {w}: windowed attention is not supported"
-        ))),
+        Some(w) if said.is_some() => {
+            Err(Error::invalid(format!("config.json: sliding_window of {w}: windowed attention is not supported")))
+        }
         Some(w) => Err(Error::invalid(format!(
             "config.json: sliding_window is missing, which in a mistral means {w}; windowed attention is not supported, null is none"
         ))),
@@ -161,7 +161,9 @@ fn rope(keys: &Keys) -> Result<(f64, Option<RopeScaling>)> {
     if let (Some(a), Some(b)) = (top, theta)
         && a != b
     {
-        return Err(Error::invalid(format!("config.json: rope_theta is {a}, and {b} in {name}; leave one of them out")));
+        return Err(Error::invalid(format!(
+            "config.json: rope_theta is {a}, and {b} in {name}; leave one of them out"
+        )));
     }
     let scaling = scaling(&inner, name, keys.uint("original_max_position_embeddings")?)?;
     Ok((theta.or(top).unwrap_or(BASE), scaling))
@@ -195,9 +197,9 @@ fn scaling(keys: &Keys, name: &str, trained: Option<usize>) -> Result<Option<Rop
                 factor: keys.positive("factor")?,
                 low_freq_factor: keys.positive("low_freq_factor")?,
                 high_freq_factor: keys.positive("high_freq_factor")?,
-                original_max_position_embeddings: old
-                    .ok_or_else(|| keys.wrong("original_max_position_embeddings", "it must be a positive whole number"))?
-                    as f64,
+                original_max_position_embeddings: old.ok_or_else(|| {
+                    keys.wrong("original_max_position_embeddings", "it must be a positive whole number")
+                })? as f64,
             })
         }
         other => {
@@ -207,7 +209,9 @@ fn scaling(keys: &Keys, name: &str, trained: Option<usize>) -> Result<Option<Rop
         }
     };
     if kind.is_none() && keys.has("factor") {
-        return Err(keys.wrong("factor", "without a rope_type that says what it scales; linear and llama3 are supported"));
+        return Err(
+            keys.wrong("factor", "without a rope_type that says what it scales; linear and llama3 are supported")
+        );
     }
     keys.finish(&[harmless::ROPE])?;
     Ok(scaling)
@@ -216,12 +220,14 @@ fn scaling(keys: &Keys, name: &str, trained: Option<usize>) -> Result<Option<Rop
 fn scaling_json(scaling: RopeScaling) -> Json {
     match scaling {
         RopeScaling::Linear { factor } => json!({"rope_type": "linear", "factor": factor}),
-        RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_position_embeddings: old } => json!({
-            "rope_type": "llama3",
-            "factor": factor,
-            "low_freq_factor": low_freq_factor,
-            "high_freq_factor": high_freq_factor,
-            "original_max_position_embeddings": if old.fract() == 0.0 { json!(old as u64) } else { json!(old) },
-        }),
+        RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_position_embeddings: old } => {
+            json!({
+                "rope_type": "llama3",
+                "factor": factor,
+                "low_freq_factor": low_freq_factor,
+                "high_freq_factor": high_freq_factor,
+                "original_max_position_embeddings": if old.fract() == 0.0 { json!(old as u64) } else { json!(old) },
+            })
+        }
     }
 }
