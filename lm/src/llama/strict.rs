@@ -162,7 +162,7 @@ fn a1_packed_folders_account_for_tensors_and_keys_too() {
 fn a2_what_llama_cpp_takes_as_linear_scaling_is() {
     let linear = folder("a2-linear");
     config(&linear, |j| j["rope_scaling"] = json!({"type": "linear", "factor": 4.0}));
-    let (right, plain) = (logits(&linear), folder("a2-plain"));
+    let (right, plain) = (logits(&linear), folder("a2-unscaled"));
     assert!((&right - logits(&plain)).abs().max().double_value(&[]) > 1e-2, "it changes something");
     let four = || Value::F32(4.0);
     let kind = |t: &str| ("llama.rope.scaling.type", Value::text(t));
@@ -387,7 +387,8 @@ fn a3_keys_that_change_the_model_are_refused_by_name() {
 
 #[test]
 fn a3_a_mistral_has_the_defaults_of_a_mistral() {
-    // transformers 5.23.0: 8 kv heads and a window of 4,096 tokens where nothing is said; null is a head each, and no window.
+    // transformers 5.23.0: 8 kv heads and a window of 4,096 tokens where nothing is said; null is no window, and in earlier versions a kv
+    // head for each query head.
     let with = |more: Json| {
         let mut all = json!({"model_type": "mistral", "architectures": ["MistralForCausalLM"], "num_attention_heads": 16, "hidden_size": 256,
             "head_dim": 16.0, "num_key_value_heads": "(left out)", "max_position_embeddings": 4096});

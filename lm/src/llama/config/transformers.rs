@@ -32,7 +32,7 @@ impl Config {
         let context = keys.need("max_position_embeddings")?;
         window(&keys, kind, context)?;
         let kv_heads = keys.uint("num_key_value_heads")?.unwrap_or_else(|| {
-            // Mistral's default in transformers; a null there, and nothing in a LLaMA, is one for each query head.
+            // Mistral's default in transformers 5.23.0; a null, and nothing in a LLaMA, is one for each query head.
             if kind == "mistral" && !keys.has("num_key_value_heads") { 8 } else { heads }
         });
         let shape = BlockShape { heads, kv_heads, ffn: keys.need("intermediate_size")? };
