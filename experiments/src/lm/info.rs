@@ -135,7 +135,7 @@ fn as_text(head: &Head, sums: &Sums) -> String {
 }
 
 fn encoder_json(path: &Path, head: &EncoderHead) -> Value {
-    json!({"model": path, "format": encoder_format(head), "files": head.files.len(), "file_bytes": head.bytes,
+    json!({"model": path, "format": encoder_format(head), "files": head.files, "file_bytes": head.bytes,
            "parameters": head.parameters, "config": head.config})
 }
 
@@ -150,7 +150,7 @@ fn encoder_text(path: &Path, head: &EncoderHead) -> String {
         "{}\n{}, {}\n{numbers}{} layers, width {}, {} heads, {} wide inside, {} tokens, texts of up to {}\n",
         path.display(),
         encoder_format(head),
-        on_disk(head.files.len(), head.bytes),
+        on_disk(head.files, head.bytes),
         c.layers,
         c.width,
         c.heads,

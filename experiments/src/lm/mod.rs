@@ -10,7 +10,10 @@ use crate::{
 };
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
-use rlx_lm::llama::{Loaded, load};
+use rlx_lm::{
+    data::catalogue,
+    llama::{Loaded, load},
+};
 use std::{
     io::Write,
     path::{Path, PathBuf},
@@ -50,32 +53,9 @@ pub fn run(command: &Lm) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Where models are kept that have a name.
-fn models() -> PathBuf {
-    rlx_lm::data::catalogue::cache().join("models")
-}
-
 /// The file or folder of a model: a path, or a name from the cache.
 fn find(model: &str) -> Result<PathBuf> {
-    let path = Path::new(model);
-    if path.exists() {
-        return Ok(path.into());
-    }
-    let named = !model.contains(['/', '\\']) && model != "..";
-    let Some(folder) = Some(models().join(model)).filter(|f| named && f.is_dir()) else {
-        bail!(
-            "no model '{model}': it is neither a GGUF file or a folder, nor a name in the cache; `rlx fetch {model}` gets one that is known"
-        );
-    };
-    if folder.join("config.json").exists() {
-        return Ok(folder);
-    }
-    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)?.filter_map(|e| Some(e.ok()?.path())).collect();
-    files.retain(|f| f.extension().is_some_and(|e| e == "gguf") && !rlx_lm::gguf::is_later_part(f));
-    match files.as_slice() {
-        [one] => Ok(one.clone()),
-        _ => bail!("{}: {} GGUF files; name one", folder.display(), files.len()),
-    }
+    Ok(catalogue::model(model, &catalogue::cache())?)
 }
 
 /// Where a model runs.

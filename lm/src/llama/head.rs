@@ -1,14 +1,17 @@
 //! What a model is, by its headers: no tensor is read, so that it takes the same time and memory whatever the model's size.
 use super::{
     config::Config,
-    load::{config_json, suits, tally},
+    load::{ROPE_FACTORS, inside, suits, tally},
     model::Projection,
+    names::Names,
     save::{self, Layout, StoredBlock, plan},
 };
 use crate::{
     archive::{Archive, Stored},
     bert,
     gguf::{Gguf, Value},
+    json,
+    keys::{self, harmless},
     quant::Scheme,
 };
 use rlx::{Error, Result};
@@ -64,46 +67,53 @@ fn dense(config: Config) -> Layout {
 }
 
 fn folder(path: &Path) -> Result<Head> {
-    let json = config_json(path)?;
-    let packed = save::is_packed(&json);
-    let layout = if packed { save::layout(&json)? } else { dense(Config::from_transformers(&json)?) };
+    let json = json::open(&path.join("config.json"))?;
     let archive = Archive::open(path)?;
-    let mut kinds = Vec::new();
-    for (name, stored, shape) in plan(&layout).entries() {
-        let kind = archive.check(name, Some(shape))?;
-        if packed {
-            save::stored_as(name, *stored, kind)?;
+    let (layout, format) = if save::is_packed(&json) {
+        let layout = save::layout(&json).map_err(|e| inside(path, e))?;
+        save::account(&layout, &archive)?;
+        for (name, stored, shape) in plan(&layout).entries() {
+            save::stored_as(name, *stored, archive.check(name, Some(shape))?)?;
         }
-        kinds.push(format!("{kind:?}"));
-    }
-    let format = if packed { save::format() } else { format!("safetensors, {}", tally(&kinds)) };
+        (layout, save::format())
+    } else {
+        let layout = dense(Config::from_transformers(&json).map_err(|e| inside(path, e))?);
+        let (names, blocks) = (Names::Transformers, layout.blocks.len());
+        let (place, read) = (path.display().to_string(), names.all(blocks));
+        keys::account(&place, archive.names(), |n| read.contains(n), |n| harmless::llama_tensor(n, blocks))?;
+        let mut kinds = Vec::new();
+        // A dense layout's names are those of transformers.
+        for (name, _, shape) in plan(&layout).entries() {
+            kinds.push(format!("{:?}", archive.check(name, Some(shape))?));
+        }
+        (layout, format!("safetensors, {}", tally(&kinds)))
+    };
     let tokenizer = path.join("tokenizer.json");
     let tokens = tokenizer.exists().then(|| tokens(&tokenizer)).transpose()?;
     Ok(Head { path: path.into(), format, files: archive.files(), bytes: archive.file_bytes()?, layout, tokens })
 }
 
 fn gguf(path: &Path) -> Result<Head> {
-    let file = Gguf::open(path)?;
-    let shape = file.tensors().get("token_embd.weight").map(|i| i.shape.clone());
-    let vocab = shape.ok_or_else(|| Error::corrupt(path, "there is no tensor 'token_embd.weight' in it"))?[0];
-    let tied = !file.tensors().contains_key("output.weight");
-    let layout = dense(Config::from_gguf(file.metadata(), vocab, tied)?);
+    let (file, names) = (Gguf::open(path)?, Names::Gguf);
+    let missing = || Error::corrupt(path, format!("there is no tensor '{}' in it", names.embedding()));
+    let vocab = file.tensors().get(names.embedding()).map(|i| i.shape[0]).ok_or_else(missing)?;
+    let tied = !file.tensors().contains_key(names.head());
+    let layout = dense(Config::from_gguf(file.metadata(), vocab, tied).map_err(|e| inside(path, e))?);
     let config = &layout.config;
+    let (read, all) = (names.all(config.blocks.len()), file.tensors().keys().map(String::as_str));
+    keys::account(&path.display().to_string(), all, |n| read.contains(n) || n == ROPE_FACTORS, |_| false)?;
     let (table, width) = ([config.vocab, config.width], [config.width]);
-    file.check("token_embd.weight", &table)?;
-    file.check("output_norm.weight", &width)?;
+    file.check(names.embedding(), &table)?;
+    file.check(names.norm(), &width)?;
     if !tied {
-        file.check("output.weight", &table)?;
+        file.check(names.head(), &table)?;
     }
-    if file.tensors().contains_key("rope_freqs.weight") {
-        file.check("rope_freqs.weight", &[config.head_dim / 2])?;
+    if file.tensors().contains_key(ROPE_FACTORS) {
+        file.check(ROPE_FACTORS, &[config.head_dim / 2])?;
     }
     for (i, block) in config.blocks.iter().enumerate() {
-        file.check(&format!("blk.{i}.attn_norm.weight"), &width)?;
-        file.check(&format!("blk.{i}.ffn_norm.weight"), &width)?;
-        for p in Projection::ALL {
-            file.check(&format!("blk.{i}.{}.weight", p.gguf_name()), &p.size(config, block))?;
-        }
+        names.norms(i).iter().try_for_each(|n| file.check(n, &width))?;
+        Projection::ALL.iter().try_for_each(|p| file.check(&names.projection(i, *p), &p.size(config, block)))?;
     }
     let kinds: Vec<String> = file.tensors().values().map(|i| i.kind.to_string()).collect();
     let tokens = match file.metadata().get("tokenizer.ggml.model").and_then(Value::as_text) {
@@ -183,13 +193,13 @@ impl<'de> Deserialize<'de> for Vocabulary {
     }
 }
 
-/// The headers of an encoder's folder: its shape, its files, their bytes, and the parameters in those whose header says them.
+/// The headers of an encoder's folder.
 #[derive(Debug)]
 pub struct EncoderHead {
     /// Its shape.
     pub config: bert::Config,
-    /// The files of its weights.
-    pub files: Vec<PathBuf>,
+    /// Files that its weights are in.
+    pub files: usize,
     /// Bytes of those files.
     pub bytes: u64,
     /// Numbers in them; none for ONNX, whose sizes are among its weights.
@@ -201,7 +211,7 @@ pub struct EncoderHead {
 /// # Errors
 /// When it has no `config.json`, or a broken one.
 pub fn is_encoder(folder: &Path) -> Result<bool> {
-    let json = config_json(folder)?;
+    let json = json::open(&folder.join("config.json"))?;
     Ok(json.get("model_type").and_then(|t| t.as_str()).is_some_and(|t| ["bert", "distilbert"].contains(&t)))
 }
 
@@ -211,27 +221,11 @@ pub fn is_encoder(folder: &Path) -> Result<bool> {
 /// When it is no encoder, has no weights, or a header is not what its file is.
 pub fn encoder(folder: &Path) -> Result<EncoderHead> {
     let config = bert::Config::open(folder)?;
-    let read = fs::read_dir(folder).map_err(|e| Error::io("reading", folder, e))?;
-    let all: Vec<PathBuf> = read.filter_map(|e| Some(e.ok()?.path())).collect();
-    let with = |ending: &str| {
-        let mut found: Vec<PathBuf> =
-            all.iter().filter(|p| p.extension().is_some_and(|e| e == ending)).cloned().collect();
-        found.sort();
-        found
-    };
-    let (tensors, graphs) = (with("safetensors"), with("onnx"));
-    let parameters = match tensors.is_empty() {
-        false => {
-            let each = |p: &PathBuf| Ok(Archive::open(p)?.parameters());
-            Some(tensors.iter().map(each).sum::<Result<u64>>()?)
-        }
-        true if graphs.is_empty() => {
-            return Err(Error::invalid(format!("{} has neither a .safetensors nor an .onnx file", folder.display())));
-        }
-        true => None,
-    };
-    let files = if tensors.is_empty() { graphs } else { tensors };
-    let size = |p: &PathBuf| fs::metadata(p).map(|m| m.len()).map_err(|e| Error::io("reading", p, e));
-    let bytes = files.iter().map(size).sum::<Result<u64>>()?;
-    Ok(EncoderHead { config, files, bytes, parameters })
+    if let Some(graph) = bert::load::graph(folder)? {
+        let bytes = fs::metadata(&graph).map_err(|e| Error::io("reading", &graph, e))?.len();
+        return Ok(EncoderHead { config, files: 1, bytes, parameters: None });
+    }
+    let archive = Archive::open(folder)?;
+    let (files, bytes) = (archive.files(), archive.file_bytes()?);
+    Ok(EncoderHead { config, files, bytes, parameters: Some(archive.parameters()) })
 }

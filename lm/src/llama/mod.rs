@@ -6,6 +6,7 @@ pub mod head;
 pub mod judge;
 mod load;
 mod model;
+mod names;
 pub mod recover;
 mod rope;
 mod save;
@@ -21,5 +22,7 @@ pub use tiny::{random, tiny, tiny_config};
 
 #[cfg(test)]
 mod damage;
+#[cfg(test)]
+mod strict;
 #[cfg(test)]
 mod tests;

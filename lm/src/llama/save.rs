@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     archive::{Archive, Plan, Stored, WEIGHTS},
+    keys::{self, Keys},
     lora::Adapter,
     quant::{Matrix, Packed, Scheme},
     tokenizer::Tokenizer,
@@ -213,7 +214,9 @@ pub(super) fn layout(json: &Map<String, Json>) -> Result<Layout> {
             json.get("format")
         )));
     }
-    let layout = json.get("layout").cloned().unwrap_or_default();
+    let keys = Keys::new("config.json", json);
+    let (_, layout) = (keys.get("format"), keys.get("layout").cloned().unwrap_or_default());
+    keys.finish(&[])?;
     let layout: Layout =
         serde_json::from_value(layout).map_err(|e| Error::invalid(format!("config.json: layout: {e}")))?;
     let config = &layout.config;
@@ -237,10 +240,18 @@ pub(super) fn layout(json: &Map<String, Json>) -> Result<Layout> {
     Ok(layout)
 }
 
+/// That a file has no tensor that a layout does not name.
+pub(super) fn account(layout: &Layout, archive: &Archive) -> Result<()> {
+    let planned = plan(layout);
+    let known: std::collections::BTreeSet<&str> = planned.names().collect();
+    keys::account("model.safetensors", archive.names(), |n| known.contains(n), |_| false)
+}
+
 /// Reads a model of this format.
 pub(super) fn read(json: &Map<String, Json>, archive: &mut Archive) -> Result<(Model, String)> {
     let layout = layout(json)?;
     let config = layout.config.clone();
+    account(&layout, archive)?;
     let matrix = |archive: &mut Archive, name: &str, scheme: Scheme, [rows, columns]: [usize; 2]| {
         let mut parts = Vec::new();
         for (suffix, stored, shape) in scheme.parts(rows, columns) {
