@@ -231,3 +231,31 @@ fn a6_a_split_gguf_is_one_model_to_every_command() {
         assert!(text.contains("m-00002-of-00003.gguf: part 2 of 3 of the model is missing"), "{text}");
     }
 }
+
+#[test]
+fn a1_lm_info_refuses_what_loading_refuses() {
+    let dir = TempDir::new();
+    let model = random(&tiny_config(), 6);
+    export::gguf(&model, None, BlockType::F32, BlockType::F32, &dir.0.join("m.gguf")).unwrap();
+    let mut whole = rlx_lm::gguf::Gguf::open(&dir.0.join("m.gguf")).unwrap();
+    let mut out = rlx_lm::gguf::Writer::new();
+    whole.metadata().iter().for_each(|(k, v)| out.set(k.clone(), v.clone()));
+    let names: Vec<String> = whole.tensors().keys().cloned().collect();
+    for name in &names {
+        let tensor = whole.tensor(name).unwrap();
+        out.tensor(name, &tensor, BlockType::F32).unwrap();
+        if name == "blk.0.attn_q.weight" {
+            out.tensor("blk.0.attn_q.bias", &tensor.select(1, 0).contiguous(), BlockType::F32).unwrap();
+        }
+    }
+    out.write(&dir.0.join("biased.gguf")).unwrap();
+    let text = fails(&dir.0, &["lm", "info", "biased.gguf"], 1);
+    assert!(text.contains("blk.0.attn_q.bias") && text.contains("not supported"), "{text}");
+    // A key that changes the model and is not known.
+    save(&model, None, &dir.0.join("own")).unwrap();
+    let path = dir.0.join("own/config.json");
+    let other = fs::read_to_string(&path).unwrap().replacen('{', "{\"quantization_config\": {},", 1);
+    fs::write(path, other).unwrap();
+    let text = fails(&dir.0, &["lm", "info", "own"], 1);
+    assert!(text.contains("quantization_config"), "{text}");
+}

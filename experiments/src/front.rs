@@ -31,10 +31,9 @@ pub fn main() -> ExitCode {
     let name = arguments.next().unwrap_or_else(|| FRONT.into());
     let arguments: Vec<OsString> = arguments.collect();
     // What does not parse, help among it, is the full program's to answer.
-    if arguments.len() > 2 && arguments[0] == "lm" && arguments[1] == "info" {
-        if let Ok(light) = Light::try_parse_from(&arguments[1..]) {
-            return crate::ended(info::run(&light.info).map(|()| ExitCode::SUCCESS).map_err(|e| (e, 1)));
-        }
+    let ours = arguments.len() > 2 && arguments[0] == "lm" && arguments[1] == "info";
+    if ours && let Ok(light) = Light::try_parse_from(&arguments[1..]) {
+        return crate::ended(info::run(&light.info).map(|()| ExitCode::SUCCESS).map_err(|e| (e, 1)));
     }
     let error = become_full(&name, &arguments);
     say!("error: {error:#}");
