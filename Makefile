@@ -32,7 +32,8 @@ test: lint
 	@sh tools/test.sh
 
 bench: libtorch
-	$(CARGO) run --release --locked --bin rlx -- bench
+	$(CARGO) build --release --locked -p rlx-experiments
+	@$(CARGO_TARGET_DIR)/release/rlx bench
 
 clean:
 	$(CARGO) clean

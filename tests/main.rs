@@ -1,10 +1,12 @@
 //! Promises that cross crates, kept by the real binary.
+mod cache;
 mod cli;
 mod common;
 mod compress;
 mod damage;
 mod engines;
 mod experiment;
+mod formats;
 mod heal;
 mod heal_world;
 mod laws;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes lm/tests/golden/ggml-blocks.txt: what the `gguf` package makes of blocks of every number format, for lm's tests to compare with.
 
-    python3 -m venv v && v/bin/pip install numpy gguf
+    python3 -m venv v && v/bin/pip install numpy gguf==0.19.0
     v/bin/python tools/gguf_golden.py > lm/tests/golden/ggml-blocks.txt
 
 `read TYPE HEX NUMBERS...` is a block of random bits under scales that are not too large, and its numbers; `write TYPE HEX NUMBERS...` are
@@ -35,3 +35,14 @@ for kind in [T.F16, T.BF16, T.Q8_0, T.Q4_0, T.Q4_1]:
     for x in rows:
         x = x.astype(np.float32)
         show("write", kind, gguf.quantize(x[None], kind)[0], x.astype(np.float64))
+# The types whose codes are places in a table, by draws of their own so that the lines above stay as they are. The first byte of MXFP4 is the
+# power of two: ordinary ones, the subnormal ones and the highest that stays finite.
+rng = np.random.default_rng(21)
+for kind, heads in [(T.IQ4_NL, [None, None]), (T.IQ4_XS, [None]), (T.MXFP4, [120, 127, 0, 1, 2, 251])]:
+    for head in heads:
+        block = rng.integers(0, 256, gguf.GGML_QUANT_SIZES[kind][1], dtype=np.uint8)
+        if head is None:
+            block[:2] = np.float16([rng.normal() * 0.1]).view(np.uint8)
+        else:
+            block[0] = head
+        show("read", kind, block, gguf.dequantize(block[None], kind)[0].astype(np.float64))

@@ -53,8 +53,11 @@ class Problem(Exception):
 
 
 def cache() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(base) / "rlx"
+    """As lm/src/data/catalogue.rs has it: a cache of one's own, or a place among the user's caches; XDG ignores relative paths."""
+    own, shared = os.environ.get("RLX_CACHE"), os.environ.get("XDG_CACHE_HOME", "")
+    if own:
+        return Path(own).absolute()
+    return Path(shared if os.path.isabs(shared) else os.path.join(os.path.expanduser("~"), ".cache")) / "rlx"
 
 
 def home() -> Path:
@@ -98,7 +101,7 @@ def check_space(folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if free < NEEDED:
         raise Problem(f"{folder} has {free / 1e9:.1f} GB free and {NEEDED / 1e9:.1f} GB are needed for libtorch: make room, "
-                      "or set XDG_CACHE_HOME to a folder on a larger disk")
+                      "or set RLX_CACHE to a folder on a larger disk")
 
 
 def check_pip() -> None:

@@ -44,7 +44,7 @@ class Install(unittest.TestCase):
         self.store.mkdir()
         self.table = fake_wheels(self.store)
         self.calls = 0
-        clean = {k: v for k, v in os.environ.items() if not k.startswith("LIBTORCH")}
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("LIBTORCH") and k != "RLX_CACHE"}
         clean["XDG_CACHE_HOME"] = str(self.root / "cache")
         for patch in (mock.patch.dict(os.environ, clean, clear=True), mock.patch.object(libtorch, "WHEELS", self.table),
                       mock.patch.object(libtorch, "NEEDED", 1000), mock.patch.object(libtorch.subprocess, "run", self.pip)):
@@ -54,6 +54,15 @@ class Install(unittest.TestCase):
         (self.clone / "tools").mkdir(parents=True)
         self.spoil = None
         self.on_download = lambda: None
+
+    def test_a16_the_cache_is_where_rlx_has_it(self):
+        home = Path(os.path.expanduser("~"))
+        for names, right in [({}, home / ".cache/rlx"), ({"XDG_CACHE_HOME": "/x"}, Path("/x/rlx")),
+                             ({"XDG_CACHE_HOME": "x"}, home / ".cache/rlx"), ({"RLX_CACHE": ""}, home / ".cache/rlx"),
+                             ({"XDG_CACHE_HOME": "/x", "RLX_CACHE": "/own"}, Path("/own")), ({"RLX_CACHE": "own"}, Path.cwd() / "own")]:
+            clean = {k: v for k, v in os.environ.items() if k not in ("RLX_CACHE", "XDG_CACHE_HOME")}
+            with mock.patch.dict(os.environ, {**clean, **names}, clear=True):
+                self.assertEqual(libtorch.cache(), right, names)
 
     def pip(self, command, env=None, **_):
         """Stands for pip: copies the wheel, or spoils it as `spoil` says."""

@@ -253,7 +253,12 @@ struct ExportArgs {
 /// The whole command line for the worlds and algorithms of `registry`. What it returns is the program's exit code.
 pub fn main_with(registry: Registry) -> ExitCode {
     let cli = Cli::parse();
-    match run(&registry, cli) {
+    ended(run(&registry, cli))
+}
+
+/// What is said and returned at the end of a command.
+pub(crate) fn ended(end: Ended) -> ExitCode {
+    match end {
         Ok(code) => code,
         Err((error, code)) => {
             // A pipe that was closed (`rlx list envs | head -1`) is no failure of ours.
@@ -277,7 +282,7 @@ fn said(error: &anyhow::Error) -> String {
     })
 }
 
-type Ended = std::result::Result<ExitCode, (anyhow::Error, u8)>;
+pub(crate) type Ended = std::result::Result<ExitCode, (anyhow::Error, u8)>;
 
 fn failed(error: impl Into<anyhow::Error>) -> (anyhow::Error, u8) {
     let error = error.into();

@@ -27,6 +27,7 @@ pub mod experiment;
 mod export;
 mod fetch;
 pub mod film;
+pub mod front;
 pub mod heal;
 mod interrupt;
 pub mod lab;
@@ -42,6 +43,7 @@ pub mod tensorboard;
 pub mod testing;
 pub mod train;
 
+use cli::ended;
 pub use cli::main_with;
 
 /// The worlds, algorithms and presets of this repository.

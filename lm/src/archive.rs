@@ -1,10 +1,11 @@
 //! Safetensors: folders that are read a tensor at a time, and files whose size is known before they are written.
 //!
 //! Never pickle: `.bin` and `.pt` are not read.
+use crate::{json, keys::Keys};
 use rlx::{Error, Result};
 use safetensors::{Dtype, tensor::Metadata};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     fs::{File, OpenOptions},
     io::{BufWriter, Read, Seek, SeekFrom, Write},
@@ -17,6 +18,29 @@ const MOST_HEADER: u64 = 100_000_000;
 
 /// The file of weights in a folder.
 pub const WEIGHTS: &str = "model.safetensors";
+
+/// Which tensor is in which file, where there are several.
+const INDEX: &str = "model.safetensors.index.json";
+
+/// What peft calls the description of an adapter.
+const ADAPTER: &str = "adapter_config.json";
+
+/// What lies in a folder instead of weights that are read, for a message.
+fn instead(folder: &Path) -> String {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries.filter_map(|e| e.file_name().into_string().ok()).collect();
+    names.sort();
+    let ends = |ends: &[&str]| names.iter().find(|n| ends.iter().any(|e| n.ends_with(e)));
+    if let Some(name) = ends(&[".safetensors"]) {
+        return format!("; {name} is not one of the names that transformers reads: rename it if it holds the model");
+    }
+    match ends(&[".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack"]) {
+        Some(name) => format!(
+            "; {name} is not read (a pickle may run code): save the model as safetensors, as transformers' save_pretrained does"
+        ),
+        None => String::new(),
+    }
+}
 
 struct Place {
     part: usize,
@@ -34,7 +58,8 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Opens a folder or a file and reads its header; tensors are read when they are asked for.
+    /// Opens a folder or a file and reads its header; tensors are read when they are asked for. Of a folder only `model.safetensors`
+    /// counts, or else the files that its index names: what else lies there (adapters, other precisions) replaces nothing.
     ///
     /// # Errors
     /// When there are no safetensors there, or a header is not what the file is.
@@ -44,41 +69,78 @@ impl Archive {
             archive.add(path)?;
             return Ok(archive);
         }
-        let (whole, index) = (path.join(WEIGHTS), path.join("model.safetensors.index.json"));
+        let (whole, index) = (path.join(WEIGHTS), path.join(INDEX));
+        if path.join(ADAPTER).exists() {
+            // transformers with peft reads such a folder as the adapter on its base model.
+            return Err(Error::invalid(format!(
+                "{}: {ADAPTER} says that an adapter belongs to these weights, which is not supported: merge it into them (peft's \
+                 merge_and_unload), or take the file away",
+                path.display()
+            )));
+        }
         if whole.exists() {
             archive.add(&whole)?;
         } else if index.exists() {
             archive.shards(path, &index)?;
         } else {
-            let pickle = ["pytorch_model.bin", "model.pt"].iter().find(|n| path.join(n).exists());
-            let hint = pickle.map_or(String::new(), |n| {
-                format!("; {n} is a pickle, which is never read: convert it to safetensors")
-            });
             return Err(Error::invalid(format!(
-                "{}: neither {WEIGHTS} nor model.safetensors.index.json is there{hint}",
-                path.display()
+                "{}: neither {WEIGHTS} nor {INDEX} is there{}",
+                path.display(),
+                instead(path)
             )));
         }
         Ok(archive)
     }
 
+    /// Whether a folder has weights that [`Archive::open`] reads.
+    pub fn is_in(folder: &Path) -> bool {
+        [WEIGHTS, INDEX].iter().any(|name| folder.join(name).exists())
+    }
+
+    /// The files that an index names, each with the tensors that it gives to them: no more, no fewer, and none elsewhere.
     fn shards(&mut self, folder: &Path, index: &Path) -> Result<()> {
-        let text = std::fs::read_to_string(index).map_err(|e| Error::io("reading", index, e))?;
-        let json: serde_json::Value = serde_json::from_str(&text).map_err(|e| Error::corrupt(index, e.to_string()))?;
-        let map = json["weight_map"].as_object().ok_or_else(|| Error::corrupt(index, "it has no weight_map"))?;
-        let mut files: Vec<&str> = Vec::new();
+        let json = json::open(index)?;
+        let keys = Keys::new(INDEX, &json);
+        // Sums over all files: bytes and parameters.
+        let _ = keys.get("metadata");
+        let map = keys.object("weight_map")?.ok_or_else(|| Error::corrupt(index, "it has no weight_map"))?;
+        keys.finish(&[])?;
+        let mut files: BTreeSet<&str> = BTreeSet::new();
         for (tensor, file) in map {
             // A name, not a path: an index must not read files elsewhere.
-            let file = file.as_str().filter(|f| Path::new(f).file_name().is_some_and(|n| n == *f));
-            files.push(file.ok_or_else(|| Error::corrupt(index, format!("weight_map names no file for '{tensor}'")))?);
+            let plain = |f: &&str| Path::new(f).file_name().is_some_and(|n| n == *f) && !f.contains('\\');
+            let file = file.as_str().filter(plain).ok_or_else(|| {
+                let why = format!(
+                    "weight_map: '{tensor}' is in {}, which is no name of a file in this folder",
+                    json::short(file)
+                );
+                Error::corrupt(index, why)
+            })?;
+            files.insert(file);
         }
-        files.sort_unstable();
-        files.dedup();
         files.iter().try_for_each(|f| self.add(&folder.join(f)))?;
-        match map.keys().find(|t| !self.places.contains_key(*t)) {
-            Some(missing) => Err(Error::corrupt(index, format!("no shard holds '{missing}'"))),
+        for (tensor, file) in map {
+            let found = self.places.get(tensor).map(|p| self.file(p));
+            if found != file.as_str() {
+                let found = found.map_or("no file that it names has it".into(), |f| format!("{f} has it"));
+                return Err(Error::corrupt(
+                    index,
+                    format!("it says that '{tensor}' is in {}, but {found}", json::short(file)),
+                ));
+            }
+        }
+        match self.places.iter().find(|(name, _)| !map.contains_key(*name)) {
+            Some((name, place)) => Err(Error::corrupt(
+                index,
+                format!("{} has the tensor '{name}', which it does not name", self.file(place)),
+            )),
             None => Ok(()),
         }
+    }
+
+    /// The name of the file that a tensor is in.
+    fn file(&self, place: &Place) -> &str {
+        self.parts[place.part].0.file_name().and_then(|n| n.to_str()).unwrap_or_default()
     }
 
     fn add(&mut self, path: &Path) -> Result<()> {
@@ -96,9 +158,10 @@ impl Archive {
         }
         let mut header = vec![0; length as usize];
         file.read_exact(&mut header).map_err(failed)?;
+        let damaged = |why: String| Error::corrupt(path, format!("header: {why}"));
+        let json = json::object(&header).map_err(damaged)?;
         // It checks that shapes, types and offsets agree, and that tensors follow each other without gaps.
-        let found: Metadata =
-            serde_json::from_slice(&header).map_err(|e| Error::corrupt(path, format!("header: {e}")))?;
+        let found: Metadata = serde_json::from_value(json.into()).map_err(|e| damaged(e.to_string()))?;
         let end = found.tensors().values().map(|t| t.data_offsets.1 as u64).max().unwrap_or(0);
         if 8 + length + end != size {
             return Err(Error::corrupt(
@@ -145,24 +208,53 @@ impl Archive {
         self.places.values().map(|p| p.bytes as u64).sum()
     }
 
-    /// A tensor in the type that it is stored in.
+    /// How many files there are.
+    pub fn files(&self) -> usize {
+        self.parts.len()
+    }
+    /// Bytes of the files, headers included.
     ///
     /// # Errors
-    /// When there is none of that name and shape (`shape`, where given), its type is unknown, or the file can not be read.
-    pub fn tensor(&mut self, name: &str, shape: Option<&[usize]>) -> Result<Tensor> {
+    /// When one is gone.
+    pub fn file_bytes(&self) -> Result<u64> {
+        let size =
+            |(path, file): &(PathBuf, File)| Ok(file.metadata().map_err(|e| Error::io("reading", path, e))?.len());
+        self.parts.iter().map(size).sum()
+    }
+    /// Numbers in all tensors.
+    pub fn parameters(&self) -> u64 {
+        self.places.values().map(|p| p.shape.iter().map(|d| *d as u64).product::<u64>()).sum()
+    }
+
+    /// That a tensor is there, of a shape (where one is given) and of a type that is read: its type. It is not read.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn check(&self, name: &str, shape: Option<&[usize]>) -> Result<Kind> {
         let whole = || self.parts.first().map_or_else(PathBuf::new, |p| p.0.clone());
         let place = self
             .places
             .get(name)
             .ok_or_else(|| Error::corrupt(whole(), format!("there is no tensor '{name}' in it")))?;
-        let (path, file) = &mut self.parts[place.part];
+        let path = &self.parts[place.part].0;
         if let Some(right) = shape.filter(|s| *s != place.shape) {
             let why = format!("tensor '{name}' has shape {:?}; the config says {right:?}", place.shape);
-            return Err(Error::corrupt(&*path, why));
+            return Err(Error::corrupt(path, why));
         }
-        let kind = kind_of(place.dtype).ok_or_else(|| {
-            Error::corrupt(&*path, format!("tensor '{name}' is of type {:?}, which is not read", place.dtype))
-        })?;
+        kind_of(place.dtype).ok_or_else(|| {
+            let why = format!("tensor '{name}' is of type {:?}, which is not supported", place.dtype);
+            Error::invalid(format!("{}: {why}", path.display()))
+        })
+    }
+
+    /// A tensor in the type that it is stored in.
+    ///
+    /// # Errors
+    /// As [`Archive::check`], or when the file can not be read.
+    pub fn tensor(&mut self, name: &str, shape: Option<&[usize]>) -> Result<Tensor> {
+        let kind = self.check(name, shape)?;
+        let place = &self.places[name];
+        let (path, file) = &mut self.parts[place.part];
         let failed = |e| Error::io("reading", &*path, e);
         file.seek(SeekFrom::Start(place.start)).map_err(failed)?;
         let mut bytes = vec![0; place.bytes];
@@ -241,6 +333,14 @@ impl Plan {
     /// Adds metadata.
     pub fn note(&mut self, key: impl Into<String>, value: impl Into<String>) {
         self.metadata.insert(key.into(), value.into());
+    }
+    /// Names, types and shapes of the tensors.
+    pub fn entries(&self) -> &[(String, Stored, Vec<usize>)] {
+        &self.entries
+    }
+    /// Names of the tensors.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|(name, _, _)| name.as_str())
     }
     /// Bytes of the tensors alone.
     pub fn payload(&self) -> u64 {

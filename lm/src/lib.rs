@@ -4,6 +4,8 @@ pub mod archive;
 pub mod bert;
 pub mod data;
 pub mod gguf;
+pub mod json;
+pub mod keys;
 pub mod llama;
 pub mod lora;
 pub mod quant;

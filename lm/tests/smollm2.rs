@@ -8,15 +8,12 @@ use rlx_lm::{
     },
     quant::{Rounding, Scheme},
 };
-use std::path::PathBuf;
 use tch::{Kind, Tensor};
 
 const GOLDEN: &str = include_str!("golden/smollm2.txt");
 
 fn model() -> Option<Loaded> {
-    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let base = base.or_else(|| std::env::var_os("HOME").map(|h| PathBuf::from(h).join(".cache")))?;
-    let path = base.join("rlx/models/smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf");
+    let path = rlx_lm::data::catalogue::cache().join("models/smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf");
     if !path.exists() {
         println!("SKIPPED: {} is not there; `rlx fetch smollm2-135m` gets it", path.display());
         return None;

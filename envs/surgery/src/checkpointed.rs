@@ -1,10 +1,11 @@
 //! The model of a checkpoint under the surgery of rlx-lm: what the objective measures.
 use crate::{
     llama::Config,
-    subject::{Choice, Facts, Subject, cache},
+    subject::{Choice, Facts, Subject},
 };
 use rlx::{Error, Result, Rng};
 use rlx_lm::{
+    data::catalogue,
     llama::{
         self, Loaded, Model,
         generate::own_words,
@@ -96,34 +97,6 @@ fn short(digest: &[u8]) -> String {
     digest.iter().take(8).map(|b| format!("{b:02x}")).collect()
 }
 
-/// Where a model's name leads: a path, or a fetched model's file.
-fn place(name: &str) -> Result<PathBuf> {
-    let path = PathBuf::from(name);
-    if path.exists() {
-        return Ok(path);
-    }
-    let folder = cache().join("models").join(name);
-    let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
-    let missing = || {
-        Error::invalid(match plain {
-            true => format!("the model '{name}' is not here: `rlx fetch {name}` gets it, or give a path to your own"),
-            false => {
-                format!("there is no model at {name}: it must be a GGUF file, a folder, or the name of a fetched model")
-            }
-        })
-    };
-    if !plain || !folder.is_dir() {
-        return Err(missing());
-    }
-    let entries = fs::read_dir(&folder).map_err(|e| Error::io("reading", &folder, e))?;
-    let file = entries.filter_map(|e| Some(e.ok()?.path())).find(|p| p.extension().is_some_and(|e| e == "gguf"));
-    match file {
-        Some(file) => Ok(file),
-        None if folder.join("config.json").exists() => Ok(folder),
-        None => Err(missing()),
-    }
-}
-
 /// Opens the model that a config names.
 ///
 /// # Errors
@@ -134,7 +107,7 @@ pub fn open(config: &Config, stop: fn() -> bool) -> Result<Box<dyn Subject>> {
         let ids: Vec<u32> = (0..CALIBRATION.0 * CALIBRATION.1 + config.tokens).map(|_| rng.below(97) as u32).collect();
         (llama::tiny(3), None, ids, "tiny".to_owned())
     } else {
-        let path = place(&config.model)?;
+        let path = catalogue::model(&config.model, &catalogue::cache())?;
         let loaded = llama::load(&path)?;
         let text = match config.text.as_str() {
             "" => TEXT.to_owned(),
@@ -156,7 +129,7 @@ pub fn open(config: &Config, stop: fn() -> bool) -> Result<Box<dyn Subject>> {
             let starts = (0..TUNED.0).map(|_| ids[rng.below(first)]).collect();
             let name = format!("own-words-{}.json", short(&Sha256::digest(what.as_bytes())));
             // The tiny model's are made in a moment.
-            let kept = loaded.is_some().then(|| cache().join("own-words").join(name));
+            let kept = loaded.is_some().then(|| catalogue::cache().join("own-words").join(name));
             (Text::Starts(starts), "its own words".to_owned(), kept)
         }
         file => {

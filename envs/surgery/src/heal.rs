@@ -340,7 +340,7 @@ fn ledger_folder(config: &Config, objective: &dyn Objective) -> PathBuf {
     if !config.ledger.is_empty() {
         return PathBuf::from(&config.ledger);
     }
-    crate::subject::cache().join("ledgers").join(format!("heal-{:016x}", hashed(objective.version())))
+    rlx_lm::data::catalogue::cache().join("ledgers").join(format!("heal-{:016x}", hashed(objective.version())))
 }
 
 /// The budgets of a config, in parameters, and the cost of the cheapest configuration.

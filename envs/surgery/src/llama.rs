@@ -393,7 +393,7 @@ fn ledger_folder(config: &Config, objective: &dyn Objective) -> PathBuf {
         return PathBuf::from(&config.ledger);
     }
     // One folder an objective; the ledger's keys have the whole version, so that a collision mixes files, not measures.
-    crate::subject::cache().join("ledgers").join(format!("{name}-{:016x}", hashed(objective.version())))
+    rlx_lm::data::catalogue::cache().join("ledgers").join(format!("{name}-{:016x}", hashed(objective.version())))
 }
 
 /// The budgets of a config, in bytes.

@@ -1,7 +1,7 @@
 //! What the objective needs of a language model, so that it can be tried on one that is made up.
 use rlx::Result;
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What is decided for a block.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,11 +95,4 @@ pub trait Subject: Send {
         to: &Path,
         stop: &dyn Fn() -> bool,
     ) -> Result<(u64, f64)>;
-}
-
-/// The user's cache of this program.
-pub fn cache() -> PathBuf {
-    let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
-    let home = || std::env::var_os("HOME").map(|h| PathBuf::from(h).join(".cache"));
-    base.or_else(home).unwrap_or_else(|| PathBuf::from(".cache")).join("rlx")
 }

@@ -206,7 +206,7 @@ fn run_cells(registry: &Registry, runs: &Path, args: &Run) -> Answer {
 fn submit(cells: &Cells<'_>, results: &Results, runs: &Path, args: &Run) -> Answer {
     let whole = |p: &Path| std::path::absolute(p).with_context(|| p.display().to_string()).map_err(failed);
     let (_, threads) = jobs(cells, None).map_err(usage)?;
-    let program = std::env::current_exe().context("finding this program").map_err(failed)?;
+    let program = crate::front::program().map_err(failed)?;
     let results = Results::at(&whole(results.path())?);
     let spec = Path::new(&args.which.spec);
     let spec = if spec.exists() { whole(spec)?.display().to_string() } else { args.which.spec.clone() };
@@ -277,7 +277,7 @@ fn pool_of_workers(cells: &Cells<'_>, results: &Results, runs: &Path, args: &Run
         // More workers than cores would be pinned on top of each other; with fewer, two pools side by side would share the first cores.
         pin: !args.no_pin && jobs * threads == cores,
         retry_failed: args.retry_failed,
-        program: std::env::current_exe().context("finding this program").map_err(failed)?,
+        program: crate::front::program().map_err(failed)?,
         arguments,
         quiet: args.quiet,
     };

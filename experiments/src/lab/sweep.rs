@@ -199,7 +199,7 @@ struct Asked<'a> {
 /// True when all trials ended, false when it was asked to stop.
 fn search(asked: &mut Asked<'_>, args: &Sweep, runs: &Path, jobs: usize, stop: &Stop) -> Result<bool> {
     let folder = asked.folder;
-    let program = std::env::current_exe().context("finding this program")?;
+    let program = crate::front::program()?;
     let mut next = 0;
     let mut running: Vec<Running> = Vec::new();
     loop {

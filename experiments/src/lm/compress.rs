@@ -8,6 +8,7 @@ use rlx_lm::{
     gguf::BlockType,
     llama::{
         export,
+        head::head,
         judge::Windows,
         recover::{Recovery, Trainer, merge},
         save,
@@ -78,6 +79,9 @@ pub struct Prune {
     /// Type of a GGUF's projections.
     #[arg(long, default_value = "Q8_0", value_parser = ["F32", "F16", "Q8_0", "Q4_0", "Q4_1"])]
     gguf_type: String,
+    /// Type of a GGUF's embedding and head; by default as the projections where those are floats, otherwise Q8_0.
+    #[arg(long, value_parser = ["F32", "F16", "Q8_0", "Q4_0", "Q4_1"])]
+    gguf_embedding: Option<String>,
     #[command(flatten)]
     on: On,
 }
@@ -137,7 +141,6 @@ pub fn run(args: &Prune, runs: &Path, stop: &Stop) -> Result<()> {
         model = trainer.model();
     }
     let tokenizer = loaded.tokenizer.as_ref();
-    let from = std::fs::metadata(&loaded.path).map_or(0, |m| m.len());
     let what = match args.format {
         Format::Packed => {
             let bytes = save(&merge(&model), tokenizer, &args.output)?;
@@ -149,13 +152,17 @@ pub fn run(args: &Prune, runs: &Path, stop: &Stop) -> Result<()> {
         }
         Format::Gguf => {
             let kind = BlockType::from_name(&args.gguf_type).context("a type that is known")?;
-            let arch = export::gguf(&model, tokenizer, kind, BlockType::Q8_0, &args.output)?;
+            let table = args.gguf_embedding.as_deref().and_then(BlockType::from_name).unwrap_or(kind.of_table());
+            let arch = export::gguf(&model, tokenizer, kind, table, &args.output)?;
             let bytes = std::fs::metadata(&args.output)?.len();
-            format!("{} bytes, GGUF of architecture {arch}", thousands(bytes))
+            format!("{} bytes, GGUF of architecture {arch}, projections {kind}, embedding {table}", thousands(bytes))
         }
     };
-    let dense =
-        if from > 0 && loaded.path.is_file() { format!(" (it was {})", thousands(from)) } else { String::new() };
+    let source = find(&args.model, runs)?;
+    let dense = match source.is_file() {
+        true => format!(" (it was {})", thousands(head(&source)?.bytes)),
+        false => String::new(),
+    };
     notes.iter().for_each(|note| say!("note: {note}"));
     print(&format!("{}: {what}{dense}{}\n", args.output.display(), peak_text()))
 }

@@ -2,15 +2,16 @@
 mod compress;
 mod eval;
 mod generate;
-mod info;
+pub(crate) mod info;
 
 use crate::{
     experiment::{DeviceChoice, torch},
     interrupt::Stop,
 };
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use rlx_lm::{
+    data::catalogue,
     llama::{Loaded, load},
     tokenizer::Frame,
 };
@@ -53,11 +54,6 @@ pub fn run(command: &Lm, runs: &Path) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Where models are kept that have a name.
-fn models() -> PathBuf {
-    rlx_lm::data::catalogue::cache().join("models")
-}
-
 /// The model that a run has left; none where the folder is no run.
 fn left(run: &Path) -> Result<Option<PathBuf>> {
     if !run.join("config.toml").is_file() || run.join("config.json").exists() {
@@ -73,30 +69,18 @@ fn left(run: &Path) -> Result<Option<PathBuf>> {
 /// The file or folder of a model: a path, a run that has left one, or a name from the cache.
 fn find(model: &str, runs: &Path) -> Result<PathBuf> {
     let path = Path::new(model);
-    if path.exists() {
-        return Ok(left(path)?.unwrap_or_else(|| path.into()));
+    if path.exists()
+        && let Some(found) = left(path)?
+    {
+        return Ok(found);
     }
-    if !model.is_empty()
+    if !path.exists()
+        && !model.is_empty()
         && let Some(found) = left(&runs.join(model))?
     {
         return Ok(found);
     }
-    let named = !model.contains(['/', '\\']) && model != "..";
-    let Some(folder) = Some(models().join(model)).filter(|f| named && f.is_dir()) else {
-        bail!(
-            "no model '{model}': it is neither a GGUF file or a folder, nor a run in {}, nor a name in the cache; `rlx fetch NAME` gets those of `rlx list models`",
-            runs.display()
-        );
-    };
-    if folder.join("config.json").exists() {
-        return Ok(folder);
-    }
-    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)?.filter_map(|e| Some(e.ok()?.path())).collect();
-    files.retain(|f| f.extension().is_some_and(|e| e == "gguf"));
-    match files.as_slice() {
-        [one] => Ok(one.clone()),
-        _ => bail!("{}: {} GGUF files; name one", folder.display(), files.len()),
-    }
+    Ok(catalogue::model(model, &catalogue::cache())?)
 }
 
 /// Where a model runs.

@@ -1,12 +1,16 @@
-//! An encoder's folder: `config.json`, and `*.safetensors` or one `*.onnx`.
+//! An encoder's folder: `config.json`, and safetensors (see [`Archive::open`] for which) or one `*.onnx`.
 use super::{Config, Weights, config::Family, onnx};
+use crate::{
+    archive::Archive,
+    keys::{self, harmless},
+};
 use rlx::{Array, Error, Result};
-use safetensors::{Dtype, SafeTensors};
 use std::{
     collections::HashMap,
     fs,
     path::{Path, PathBuf},
 };
+use tch::Kind;
 
 /// The name without what wraps the model: `bert.`, `distilbert.`, `model.0.auto_model.`.
 fn bare(name: &str) -> &str {
@@ -62,28 +66,37 @@ fn called(family: Family, name: &str) -> Vec<String> {
     }
 }
 
-fn with_ending(folder: &Path, ending: &str) -> Result<Vec<PathBuf>> {
-    let read = fs::read_dir(folder).map_err(|e| Error::io("reading", folder, e))?;
-    let mut out: Vec<PathBuf> = read.filter_map(|e| Some(e.ok()?.path())).collect();
-    out.retain(|p| p.extension().is_some_and(|e| e == ending));
-    out.sort();
-    Ok(out)
+/// The `.onnx` file of a folder, where its weights are not in safetensors.
+pub(crate) fn graph(folder: &Path) -> Result<Option<PathBuf>> {
+    if Archive::is_in(folder) {
+        return Ok(None);
+    }
+    let entries = fs::read_dir(folder).map_err(|e| Error::io("reading", folder, e))?;
+    let mut found: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).collect();
+    found.retain(|p| p.extension().is_some_and(|e| e == "onnx"));
+    match found.len() {
+        0 | 1 => Ok(found.pop()),
+        n => Err(Error::invalid(format!("{} has {n} .onnx files; keep one", folder.display()))),
+    }
 }
 
-/// The float tensors of a safetensors file, as 32-bit floats.
-fn safetensors(path: &Path) -> Result<Vec<Array>> {
-    let bytes = fs::read(path).map_err(|e| Error::io("reading", path, e))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| Error::corrupt(path, e.to_string()))?;
+/// The tensors that a folder's weights are, as 32-bit floats.
+fn arrays(folder: &Path) -> Result<Vec<Array>> {
+    if let Some(graph) = graph(folder)? {
+        return onnx::read(&graph);
+    }
+    let mut archive = Archive::open(folder)?;
+    let names: Vec<String> = archive.names().filter(|n| !harmless::bert_tensor(bare(n))).map(String::from).collect();
     let mut out = Vec::new();
-    for (name, view) in file.tensors() {
-        let pairs = || view.data().chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]]));
-        let data = match view.dtype() {
-            Dtype::F32 => view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
-            Dtype::F16 => pairs().map(|b| half::f16::from_bits(b).to_f32()).collect(),
-            Dtype::BF16 => pairs().map(|b| half::bf16::from_bits(b).to_f32()).collect(),
-            _ => continue,
-        };
-        out.push(Array { name, shape: view.shape().to_vec(), data });
+    for name in names {
+        let tensor = archive.tensor(&name, None)?;
+        if !tensor.is_floating_point() {
+            let (folder, kind) = (folder.display(), tensor.kind());
+            let why = format!("{folder}: the tensor '{name}' is of type {kind:?}, which is not supported for weights");
+            return Err(Error::invalid(why));
+        }
+        let shape = tensor.size().iter().map(|d| *d as usize).collect();
+        out.push(Array { name, shape, data: rlx_nn::upload::to_vec(&tensor.to_kind(Kind::Float))? });
     }
     Ok(out)
 }
@@ -92,30 +105,27 @@ impl Weights {
     /// Loads an encoder.
     ///
     /// # Errors
-    /// When a file is missing or damaged; naming the parameter that is missing or of another shape.
+    /// When a file is missing or damaged; naming the parameter that is missing or of another shape, and the tensor that has no place.
     pub fn open(folder: &Path) -> Result<Self> {
         let config = Config::open(folder)?;
-        let (tensors, graphs) = (with_ending(folder, "safetensors")?, with_ending(folder, "onnx")?);
-        let mut arrays = Vec::new();
-        match (&tensors[..], &graphs[..]) {
-            ([], [one]) => arrays = onnx::read(one)?,
-            ([], []) => {
-                return Err(Error::invalid(format!(
-                    "{} has neither a .safetensors nor an .onnx file",
-                    folder.display()
-                )));
+        let place = folder.display().to_string();
+        let mut found: HashMap<String, Array> = HashMap::new();
+        for array in arrays(folder)?.into_iter().filter(|a| !harmless::bert_tensor(bare(&a.name))) {
+            let part = bare(&array.name).to_owned();
+            if let Some(twin) = found.get(&part) {
+                let why =
+                    format!("{place}: the tensors '{}' and '{}' are both the model's {part}", twin.name, array.name);
+                return Err(Error::invalid(why));
             }
-            ([], _) => return Err(Error::invalid(format!("{} has several .onnx files", folder.display()))),
-            (files, _) => {
-                for file in files {
-                    arrays.extend(safetensors(file)?);
-                }
-            }
+            found.insert(part, array);
         }
-        let mut found: HashMap<String, Array> = arrays.into_iter().map(|a| (bare(&a.name).to_owned(), a)).collect();
         let family = config.family;
-        Self::new(config, |name| Ok(called(family, name).iter().find_map(|n| found.remove(n))))
-            .map_err(|e| Error::corrupt(folder, e.to_string()))
+        let weights = Self::new(config, |name| Ok(called(family, name).iter().find_map(|n| found.remove(n))))
+            .map_err(|e| Error::corrupt(folder, e.to_string()))?;
+        let mut left: Vec<&str> = found.values().map(|a| a.name.as_str()).collect();
+        left.sort_unstable();
+        keys::account(&place, left.into_iter(), |_| false, |_| false)?;
+        Ok(weights)
     }
 }
 

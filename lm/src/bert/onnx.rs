@@ -1,5 +1,6 @@
 //! The weights in an ONNX file, and no more of it: a reader of the few protobuf fields that carry them. It never reads past a field, never
-//! asks for memory that the file does not already have, and takes any bytes.
+//! asks for memory that the file does not already have, and takes any bytes. What would make the graph compute something else than these
+//! weights do in a BERT is refused by name: quantised weights, operations outside of ONNX, weights in other files.
 use rlx::{Array, Error, Result};
 use std::path::Path;
 
@@ -61,12 +62,54 @@ impl<'a> Message<'a> {
     }
 }
 
+/// Why a file is not read.
+#[derive(Debug)]
+enum Fault {
+    Broken,
+    Unsupported(String),
+}
+
+impl From<()> for Fault {
+    fn from((): ()) -> Self {
+        Self::Broken
+    }
+}
+
+type Read<T> = std::result::Result<T, Fault>;
+
+fn unsupported<T>(what: impl Into<String>) -> Read<T> {
+    Err(Fault::Unsupported(what.into()))
+}
+
 /// Data type FLOAT.
 const FLOAT: u64 = 1;
+/// Sizes, indices and truth values: INT32, INT64, BOOL. They are the graph's, not weights.
+const NO_WEIGHTS: [u64; 3] = [6, 7, 9];
+/// The other types of the format, by their codes.
+const TYPES: [&str; 17] = [
+    "undefined",
+    "FLOAT",
+    "UINT8",
+    "INT8",
+    "UINT16",
+    "INT16",
+    "INT32",
+    "INT64",
+    "STRING",
+    "BOOL",
+    "FLOAT16",
+    "DOUBLE",
+    "UINT32",
+    "UINT64",
+    "COMPLEX64",
+    "COMPLEX128",
+    "BFLOAT16",
+];
 
-fn tensor(bytes: &[u8]) -> std::result::Result<Option<Array>, ()> {
+/// A tensor of floats; none for what is no weight.
+fn tensor(bytes: &[u8]) -> Read<Option<Array>> {
     let mut message = Message(bytes);
-    let (mut name, mut shape, mut kind, mut data) = (String::new(), Vec::new(), 0, Vec::new());
+    let (mut name, mut shape, mut kind, mut data, mut elsewhere) = (String::new(), Vec::new(), 0, Vec::new(), false);
     let dim = |d: u64| usize::try_from(d).map_err(|_| ());
     let floats = |b: &[u8]| -> std::result::Result<Vec<f32>, ()> {
         if !b.len().is_multiple_of(4) {
@@ -87,60 +130,120 @@ fn tensor(bytes: &[u8]) -> std::result::Result<Option<Array>, ()> {
             (4, Field::Fixed32(x)) => data.push(f32::from_bits(x)),
             (4 | 9, Field::Bytes(raw)) if kind == FLOAT || kind == 0 => data.extend(floats(raw)?),
             (8, Field::Bytes(text)) => name = String::from_utf8(text.to_vec()).map_err(|_| ())?,
+            (13, Field::Bytes(_)) | (14, Field::Varint(1)) => elsewhere = true,
             _ => {}
         }
     }
+    if elsewhere {
+        return unsupported(format!("the tensor '{name}' is kept in another file (external data)"));
+    }
     let size = shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d));
     match kind {
-        FLOAT if size == Some(data.len()) => Ok(Some(Array { name, shape, data })),
-        FLOAT => Err(()),
-        _ => Ok(None),
+        FLOAT if size != Some(data.len()) => Err(Fault::Broken),
+        // A single number is a constant of an operation.
+        FLOAT if data.len() == 1 => Ok(None),
+        FLOAT => Ok(Some(Array { name, shape, data })),
+        other if NO_WEIGHTS.contains(&other) => Ok(None),
+        other => {
+            let kind =
+                usize::try_from(other).ok().and_then(|k| TYPES.get(k)).map_or(other.to_string(), ToString::to_string);
+            unsupported(format!("the tensor '{name}' is of type {kind}; FLOAT is read"))
+        }
     }
 }
 
-/// A node's operation, name and inputs.
-type Node = (String, String, Vec<String>);
+/// An operation.
+#[derive(Default)]
+struct Node {
+    operation: String,
+    domain: String,
+    name: String,
+    inputs: Vec<String>,
+    /// Whether a Gemm takes its second input as `[out, in]`.
+    transposed: bool,
+}
 
-fn node(bytes: &[u8]) -> std::result::Result<Node, ()> {
+fn node(bytes: &[u8]) -> Read<Node> {
     let mut message = Message(bytes);
     let mut out = Node::default();
     while let Some((field, value)) = message.next()? {
-        if let (1 | 3 | 4, Field::Bytes(text)) = (field, value) {
-            let text = String::from_utf8(text.to_vec()).map_err(|_| ())?;
-            match field {
-                1 => out.2.push(text),
-                3 => out.1 = text,
-                _ => out.0 = text,
-            }
+        let (1 | 3 | 4 | 5 | 7, Field::Bytes(text)) = (field, value) else { continue };
+        if field == 5 {
+            out.transposed |= is_trans_b(text)?;
+            continue;
+        }
+        let text = String::from_utf8(text.to_vec()).map_err(|_| ())?;
+        match field {
+            1 => out.inputs.push(text),
+            3 => out.name = text,
+            4 => out.operation = text,
+            _ => out.domain = text,
         }
     }
     Ok(out)
 }
 
-fn graph(bytes: &[u8]) -> std::result::Result<Vec<Array>, ()> {
+/// Whether an attribute is `transB = 1`.
+fn is_trans_b(bytes: &[u8]) -> Read<bool> {
+    let mut message = Message(bytes);
+    let (mut named, mut set) = (false, false);
+    while let Some((field, value)) = message.next()? {
+        match (field, value) {
+            (1, Field::Bytes(name)) => named = name == b"transB",
+            (3, Field::Varint(x)) => set = x != 0,
+            _ => {}
+        }
+    }
+    Ok(named && set)
+}
+
+/// The weights and operations of a model.
+fn parts(bytes: &[u8]) -> Read<(Vec<Array>, Vec<Node>)> {
     let (mut arrays, mut nodes) = (Vec::new(), Vec::new());
     let mut model = Message(bytes);
     while let Some((field, value)) = model.next()? {
-        let (7, Field::Bytes(graph)) = (field, value) else { continue };
+        let graph = match (field, value) {
+            (7, Field::Bytes(graph)) => graph,
+            (20, _) => return unsupported("it has a training graph"),
+            (25, _) => return unsupported("it has functions of its own"),
+            _ => continue,
+        };
         let mut graph = Message(graph);
         while let Some((field, value)) = graph.next()? {
             match (field, value) {
                 (1, Field::Bytes(b)) => nodes.push(node(b)?),
                 (5, Field::Bytes(b)) => arrays.extend(tensor(b)?),
+                (14, _) => return unsupported("its tensors are quantised"),
+                (15, _) => return unsupported("it has sparse tensors"),
                 _ => {}
             }
         }
     }
-    // The exporter folds a linear layer's transpose into its weight and forgets its name; the product's own name says where it belongs.
-    for (operation, name, inputs) in nodes {
-        let (Some(at), "MatMul") = (inputs.get(1), operation.as_str()) else { continue };
+    Ok((arrays, nodes))
+}
+
+fn graph(bytes: &[u8]) -> Read<Vec<Array>> {
+    let (mut arrays, nodes) = parts(bytes)?;
+    for Node { operation, domain, name, inputs, transposed } in nodes {
+        // Optimisers fuse and quantise layers: their weights are no longer what the layers multiply by.
+        if !["", "ai.onnx"].contains(&domain.as_str()) {
+            return unsupported(format!("its operation {domain}.{operation} is not one of ONNX's own"));
+        }
+        if ["Quantize", "QLinear", "Integer"].iter().any(|q| operation.contains(q)) || operation == "DequantizeLinear" {
+            return unsupported(format!("its operation {operation} is of a quantised model"));
+        }
+        let product = operation == "MatMul" || (operation == "Gemm" && !transposed);
+        let (Some(at), true) = (inputs.get(1), product) else { continue };
         let Some(array) = arrays.iter_mut().find(|a| a.name == *at && a.shape.len() == 2) else { continue };
-        let Some(place) = name.strip_suffix("/MatMul") else { continue };
         let (rows, columns) = (array.shape[0], array.shape[1]);
         let old = std::mem::take(&mut array.data);
         array.data =
             (0..columns).flat_map(|c| (0..rows).map(move |r| (r, c))).map(|(r, c)| old[r * columns + c]).collect();
-        (array.shape, array.name) = (vec![columns, rows], format!("{}.weight", place.replace('/', ".")));
+        array.shape = vec![columns, rows];
+        // The exporter folds a linear layer's transpose into its weight and forgets its name; the product's own name says where it belongs.
+        if let Some(place) = name.strip_suffix("/MatMul") {
+            array.name = format!("{}.weight", place.replace('/', "."));
+        }
     }
     Ok(arrays)
 }
@@ -148,10 +251,13 @@ fn graph(bytes: &[u8]) -> std::result::Result<Vec<Array>, ()> {
 /// The float tensors of an ONNX file; weights of products `[out, in]`, named by their place in the model.
 ///
 /// # Errors
-/// When it can not be read or is broken.
+/// When it cannot be read, is broken, or has what is not read.
 pub fn read(path: &Path) -> Result<Vec<Array>> {
     let bytes = std::fs::read(path).map_err(|e| Error::io("reading", path, e))?;
-    let arrays = graph(&bytes).map_err(|()| Error::corrupt(path, "it is no ONNX model, or a part of one"))?;
+    let arrays = graph(&bytes).map_err(|fault| match fault {
+        Fault::Broken => Error::corrupt(path, "it is no ONNX model, or a part of one"),
+        Fault::Unsupported(why) => Error::invalid(format!("{}: not supported: {why}", path.display())),
+    })?;
     if arrays.is_empty() {
         return Err(Error::corrupt(path, "it has no weights"));
     }
@@ -217,5 +323,35 @@ mod tests {
         assert!(graph(&[0x80; 30]).is_err());
         let huge = [&[8][..], &[0xff; 9], &[1, 8, 9, 16, 1], &field(8, b"x")].concat();
         assert!(tensor(&huge).is_err());
+    }
+
+    #[test]
+    fn a1_what_makes_another_graph_is_refused_by_name() {
+        let said = |bytes: &[u8]| match graph(bytes) {
+            Err(Fault::Unsupported(why)) => why,
+            other => panic!("{:?}", other.map(|a| a.len())),
+        };
+        let of = |parts: &[Vec<u8>]| field(7, &parts.concat());
+        let int8 = [&[8, 1, 16, 3][..], &field(8, b"q"), &field(9, &[1])].concat();
+        assert!(said(&of(&[field(5, &int8)])).contains("'q' is of type INT8"));
+        let half = [&[8, 1, 16, 10][..], &field(8, b"h"), &field(9, &[0, 0])].concat();
+        assert!(said(&of(&[field(5, &half)])).contains("'h' is of type FLOAT16"));
+        let far = [&[8, 1, 16, 1, 112, 1][..], &field(8, b"w")].concat();
+        assert!(said(&of(&[field(5, &far)])).contains("'w' is kept in another file"));
+        let fused = [field(4, b"Attention"), field(7, b"com.microsoft")].concat();
+        assert!(said(&of(&[field(1, &fused)])).contains("com.microsoft.Attention"));
+        assert!(said(&of(&[field(1, &field(4, b"MatMulInteger"))])).contains("MatMulInteger"));
+        assert!(said(&of(&[field(15, b"")])).contains("sparse"));
+    }
+
+    #[test]
+    fn a1_a_product_by_gemm_is_turned_unless_it_says_transposed() {
+        let raw: Vec<u8> = (0..6).flat_map(|i| (i as f32).to_le_bytes()).collect();
+        let w = [&[8, 2, 8, 3, 16, 1][..], &field(8, b"p.weight"), &field(9, &raw)].concat();
+        for (attribute, shape) in [(vec![], [3, 2]), ([&field(1, b"transB")[..], &[24, 1]].concat(), [2, 3])] {
+            let n = [field(1, b"x"), field(1, b"p.weight"), field(4, b"Gemm"), field(5, &attribute)].concat();
+            let arrays = graph(&field(7, &[field(1, &n), field(5, &w)].concat())).unwrap();
+            assert_eq!((arrays[0].name.as_str(), &arrays[0].shape[..]), ("p.weight", &shape[..]));
+        }
     }
 }

@@ -67,8 +67,10 @@ impl Weights {
             }
             arrays.insert(name.clone(), Array { name: name.clone(), ..array });
         }
-        if arrays.contains_key("pooler.weight") != arrays.contains_key("pooler.bias") {
-            arrays.retain(|name, _| !name.starts_with("pooler"));
+        if let [(has, _), (lacks, _)] = [&pooler[0], &pooler[1]]
+            && arrays.contains_key(has) != arrays.contains_key(lacks)
+        {
+            return Err(Error::mismatch("the pooler", format!("{has} and {lacks}, or neither"), "one of them"));
         }
         Ok(Self { config, arrays })
     }

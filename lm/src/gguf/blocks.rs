@@ -32,10 +32,16 @@ pub enum BlockType {
     Q5K,
     /// 6.6 bits, blocks of 256.
     Q6K,
+    /// 4.5 bits: a table of 16 levels that lie closer around zero, 32 share a scale.
+    IQ4NL,
+    /// 4.25 bits: the same table, blocks of 256.
+    IQ4XS,
+    /// 4.25 bits: floats of 4 bits (E2M1), 32 share a power of two. The OCP's Microscaling Formats 1.0.
+    MXFP4,
 }
 
 /// (type, ggml's code, elements of a block, bytes of a block, name)
-const TYPES: [(BlockType, u32, usize, usize, &str); 13] = [
+const TYPES: [(BlockType, u32, usize, usize, &str); 16] = [
     (BlockType::F32, 0, 1, 4, "F32"),
     (BlockType::F16, 1, 1, 2, "F16"),
     (BlockType::BF16, 30, 1, 2, "BF16"),
@@ -49,7 +55,44 @@ const TYPES: [(BlockType, u32, usize, usize, &str); 13] = [
     (BlockType::Q4K, 12, 256, 144, "Q4_K"),
     (BlockType::Q5K, 13, 256, 176, "Q5_K"),
     (BlockType::Q6K, 14, 256, 210, "Q6_K"),
+    (BlockType::IQ4NL, 20, 32, 18, "IQ4_NL"),
+    (BlockType::IQ4XS, 23, 256, 136, "IQ4_XS"),
+    (BlockType::MXFP4, 39, 32, 17, "MXFP4"),
 ];
+
+/// Types of ggml that are not read, with their codes (`ggml.h` of llama.cpp v0.5.0). Those of 4, 5, 31 to 33 and 36 to 38 are gone from it;
+/// old files still have them.
+const OTHERS: [(u32, &str); 27] = [
+    (4, "Q4_2"),
+    (5, "Q4_3"),
+    (9, "Q8_1"),
+    (15, "Q8_K"),
+    (16, "IQ2_XXS"),
+    (17, "IQ2_XS"),
+    (18, "IQ3_XXS"),
+    (19, "IQ1_S"),
+    (21, "IQ3_S"),
+    (22, "IQ2_S"),
+    (24, "I8"),
+    (25, "I16"),
+    (26, "I32"),
+    (27, "I64"),
+    (28, "F64"),
+    (29, "IQ1_M"),
+    (31, "Q4_0_4_4"),
+    (32, "Q4_0_4_8"),
+    (33, "Q4_0_8_8"),
+    (34, "TQ1_0"),
+    (35, "TQ2_0"),
+    (36, "IQ4_NL_4_4"),
+    (37, "IQ4_NL_4_8"),
+    (38, "IQ4_NL_8_8"),
+    (40, "NVFP4"),
+    (41, "Q1_0"),
+    (42, "Q2_0"),
+];
+/// Past every code that ggml or one of its forks gives: not a type but damage.
+const MOST_CODE: u32 = 1024;
 
 impl BlockType {
     fn row(self) -> &'static (Self, u32, usize, usize, &'static str) {
@@ -58,6 +101,13 @@ impl BlockType {
     /// The type with ggml's code.
     pub fn from_code(code: u32) -> Option<Self> {
         TYPES.iter().find(|t| t.1 == code).map(|t| t.0)
+    }
+    /// What a type that is not read is called: `IQ2_XXS (16)`, or by its code where it has no name here. None where no type can have it.
+    pub(super) fn other(code: u32) -> Option<String> {
+        match OTHERS.iter().find(|(c, _)| *c == code) {
+            Some((code, name)) => Some(format!("{name} ({code})")),
+            None => (code <= MOST_CODE).then(|| code.to_string()),
+        }
     }
     /// The type of that name: `Q4_0`.
     pub fn from_name(name: &str) -> Option<Self> {
@@ -80,6 +130,28 @@ impl BlockType {
         TYPES.map(|t| t.4).join(", ")
     }
 
+    /// The type of the embedding, and of a head, in a file whose projections are of this one: a row of a table is looked up by itself, and
+    /// suffers more from few bits.
+    pub fn of_table(self) -> Self {
+        match self {
+            Self::F32 | Self::F16 | Self::BF16 => self,
+            _ => Self::Q8_0,
+        }
+    }
+
+    /// llama.cpp's code of a file whose tensors are mostly of this type (`llama_ftype` in llama.h); of those that are written here.
+    pub(super) fn file_type(self) -> Option<u32> {
+        Some(match self {
+            Self::F32 => 0,
+            Self::F16 => 1,
+            Self::Q4_0 => 2,
+            Self::Q4_1 => 3,
+            Self::Q8_0 => 7,
+            Self::BF16 => 32,
+            _ => return None,
+        })
+    }
+
     /// The numbers of whole blocks; bytes of a block that is cut off are left out.
     pub fn dequantize(self, bytes: &[u8]) -> Vec<f32> {
         let (elements, size) = (self.elements(), self.bytes());
@@ -99,6 +171,9 @@ impl BlockType {
                 Self::Q4K => kquants::q4(b, y),
                 Self::Q5K => kquants::q5(b, y),
                 Self::Q6K => kquants::q6(b, y),
+                Self::IQ4NL => kquants::iq4_nl(b, y),
+                Self::IQ4XS => kquants::iq4_xs(b, y),
+                Self::MXFP4 => kquants::mxfp4(b, y),
             }
         }
         out

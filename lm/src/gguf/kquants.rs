@@ -1,4 +1,5 @@
-//! The 256-blocks of ggml ("k-quants"): sub-blocks whose scales are themselves quantised. Read only.
+//! Blocks of ggml that are read only: those of 256 ("k-quants"), whose sub-blocks have scales that are themselves quantised, and those whose
+//! codes are places in a table.
 use super::blocks::half;
 
 /// 2 bits: 16 sub-blocks of 16, scale and minimum in a nibble each. scales[16] qs[64] d dmin.
@@ -70,4 +71,38 @@ pub fn q6(b: &[u8], y: &mut [f32]) {
         let high = qh[part * 32 + at] >> (2 * run) & 3;
         *y = d * f32::from(scales[i / 16] as i8) * f32::from((low | high << 4) as i8 - 32);
     }
+}
+
+/// Levels of IQ4_NL and IQ4_XS (`kvalues_iq4nl` of ggml-common.h).
+const IQ4: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+/// Twice the magnitudes of E2M1: sign, two bits of exponent, one of mantissa.
+const E2M1: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
+
+/// 32 numbers of 16 bytes, the first 16 in the low nibbles.
+fn table(levels: &[i8; 16], d: f32, nibbles: &[u8], y: &mut [f32]) {
+    for (i, byte) in nibbles.iter().enumerate() {
+        y[i] = d * f32::from(levels[usize::from(byte & 15)]);
+        y[i + 16] = d * f32::from(levels[usize::from(byte >> 4)]);
+    }
+}
+
+/// d qs[16].
+pub fn iq4_nl(b: &[u8], y: &mut [f32]) {
+    table(&IQ4, half(b, 0), &b[2..], y);
+}
+
+/// d high[2] low[4] qs[128]; eight sub-blocks of 32 with scales of 6 bits, 32 subtracted: four bits in `low`, two in `high`.
+pub fn iq4_xs(b: &[u8], y: &mut [f32]) {
+    let (d, high, low) = (half(b, 0), u16::from_le_bytes([b[2], b[3]]), &b[4..8]);
+    for (j, (qs, y)) in b[8..].chunks_exact(16).zip(y.chunks_exact_mut(32)).enumerate() {
+        let scale = low[j / 2] >> (4 * (j % 2)) & 15 | ((high >> (2 * j) & 3) as u8) << 4;
+        table(&IQ4, d * f32::from(scale as i8 - 32), qs, y);
+    }
+}
+
+/// e qs[16]; the scale is 2^(e - 127), of which half is taken here because the table is doubled.
+pub fn mxfp4(b: &[u8], y: &mut [f32]) {
+    // 2^(e - 128) by its bits; the two smallest are subnormal.
+    let bits = if b[0] < 2 { 0x0020_0000 << b[0] } else { u32::from(b[0] - 1) << 23 };
+    table(&E2M1, f32::from_bits(bits), &b[1..], y);
 }

@@ -1,8 +1,13 @@
 //! Metadata values, and the source that they are read from: it knows how many bytes are left.
+use super::header::{Fault, Outcome};
 use std::io::Read;
 
 /// Longest key or tensor name: the format's own limit.
 const MOST_KEY: u64 = 65_535;
+/// Lists within lists that are read; llama.cpp v0.5.0 reads none, the format sets no limit.
+const MOST_DEPTH: u32 = 8;
+/// Past every code that a later version of the format could give a type: not a type but damage.
+const MOST_CODE: u32 = 255;
 
 /// A value of the metadata.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,10 +33,14 @@ pub enum Array {
     Ints(u32, Vec<i64>),
     /// Floats.
     F32(Vec<f32>),
+    /// 64-bit floats.
+    F64(Vec<f64>),
     /// Truth values.
     Bools(Vec<bool>),
     /// Texts.
     Texts(Vec<String>),
+    /// Lists, each of a type of its own.
+    Lists(Vec<Array>),
 }
 
 /// Codes of the value types.
@@ -124,12 +133,14 @@ impl Value {
             Self::Text(x) => format!("'{x}'"),
             Self::List(Array::Ints(_, x)) => format!("a list of {} integers", x.len()),
             Self::List(Array::F32(x)) => format!("a list of {} floats", x.len()),
+            Self::List(Array::F64(x)) => format!("a list of {} floats", x.len()),
+            Self::List(Array::Lists(x)) => format!("a list of {} lists", x.len()),
             Self::List(Array::Bools(x)) => format!("a list of {} truth values", x.len()),
             Self::List(Array::Texts(x)) => format!("a list of {} texts", x.len()),
         }
     }
 
-    pub(super) fn read<R: Read>(source: &mut Source<R>, name: &str) -> Result<Self, String> {
+    pub(super) fn read<R: Read>(source: &mut Source<R>, name: &str) -> Outcome<Self> {
         let what = format!("metadata '{name}'");
         let kind = source.u32(&what)?;
         Ok(match kind {
@@ -137,39 +148,52 @@ impl Value {
             code::F64 => Self::F64(f64::from_le_bytes(source.array(&what)?)),
             code::BOOL => Self::Bool(source.byte(&what)? != 0),
             code::TEXT => Self::Text(source.text(&what, u64::MAX)?),
-            code::LIST => Self::List(Array::read(source, &what)?),
-            other => match width(other) {
-                Some(_) => Self::Int(other, source.int(other, &what)?),
-                None => return Err(format!("{what} is of an unknown type {other}")),
-            },
+            code::LIST => Self::List(Array::read(source, &what, 1)?),
+            other if width(other).is_some() => Self::Int(other, source.int(other, &what)?),
+            other => return Err(unknown(&what, "", other)),
         })
     }
 }
 
+/// A type that the format does not have, as far as is known here.
+fn unknown(what: &str, list: &str, kind: u32) -> Fault {
+    match kind <= MOST_CODE {
+        true => {
+            Fault::Unsupported(format!("{what} is {list}of value type {kind}, which is not supported; 0 to 12 are"))
+        }
+        false => Fault::Damaged(format!("{what} claims to be {list}of value type {kind}, which there is not")),
+    }
+}
+
 impl Array {
-    fn read<R: Read>(source: &mut Source<R>, what: &str) -> Result<Self, String> {
+    fn read<R: Read>(source: &mut Source<R>, what: &str, depth: u32) -> Outcome<Self> {
+        if depth > MOST_DEPTH {
+            return Err(Fault::Unsupported(format!(
+                "{what} has lists in lists deeper than {MOST_DEPTH}, which is not supported"
+            )));
+        }
         let kind = source.u32(what)?;
         let len = source.u64(what)?;
-        // What one element takes at least; a text is a length and its bytes.
+        // What one element takes at least; a text is a length and its bytes, a list a type, a length and its elements.
         let each = match kind {
             code::BOOL => 1,
             code::F32 => 4,
-            code::TEXT => 8,
-            other => width(other)
-                .ok_or_else(|| format!("{what} is a list of type {other}: numbers, texts and truth values are read"))?,
+            code::F64 | code::TEXT => 8,
+            code::LIST => 12,
+            other => width(other).ok_or_else(|| unknown(what, "a list ", other))?,
         };
         source.check(len, each as u64, what)?;
-        let len = len as usize;
+        let all = 0..len;
         Ok(match kind {
-            code::BOOL => Self::Bools((0..len).map(|_| Ok(source.byte(what)? != 0)).collect::<Result<_, String>>()?),
-            code::F32 => {
-                Self::F32((0..len).map(|_| Ok(f32::from_le_bytes(source.array(what)?))).collect::<Result<_, String>>()?)
-            }
-            code::TEXT => Self::Texts((0..len).map(|_| source.text(what, u64::MAX)).collect::<Result<_, String>>()?),
+            code::BOOL => Self::Bools(all.map(|_| Ok(source.byte(what)? != 0)).collect::<Outcome<_>>()?),
+            code::F32 => Self::F32(all.map(|_| Ok(f32::from_le_bytes(source.array(what)?))).collect::<Outcome<_>>()?),
+            code::F64 => Self::F64(all.map(|_| Ok(f64::from_le_bytes(source.array(what)?))).collect::<Outcome<_>>()?),
+            code::TEXT => Self::Texts(all.map(|_| Ok(source.text(what, u64::MAX)?)).collect::<Outcome<_>>()?),
+            code::LIST => Self::Lists(all.map(|_| Self::read(source, what, depth + 1)).collect::<Outcome<_>>()?),
             other => {
-                let read =
-                    |_| i64::try_from(source.int(other, what)?).map_err(|_| format!("{what}: an integer too large"));
-                Self::Ints(other, (0..len).map(read).collect::<Result<_, String>>()?)
+                let large = || format!("{what} is a list with a number of 2^63 or more, which is not supported");
+                let read = |_| i64::try_from(source.int(other, what)?).map_err(|_| Fault::Unsupported(large()));
+                Self::Ints(other, all.map(read).collect::<Outcome<_>>()?)
             }
         })
     }

@@ -62,7 +62,7 @@ impl Writer {
         let failed = |e| Error::io("writing", path, e);
         let file = OpenOptions::new().write(true).create_new(true).open(path).map_err(failed)?;
         let mut out = BufWriter::new(file);
-        let head = self.header();
+        let head = self.header(&self.metadata());
         out.write_all(&head).map_err(failed)?;
         out.write_all(&vec![0; head.len().next_multiple_of(ALIGN) - head.len()]).map_err(failed)?;
         for (_, _, _, bytes) in &self.tensors {
@@ -72,13 +72,28 @@ impl Writer {
         out.into_inner().map_err(|e| failed(e.into_error()))?.sync_all().map_err(failed)
     }
 
-    fn header(&self) -> Vec<u8> {
+    /// The metadata, with what says to other tools how the weights are stored, unless that was set: the version of the block formats, which
+    /// is 2 since 2023, and the type that most tensors have.
+    fn metadata(&self) -> Vec<(String, Value)> {
+        let mut all = self.metadata.clone();
+        let count = |kind: BlockType| self.tensors.iter().filter(|t| t.2 == kind).count();
+        let most = self.tensors.iter().map(|t| t.2).max_by_key(|kind| count(*kind));
+        let own = [("quantization_version", Some(2)), ("file_type", most.and_then(BlockType::file_type))];
+        for (key, value) in own.into_iter().filter_map(|(k, v)| Some((format!("general.{k}"), v?))) {
+            if all.iter().all(|(k, _)| *k != key) {
+                all.push((key, Value::u32(value)));
+            }
+        }
+        all
+    }
+
+    fn header(&self, metadata: &[(String, Value)]) -> Vec<u8> {
         let mut out = Vec::new();
         out.extend(MAGIC.to_le_bytes());
         out.extend(3u32.to_le_bytes());
         out.extend((self.tensors.len() as u64).to_le_bytes());
-        out.extend((self.metadata.len() as u64).to_le_bytes());
-        for (name, value) in &self.metadata {
+        out.extend((metadata.len() as u64).to_le_bytes());
+        for (name, value) in metadata {
             text(&mut out, name);
             put(&mut out, value);
         }
@@ -129,20 +144,28 @@ fn put(out: &mut Vec<u8>, value: &Value) {
         }
         Value::List(list) => {
             tag(code::LIST);
-            let (kind, len) = match list {
-                Array::Ints(kind, x) => (*kind, x.len()),
-                Array::F32(x) => (code::F32, x.len()),
-                Array::Bools(x) => (code::BOOL, x.len()),
-                Array::Texts(x) => (code::TEXT, x.len()),
-            };
-            tag(kind);
-            out.extend((len as u64).to_le_bytes());
-            match list {
-                Array::Ints(kind, x) => x.iter().for_each(|v| int(out, *kind, (*v).into())),
-                Array::F32(x) => x.iter().for_each(|v| out.extend(v.to_le_bytes())),
-                Array::Bools(x) => x.iter().for_each(|v| out.push((*v).into())),
-                Array::Texts(x) => x.iter().for_each(|v| text(out, v)),
-            }
+            put_list(out, list);
         }
+    }
+}
+
+fn put_list(out: &mut Vec<u8>, list: &Array) {
+    let (kind, len) = match list {
+        Array::Ints(kind, x) => (*kind, x.len()),
+        Array::F32(x) => (code::F32, x.len()),
+        Array::F64(x) => (code::F64, x.len()),
+        Array::Bools(x) => (code::BOOL, x.len()),
+        Array::Texts(x) => (code::TEXT, x.len()),
+        Array::Lists(x) => (code::LIST, x.len()),
+    };
+    out.extend(kind.to_le_bytes());
+    out.extend((len as u64).to_le_bytes());
+    match list {
+        Array::Ints(kind, x) => x.iter().for_each(|v| int(out, *kind, (*v).into())),
+        Array::F32(x) => x.iter().for_each(|v| out.extend(v.to_le_bytes())),
+        Array::F64(x) => x.iter().for_each(|v| out.extend(v.to_le_bytes())),
+        Array::Bools(x) => x.iter().for_each(|v| out.push((*v).into())),
+        Array::Texts(x) => x.iter().for_each(|v| text(out, v)),
+        Array::Lists(x) => x.iter().for_each(|v| put_list(out, v)),
     }
 }

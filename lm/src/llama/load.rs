@@ -2,17 +2,18 @@
 use super::{
     config::Config,
     model::{Block, Linear, Model, Projection},
+    names::Names,
     rope::reorder,
     save,
 };
 use crate::{
     archive::Archive,
     gguf::Gguf,
+    keys::{self, harmless},
     quant::Matrix,
     tokenizer::{Tokenizer, ends},
 };
 use rlx::{Error, Result};
-use serde_json::{Map, Value as Json};
 use std::path::{Path, PathBuf};
 use tch::{Kind, Tensor};
 
@@ -63,12 +64,7 @@ pub fn load(path: &Path) -> Result<Loaded> {
     let mut loaded = if path.is_dir() { folder(path)? } else { gguf(path)? };
     all_ends(&mut loaded)?;
     if let Some(tokenizer) = &loaded.tokenizer {
-        let (words, rows) = (tokenizer.size(), loaded.model.config.vocab);
-        if words > rows {
-            let why =
-                format!("its tokenizer has {words} tokens, the embedding {rows} rows: they do not belong together");
-            return Err(Error::corrupt(path, why));
-        }
+        suits(path, tokenizer.size(), loaded.model.config.vocab)?;
     }
     Ok(loaded)
 }
@@ -97,51 +93,100 @@ fn all_ends(loaded: &mut Loaded) -> Result<()> {
     Ok(())
 }
 
-/// `config.json` of a folder.
-pub(super) fn config_json(path: &Path) -> Result<Map<String, Json>> {
-    let file = path.join("config.json");
-    let text = std::fs::read_to_string(&file).map_err(|e| Error::io("reading", &file, e))?;
-    serde_json::from_str(&text).map_err(|e| Error::corrupt(&file, e.to_string()))
+/// That a tokenizer has no more tokens than there are rows.
+pub(super) fn suits(path: &Path, words: usize, rows: usize) -> Result<()> {
+    if words > rows {
+        let why = format!("its tokenizer has {words} tokens, the embedding {rows} rows: they do not belong together");
+        return Err(Error::corrupt(path, why));
+    }
+    Ok(())
 }
 
 fn folder(path: &Path) -> Result<Loaded> {
-    let json = config_json(path)?;
+    let file = path.join("config.json");
+    let json = crate::json::open(&file)?;
     let mut archive = Archive::open(path)?;
-    let file = path.join("tokenizer.json");
-    let tokenizer = file.exists().then(|| Tokenizer::open(&file)).transpose()?;
+    let place = path.display().to_string();
+    let tokenizer = path.join("tokenizer.json");
+    let tokenizer = tokenizer.exists().then(|| Tokenizer::open(&tokenizer)).transpose()?;
     if save::is_packed(&json) {
-        let (model, format) = save::read(&json, &mut archive)?;
+        let (model, format) = save::read(&json, &mut archive).map_err(|e| inside(path, e))?;
         return Ok(Loaded { model, tokenizer, path: path.into(), format });
     }
-    let config = Config::from_transformers(&json)?;
+    let config = Config::from_transformers(&json).map_err(|e| inside(path, e))?;
+    let (names, blocks) = (Names::Transformers, config.blocks.len());
+    let read = names.all(blocks);
+    keys::account(&place, archive.names(), |n| read.contains(n), |n| harmless::llama_tensor(n, blocks))?;
+    let second = config.tied && archive.has(names.head());
     let mut kinds = Vec::new();
     let mut get = |name: &str, shape: &[usize]| {
         let t = archive.tensor(name, Some(shape))?;
         kinds.push(format!("{:?}", t.kind()));
+        if !t.is_floating_point() {
+            let why =
+                format!("{place}: the tensor '{name}' is of type {:?}, which is not supported for weights", t.kind());
+            return Err(Error::invalid(why));
+        }
         finite(t.to_kind(Kind::Float), name, path)
     };
+    let (model, tied) = (assemble(config, names, None, &mut get)?, [names.head(), names.embedding()]);
+    if second {
+        // transformers 5 does not tie then, earlier versions do; when both are the same there is nothing to choose.
+        let head = get(tied[0], &[model.config.vocab, model.config.width])?;
+        if !matches!(&model.embedding, Matrix::Dense(table) if head.equal(table)) {
+            return Err(Error::invalid(format!(
+                "{}: tie_word_embeddings is true, but {} holds a '{}' that is not '{}': set it to false to use it, or take the tensor out",
+                file.display(),
+                path.display(),
+                tied[0],
+                tied[1]
+            )));
+        }
+    }
+    let format = format!("safetensors, {}", tally(&kinds));
+    Ok(Loaded { model, tokenizer, path: path.into(), format })
+}
+
+/// A fault with the file or folder that it is in.
+pub(super) fn inside(path: &Path, error: Error) -> Error {
+    match error {
+        Error::Invalid { what } => Error::invalid(format!("{}: {what}", path.display())),
+        other => other,
+    }
+}
+
+/// A model of the tensors that `get` gives by name and shape, as 32-bit floats.
+fn assemble(
+    config: Config,
+    names: Names,
+    rope_factors: Option<Vec<f32>>,
+    get: &mut dyn FnMut(&str, &[usize]) -> Result<Tensor>,
+) -> Result<Model> {
     let (vocab, width) = (config.vocab, config.width);
-    let embedding = get("model.embed_tokens.weight", &[vocab, width])?;
+    let embedding = Matrix::Dense(get(names.embedding(), &[vocab, width])?);
     let mut blocks = Vec::new();
     for (i, shape) in config.blocks.iter().enumerate() {
         let mut projections = Vec::new();
         for p in Projection::ALL {
-            let weight = get(&format!("model.layers.{i}.{}.weight", p.name()), &p.size(&config, shape))?;
+            let weight = get(&names.projection(i, p), &p.size(&config, shape))?;
+            let weight = match (names, p) {
+                (Names::Gguf, Projection::Q) => reorder(&weight, shape.heads, true),
+                (Names::Gguf, Projection::K) => reorder(&weight, shape.kv_heads, true),
+                _ => weight,
+            };
             projections.push(Linear::new(Matrix::Dense(weight)));
         }
+        let [attention_norm, mlp_norm] = names.norms(i);
         blocks.push(Block {
             shape: *shape,
-            attention_norm: get(&format!("model.layers.{i}.input_layernorm.weight"), &[width])?,
-            mlp_norm: get(&format!("model.layers.{i}.post_attention_layernorm.weight"), &[width])?,
+            attention_norm: get(&attention_norm, &[width])?,
+            mlp_norm: get(&mlp_norm, &[width])?,
             projections: seven(projections),
         });
     }
-    let norm = get("model.norm.weight", &[width])?;
-    let head = if config.tied { None } else { Some(Matrix::Dense(get("lm_head.weight", &[vocab, width])?)) };
-    let format = format!("safetensors, {}", tally(&kinds));
-    let embedding = Matrix::Dense(embedding);
-    let model = Model { config, embedding, blocks, norm, head, rope_factors: None, compute: Kind::Float };
-    Ok(Loaded { model, tokenizer, path: path.into(), format })
+    let norm = get(names.norm(), &[width])?;
+    let head = if config.tied { None } else { Some(Matrix::Dense(get(names.head(), &[vocab, width])?)) };
+    Ok(Model { config, embedding, blocks, norm, head, rope_factors, compute: Kind::Float })
 }
 
 /// A damaged number would show as a NaN far from here.
@@ -158,7 +203,7 @@ pub(super) fn seven(all: Vec<Linear>) -> [Linear; 7] {
 }
 
 /// `F32 (61), Q4_1 (210)`.
-fn tally(kinds: &[String]) -> String {
+pub(super) fn tally(kinds: &[String]) -> String {
     let mut names: Vec<&String> = kinds.iter().collect();
     names.sort();
     names.dedup();
@@ -166,61 +211,38 @@ fn tally(kinds: &[String]) -> String {
     names.iter().map(|n| format!("{n} ({})", count(n))).collect::<Vec<_>>().join(", ")
 }
 
+/// Divisors of the rotary frequencies, which GGUF files of Llama 3 bring.
+pub(super) const ROPE_FACTORS: &str = "rope_freqs.weight";
+
 fn gguf(path: &Path) -> Result<Loaded> {
     let mut file = Gguf::open(path)?;
-    let rows = |name: &str| file.tensors().get(name).map(|i| i.shape.clone());
-    let shape = rows("token_embd.weight")
-        .ok_or_else(|| Error::corrupt(path, "there is no tensor 'token_embd.weight' in it"))?;
-    let tied = rows("output.weight").is_none();
-    let config = Config::from_gguf(file.metadata(), shape[0], tied)?;
+    let names = Names::Gguf;
+    let rows = |name: &str| file.tensors().get(name).map(|i| i.shape[0]);
+    let vocab = rows(names.embedding())
+        .ok_or_else(|| Error::corrupt(path, format!("there is no tensor '{}' in it", names.embedding())))?;
+    let tied = rows(names.head()).is_none();
+    let config = Config::from_gguf(file.metadata(), vocab, tied).map_err(|e| inside(path, e))?;
+    let read = names.all(config.blocks.len());
+    let all = file.tensors().keys().map(String::as_str);
+    // llama.cpp refuses such files too: "wrong number of tensors" (v0.5.0).
+    keys::account(&path.display().to_string(), all, |n| read.contains(n) || n == ROPE_FACTORS, |_| false)?;
     let kinds: Vec<String> = file.tensors().values().map(|i| i.kind.to_string()).collect();
-    let mut get = |name: &str, shape: &[usize]| {
-        if let Some(found) = file.tensors().get(name).map(|i| &i.shape).filter(|s| *s != shape) {
-            return Err(Error::corrupt(
-                path,
-                format!("tensor '{name}' has shape {found:?}; the metadata say {shape:?}"),
-            ));
-        }
-        finite(file.tensor(name)?, name, path)
-    };
-    let (vocab, width) = (config.vocab, config.width);
-    let embedding = Matrix::Dense(get("token_embd.weight", &[vocab, width])?);
-    let mut blocks = Vec::new();
-    for (i, shape) in config.blocks.iter().enumerate() {
-        let mut projections = Vec::new();
-        for p in Projection::ALL {
-            let weight = get(&format!("blk.{i}.{}.weight", p.gguf_name()), &p.size(&config, shape))?;
-            let weight = match p {
-                Projection::Q => reorder(&weight, shape.heads, true),
-                Projection::K => reorder(&weight, shape.kv_heads, true),
-                _ => weight,
-            };
-            projections.push(Linear::new(Matrix::Dense(weight)));
-        }
-        blocks.push(Block {
-            shape: *shape,
-            attention_norm: get(&format!("blk.{i}.attn_norm.weight"), &[width])?,
-            mlp_norm: get(&format!("blk.{i}.ffn_norm.weight"), &[width])?,
-            projections: seven(projections),
-        });
-    }
-    let norm = get("output_norm.weight", &[width])?;
-    let head = if tied { None } else { Some(Matrix::Dense(get("output.weight", &[vocab, width])?)) };
-    let rope_factors = match file.tensors().contains_key("rope_freqs.weight") {
+    let rope_factors = match file.tensors().contains_key(ROPE_FACTORS) {
         true => {
-            let factors = file.tensor("rope_freqs.weight")?;
-            let factors = rlx_nn::upload::to_vec(&factors)?;
+            let factors = rlx_nn::upload::to_vec(&file.tensor(ROPE_FACTORS)?)?;
             if factors.len() != config.head_dim / 2 || factors.iter().any(|f| !(f.is_finite() && *f > 0.0)) {
-                return Err(Error::corrupt(
-                    path,
-                    format!("rope_freqs.weight must be {} positive numbers", config.head_dim / 2),
-                ));
+                let why = format!("{ROPE_FACTORS} must be {} positive numbers", config.head_dim / 2);
+                return Err(Error::corrupt(path, why));
             }
             Some(factors)
         }
         false => None,
     };
+    let mut get = |name: &str, shape: &[usize]| {
+        file.check(name, shape)?;
+        finite(file.tensor(name)?, name, path)
+    };
+    let model = assemble(config, names, rope_factors, &mut get)?;
     let tokenizer = Tokenizer::from_gguf(file.metadata())?;
-    let model = Model { config, embedding, blocks, norm, head, rope_factors, compute: Kind::Float };
     Ok(Loaded { model, tokenizer, path: path.into(), format: format!("GGUF, {}", tally(&kinds)) })
 }

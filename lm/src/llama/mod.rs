@@ -2,9 +2,11 @@
 mod config;
 pub mod export;
 pub mod generate;
+pub mod head;
 pub mod judge;
 mod load;
 mod model;
+mod names;
 pub mod recover;
 mod rope;
 mod save;
@@ -20,5 +22,7 @@ pub use tiny::{random, tiny, tiny_config};
 
 #[cfg(test)]
 mod damage;
+#[cfg(test)]
+mod strict;
 #[cfg(test)]
 mod tests;

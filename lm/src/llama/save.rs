@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     archive::{Archive, Plan, Stored, WEIGHTS},
+    keys::{self, Keys},
     lora::Adapter,
     quant::{Matrix, Packed, Scheme},
     tokenizer::{Tokenizer, folder},
@@ -177,34 +178,46 @@ pub(super) fn is_packed(json: &Map<String, Json>) -> bool {
     json.get("format").and_then(Json::as_str).is_some_and(|f| f.starts_with("rlx-packed"))
 }
 
+/// That a tensor is of the type that was planned.
+pub(super) fn stored_as(name: &str, stored: Stored, found: Kind) -> Result<()> {
+    match found == stored.kind() {
+        true => Ok(()),
+        false => {
+            let right = format!("{:?}", stored.kind());
+            Err(Error::mismatch(format!("tensor '{name}'"), right, format!("{found:?}")))
+        }
+    }
+}
+
+/// What the format is called.
+pub(super) fn format() -> String {
+    format!("packed safetensors ({FORMAT})")
+}
+
 /// A tensor as it was planned: another type would be counted wrongly, and a damaged number would show as a NaN far from here.
 fn part(archive: &mut Archive, name: &str, stored: Stored, shape: &[usize]) -> Result<Tensor> {
     let t = archive.tensor(name, Some(shape))?;
-    if t.kind() != stored.kind() {
-        return Err(Error::mismatch(
-            format!("tensor '{name}'"),
-            format!("{:?}", stored.kind()),
-            format!("{:?}", t.kind()),
-        ));
-    }
+    stored_as(name, stored, t.kind())?;
     if stored != Stored::U8 && !bool::try_from(t.isfinite().all()).unwrap_or(false) {
         return Err(Error::invalid(format!("tensor '{name}' has numbers that are not finite")));
     }
     Ok(t)
 }
 
-/// Reads a model of this format.
-pub(super) fn read(json: &Map<String, Json>, archive: &mut Archive) -> Result<(Model, String)> {
+/// The layout in a `config.json` of this format.
+pub(super) fn layout(json: &Map<String, Json>) -> Result<Layout> {
     if json.get("format").and_then(Json::as_str) != Some(FORMAT) {
         return Err(Error::invalid(format!(
             "config.json: format {:?}; this version reads {FORMAT}",
             json.get("format")
         )));
     }
-    let layout = json.get("layout").cloned().unwrap_or_default();
+    let keys = Keys::new("config.json", json);
+    let (_, layout) = (keys.get("format"), keys.get("layout").cloned().unwrap_or_default());
+    keys.finish(&[])?;
     let layout: Layout =
         serde_json::from_value(layout).map_err(|e| Error::invalid(format!("config.json: layout: {e}")))?;
-    let config = layout.config.clone();
+    let config = &layout.config;
     config.check()?;
     let shapes: Vec<BlockShape> = layout.blocks.iter().map(|b| b.shape).collect();
     if shapes != config.blocks || layout.head.is_some() == config.tied {
@@ -222,6 +235,21 @@ pub(super) fn read(json: &Map<String, Json>, archive: &mut Archive) -> Result<(M
             config.head_dim / 2
         )));
     }
+    Ok(layout)
+}
+
+/// That a file has no tensor that a layout does not name.
+pub(super) fn account(layout: &Layout, archive: &Archive) -> Result<()> {
+    let planned = plan(layout);
+    let known: std::collections::BTreeSet<&str> = planned.names().collect();
+    keys::account("model.safetensors", archive.names(), |n| known.contains(n), |_| false)
+}
+
+/// Reads a model of this format.
+pub(super) fn read(json: &Map<String, Json>, archive: &mut Archive) -> Result<(Model, String)> {
+    let layout = layout(json)?;
+    let config = layout.config.clone();
+    account(&layout, archive)?;
     let matrix = |archive: &mut Archive, name: &str, scheme: Scheme, [rows, columns]: [usize; 2]| {
         let mut parts = Vec::new();
         for (suffix, stored, shape) in scheme.parts(rows, columns) {
@@ -256,5 +284,5 @@ pub(super) fn read(json: &Map<String, Json>, archive: &mut Archive) -> Result<(M
     let norm = part(archive, "model.norm.weight", Stored::F32, &[config.width])?;
     let model =
         Model { config, embedding, blocks, norm, head, rope_factors: layout.rope_factors, compute: Kind::Float };
-    Ok((model, format!("packed safetensors ({FORMAT})")))
+    Ok((model, format()))
 }

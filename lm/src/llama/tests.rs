@@ -250,3 +250,25 @@ fn damaged_files_are_errors_never_panics() {
     std::fs::remove_dir_all(dir).unwrap();
     assert!(load(&folder("nowhere")).unwrap_err().to_string().contains("no model at"));
 }
+
+/// What is known without a tensor is what is so once all are loaded.
+#[test]
+fn a13_headers_say_what_loading_finds() {
+    let (gguf, hf, own) = (folder("head-gguf"), folder("head-hf"), folder("head-own"));
+    export::gguf(&uneven(), None, BlockType::Q4_1, BlockType::F16, &gguf).unwrap();
+    export::transformers(&tiny(1), None, Stored::F16, &hf).unwrap();
+    save(&uneven(), None, &own).unwrap();
+    for path in [&gguf, &hf, &own] {
+        let (head, loaded) = (head::head(path).unwrap(), load(path).unwrap());
+        assert_eq!(head.format, loaded.format);
+        assert_eq!(head.layout.config, loaded.model.config);
+        assert_eq!(head.layout, Layout::of(&loaded.model).unwrap());
+        let blocks: Vec<u64> = head.layout.blocks.iter().map(|b| head.block_bytes(b)).collect();
+        assert_eq!(blocks, loaded.model.blocks.iter().map(Block::bytes).collect::<Vec<_>>());
+        assert_eq!(plan(&head.layout).payload(), loaded.model.bytes());
+        let file = if path.is_dir() { path.join("model.safetensors") } else { path.clone() };
+        assert_eq!((head.files, head.bytes), (1, std::fs::metadata(file).unwrap().len()));
+    }
+    std::fs::remove_file(gguf).unwrap();
+    [hf, own].iter().for_each(|p| std::fs::remove_dir_all(p).unwrap());
+}

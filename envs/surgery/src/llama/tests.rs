@@ -141,7 +141,7 @@ fn what_is_wrong_is_said() {
         Err(e) => e.to_string(),
     };
     let missing = why(Config { model: "smollm2-7b".into(), ..config() });
-    assert!(missing.contains("rlx fetch smollm2-7b"), "{missing}");
+    assert!(missing.contains("rlx list models"), "{missing}");
     let none = why(Config { decide: Vec::new(), ..config() });
     assert!(none.contains("at least one of ratio, bits, rank and embedding"), "{none}");
     let order = why(Config { bits: vec![4, 2], ..config() });
