@@ -32,6 +32,7 @@ mod interrupt;
 pub mod lab;
 mod list;
 mod lm;
+pub mod lock;
 pub mod metrics;
 mod presets;
 mod progress;
