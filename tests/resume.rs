@@ -141,9 +141,10 @@ fn c1_a_pool_and_a_sweep_save_on_two_sigterms() {
     let base =
         "env = \"cartpole\"\nalgo = \"ppo\"\nsteps = 90_000_000\ncheckpoint_every = 80_000_000\nlog_every = 2000\n";
     std::fs::write(dir.0.join("e.toml"), format!("format = 1\nseeds = 1\n[base]\n{base}")).unwrap();
-    let sweep = "[search]\nmethod = \"random\"\ntrials = 1\nseed = 0\n[metric]\nname = \"eval/return\"\ngoal = \"max\"\n\
-                 [space]\nlearning_rate = { low = 1e-4, high = 1e-2, log = true }\n";
-    std::fs::write(dir.0.join("s.toml"), format!("format = 1\n[base]\n{base}{sweep}")).unwrap();
+    let sweep =
+        "[space]\nlearning_rate = { low = 1e-5, high = 1e-2, log = true }\n[search]\nmethod = \"random\"\ntrials = 1\n";
+    std::fs::write(dir.0.join("s.toml"), format!("format = 1\n[base]\n{base}eval_every = 80_000_000\n{sweep}"))
+        .unwrap();
     for (args, runs) in [
         (&["experiment", "run", "e.toml", "--jobs", "1", "-q"][..], "runs/experiments/e/runs"),
         (&["experiment", "run", "e.toml", "--index", "0", "--out", "one", "-q"], "one/runs"),
