@@ -439,13 +439,17 @@ fn c2_ray_runs_more_cells_than_cores_for_longer_than_a_job_may_wait_and_loses_no
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     let said = String::from_utf8_lossy(&out.stdout).into_owned();
     assert!(said.contains("6 cells submitted") && said.contains("after 3 s"), "{said}");
-    wait("a checkpoint", || begun(&folder));
+    wait("a first row", || rows(&folder) > 0);
     // The worker of a cell dies: the run that it leaves saves, and goes on in another worker.
+    let parent = |id: u32| -> Option<u32> {
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+    };
     let worker = fs::read_dir("/proc").unwrap().flatten().find_map(|e| {
         let words = fs::read_to_string(e.path().join("cmdline")).ok()?;
         let ours = words.starts_with(env!("CARGO_BIN_EXE_rlx")) && words.contains(&*folder.to_string_lossy());
-        let stat = ours.then(|| fs::read_to_string(e.path().join("stat")).ok()).flatten()?;
-        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse::<u32>().ok()
+        // The run, its keeper, the worker.
+        if ours { parent(parent(e.file_name().to_str()?.parse().ok()?)?) } else { None }
     });
     signal(worker.expect("a worker is at work"), "-KILL");
     wait("the end", || finished(&folder) == 6);
@@ -463,7 +467,7 @@ fn c5_parallel_is_judged_by_the_records_of_its_cells() {
     let folder = odd(&dir, "a 'b' {} {#} $c");
     let args = ["experiment", "run", "e.toml", "--engine", "parallel", "--jobs", "1"];
     let child = rlx(&folder, &args).spawn().unwrap();
-    wait("a checkpoint", || begun(&folder));
+    wait("a first row", || rows(&folder) > 0);
     // As the shell of a terminal that goes: parallel (20221122) ends with 0 although cells were not run.
     let parallel = fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id())).unwrap();
     signal(parallel.split_whitespace().next().unwrap().parse().unwrap(), "-HUP");
@@ -487,7 +491,7 @@ fn c5_a_sigterm_to_rlx_reaches_the_cells_that_parallel_runs() {
     fs::write(dir.0.join("e.toml"), SPEC.replace("40_000", "90_000_000")).unwrap();
     let args = ["experiment", "run", "e.toml", "--engine", "parallel", "--jobs", "1"];
     let child = rlx(&dir.0, &args).spawn().unwrap();
-    wait("a checkpoint", || begun(&dir.0));
+    wait("a first row", || rows(&dir.0) > 0);
     signal(child.id(), "-TERM");
     let out = child.wait_with_output().unwrap();
     assert_eq!(out.status.code(), Some(130), "{}", String::from_utf8_lossy(&out.stderr));
