@@ -4,7 +4,6 @@ use serde_json::Value;
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 /// Two configs, two seeds; small, with several checkpoints each.
