@@ -248,13 +248,13 @@ fn c4_two_processes_never_run_one_cell_and_the_second_one_says_so() {
 #[test]
 fn c4_a_cell_that_is_freed_in_time_is_gone_on_with() {
     let dir = TempDir::new();
-    spec(&dir, &SPEC.replace("20_000", "40_000"));
+    spec(&dir, &SPEC.replace("20_000", "400_000"));
     let args = ["experiment", "run", "e.toml", "--index", "0"];
     let mut first = rlx(&dir.0, &args).spawn().unwrap();
     let runs = dir.0.join("runs/experiments/e/runs");
     assert!(wait_for(&mut first, || fs::read_dir(&runs).is_ok_and(|mut r| r.next().is_some())));
     let second = rlx(&dir.0, &args).spawn().unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    std::thread::sleep(std::time::Duration::from_millis(4000));
     signal(first.id(), "-TERM");
     assert!(matches!(first.wait().unwrap().code(), Some(130 | 0)));
     let out = second.wait_with_output().unwrap();
