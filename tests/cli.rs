@@ -53,15 +53,15 @@ fn tch_has_cuda() -> bool {
 }
 
 #[test]
-fn a_run_that_another_process_writes_to_is_refused() {
+fn c4_a_run_that_another_process_writes_to_is_waited_for_and_then_refused() {
     let dir = TempDir::new();
     let args = ["train", "--env", "cartpole", "--algo", "ppo", "--name", "busy", "--steps", "50_000_000", "-q"];
     let mut child = rlx(&dir.0, &args).spawn().unwrap();
     assert!(wait_for(&mut child, || dir.0.join("runs/cartpole-ppo-busy-s0/config.toml").exists()));
-    let error = fails(&dir.0, &["train", "--resume", "cartpole-ppo-busy-s0"], 1);
+    let error = fails(&dir.0, &["train", "--resume", "cartpole-ppo-busy-s0"], 75);
     child.kill().unwrap();
     child.wait().unwrap();
-    assert!(error.contains("another process is writing"), "{error}");
+    assert!(error.contains("waiting up to 60 s") && error.contains("another process is writing"), "{error}");
     let error = fails(&dir.0, &args, 2);
     assert!(error.contains("is there already"), "{error}");
 }

@@ -38,6 +38,18 @@ pub fn fails(folder: &Path, args: &[&str], code: i32) -> String {
     err
 }
 
+/// The Python of an environment that tools/engines.sh made, where it has `module`.
+pub fn python_of(environment: &str, module: &str) -> Option<PathBuf> {
+    let python = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("engines").join(environment).join("bin/python");
+    let has = Command::new(&python).args(["-c", &format!("import {module}")]).output();
+    has.is_ok_and(|o| o.status.success()).then_some(python)
+}
+
+/// Sends a signal to a process.
+pub fn signal(id: u32, name: &str) {
+    assert!(Command::new("kill").args([name, &id.to_string()]).status().unwrap().success());
+}
+
 /// Waits until `when` holds; false when the process ended before.
 pub fn wait_for(child: &mut Child, when: impl Fn() -> bool) -> bool {
     let start = Instant::now();

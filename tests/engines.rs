@@ -1,11 +1,13 @@
-//! Real clusters of one machine: Slurm (Debian's slurm-wlm and munge, as root) and HyperQueue (from PyPI). Cells are killed in the
-//! middle and the same command goes on. Skipped, with a word, where the programs are not there.
-use crate::common::{TempDir, fails, ok, rlx, run};
+//! Real clusters of one machine: Slurm (Debian's slurm-wlm 22.05.8 and munge, as root), HyperQueue (PyPI, 0.27.0), Ray (PyPI, 2.60.0) and
+//! GNU parallel (Debian's, 20221122), as tools/engines.sh installs them. Cells are killed in the middle and the same command goes on.
+//! Skipped, with a word, where the programs are not there.
+use crate::common::{TempDir, fails, ok, python_of, rlx, run, signal};
 use serde_json::Value;
 use std::{
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -25,6 +27,19 @@ gamma = [0.9, 0.99]
 
 fn make(dir: &TempDir) {
     fs::write(dir.0.join("e.toml"), SPEC).unwrap();
+}
+
+/// A folder with what people have in names, and what shells, sbatch and Python's templates read as something else.
+fn odd(dir: &TempDir, name: &str) -> PathBuf {
+    let folder = dir.0.join(name);
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("e.toml"), SPEC).unwrap();
+    folder
+}
+
+/// How many cells' records have this status.
+fn count(dir: &Path, what: &str) -> usize {
+    status(dir).iter().filter(|r| r["status"] == what).count()
 }
 
 fn status(dir: &Path) -> Vec<Value> {
@@ -83,7 +98,14 @@ fn a_dry_run_says_what_it_would_submit_and_writes_nothing() {
     }
     assert!(dry("hyperqueue", &[]).contains("experiment"));
     assert!(dry("parallel", &["--jobs", "2"]).contains("--jobs 2"));
-    assert!(dry("ray", &[]).contains("ray job submit --no-wait --entrypoint-num-cpus 1 --"));
+    let ray = dry("ray", &["--jobs", "2", "--", "--address", "http://h:1"]);
+    for word in
+        ["ray job submit --no-wait --address http://h:1 -- ", "@ray.remote(num_cpus=THREADS", "THREADS = 1\nMOST = 2\n"]
+    {
+        assert!(ray.contains(word), "{word}: {ray}");
+    }
+    let none = fails(&dir.0, &["experiment", "run", "e.toml", "--engine", "hyperqueue", "--jobs", "2", "--dry-run"], 1);
+    assert!(none.contains("no such limit"), "{none}");
     assert!(!dir.0.join("runs").exists(), "nothing was made");
     assert!(fails(&dir.0, &["experiment", "run", "e.toml", "--dry-run"], 2).contains("other than local"));
     let mut bare = rlx(&dir.0, &["experiment", "run", "e.toml", "--engine", "slurm"]);
@@ -92,9 +114,64 @@ fn a_dry_run_says_what_it_would_submit_and_writes_nothing() {
     assert!(out.status.code() == Some(1) && said.contains("sbatch is not on the PATH"), "{said}");
 }
 
+#[test]
+fn c3_every_engine_s_script_quotes_what_a_path_has() {
+    let dir = TempDir::new();
+    let folder = odd(&dir, "a 100% 'b' {} $c");
+    let dry = |engine: &str| ok(&folder, &["experiment", "run", "e.toml", "--engine", engine, "--dry-run"]);
+    let slurm = dry("slurm");
+    // sbatch (22.05.8) reads double quotes, and %% for one %.
+    assert!(
+        slurm.contains("#SBATCH --output=\"") && slurm.contains("/a 100%% 'b' {} $c/runs/experiments/e/"),
+        "{slurm}"
+    );
+    let shell = r"a 100% '\''b'\'' {} $c/e.toml'";
+    assert!(slurm.contains(shell), "{slurm}");
+    let parallel = dry("parallel");
+    assert!(parallel.contains("cd '") && !parallel.contains("--quote"), "{parallel}");
+    let ray = dry("ray");
+    // ray job submit (2.60.0) quotes the words that it is given for the shell itself.
+    assert!(ray.contains("FOLDER = \"") && ray.contains(r"{} $c/runs/experiments/e/submitted/1.ray.py'"), "{ray}");
+    let broken = odd(&dir, "a\nb");
+    for engine in ["slurm", "hyperqueue", "parallel", "ray"] {
+        let error = fails(&broken, &["experiment", "run", "e.toml", "--engine", engine, "--dry-run"], 1);
+        assert!(error.contains("line break"), "{engine}: {error}");
+    }
+    let slash = odd(&dir, "a\\b");
+    assert!(fails(&slash, &["experiment", "run", "e.toml", "--engine", "slurm", "--dry-run"], 1).contains("backslash"));
+}
+
+#[test]
+fn c9_what_an_engine_leaves_a_run_to_save_is_said_where_it_is_chosen() {
+    let dir = TempDir::new();
+    make(&dir);
+    let dry = |engine: &str, more: &[&str]| {
+        let out = run(&dir.0, &[&["experiment", "run", "e.toml", "--engine", engine, "--dry-run"], more].concat());
+        assert!(out.status.success());
+        [out.stdout, out.stderr].map(|b| String::from_utf8(b).unwrap()).concat()
+    };
+    let help = ok(&dir.0, &["experiment", "run", "--help"]);
+    for (engine, word) in [("slurm", "two minutes before"), ("hyperqueue", "1 s to save"), ("ray", "after 3 s")] {
+        assert!(dry(engine, &[]).contains(word) && help.contains(word), "{engine}");
+    }
+    for more in [&["--", "--time=2"][..], &["--", "-t", "0:03:00"]] {
+        assert!(dry("slurm", more).contains("warning: the time limit"), "{more:?}");
+    }
+    assert!(!dry("slurm", &["--", "--time=4:00:00"]).contains("warning"));
+}
+
 fn there(program: &str) -> bool {
     ["/usr/sbin", "/usr/bin", "/usr/local/bin", "/usr/local/sbin"].iter().any(|f| Path::new(f).join(program).exists())
 }
+
+/// The first of four ports of this test's own, so that two tests of one machine do not meet.
+fn ports() -> u32 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    20_000 + (std::process::id() * 16 + NEXT.fetch_add(4, Ordering::Relaxed)) % 20_000
+}
+
+const NO_SLURM: &str =
+    "skipped: Slurm is not here (root, and Debian's packages slurm-wlm and munge are needed: tools/engines.sh)";
 
 /// A Slurm of one node on loopback, ended when it goes.
 struct Slurm {
@@ -118,8 +195,7 @@ impl Slurm {
         }
         let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
         let host = host.trim().split('.').next().unwrap();
-        // Ports of this process's own, so that two tests of one machine do not meet.
-        let port = 20_000 + std::process::id() % 20_000;
+        let port = ports();
         let config = format!(
             "ClusterName=test\nSlurmctldHost={host}(127.0.0.1)\nSlurmUser=root\nSlurmdUser=root\nAuthType=auth/munge\n\
              AuthInfo=socket={at}/munge.socket\nCredType=cred/munge\nStateSaveLocation={at}/state\nSlurmdSpoolDir={at}/spool\n\
@@ -189,40 +265,54 @@ impl Drop for Slurm {
 #[test]
 fn slurm_runs_an_array_and_a_killed_cell_goes_on() {
     let Some(slurm) = Slurm::start() else {
-        println!("skipped: Slurm is not here (root, and Debian's packages slurm-wlm and munge are needed)");
+        println!("{NO_SLURM}");
         return;
     };
     let dir = TempDir::new();
-    make(&dir);
-    slurm.submit(&dir.0);
-    wait("a checkpoint", || begun(&dir.0));
-    assert!(kill_units(&dir.0) > 0, "a cell was being run");
+    let folder = odd(&dir, "a 100%A \"b\" 'c' #d $e");
+    slurm.submit(&folder);
+    wait("a checkpoint", || begun(&folder));
+    assert!(kill_units(&folder) > 0, "a cell was being run");
     // The rest of the array is cancelled too: half of the experiment is then missing.
     slurm.command("scancel").args(["--user", "root"]).status().unwrap();
     wait("an empty queue", || slurm.is_empty());
-    assert!(finished(&dir.0) < 4);
-    let mut command = rlx(&dir.0, &["experiment", "run", "e.toml", "--engine", "slurm"]);
-    let out = command.env("SLURM_CONF", slurm.folder.0.join("slurm.conf")).output().unwrap();
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-    wait("the end", || finished(&dir.0) == 4);
-    assert!(status(&dir.0).iter().any(|r| r["starts"].as_u64() > Some(1)), "a killed cell went on");
+    assert!(finished(&folder) < 4);
+    let logs = fs::read_dir(folder.join("runs/experiments/e/submitted")).unwrap().flatten();
+    let logs: Vec<String> = logs.map(|e| e.file_name().into_string().unwrap()).collect();
+    assert!(
+        logs.iter().any(|n| n.starts_with("slurm-") && n.ends_with("_0.log")),
+        "c3: logs lie where the results are: {logs:?}"
+    );
+    slurm.submit(&folder);
+    wait("the end", || finished(&folder) == 4);
+    assert!(status(&folder).iter().any(|r| r["starts"].as_u64() > Some(1)), "a killed cell went on");
     wait("an empty queue", || slurm.is_empty());
 }
 
-/// A Python with HyperQueue, in a throwaway environment beside the build's output.
-fn python() -> Option<PathBuf> {
-    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("hyperqueue-venv");
-    let python = venv.join("bin/python");
-    let works = || Command::new(&python).args(["-c", "import hyperqueue"]).output().is_ok_and(|o| o.status.success());
-    if !works() {
-        let made = Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv).output();
-        let install = ["-m", "pip", "install", "-q", "hyperqueue==0.27.0"];
-        let made = made.is_ok_and(|o| o.status.success());
-        if !made || !Command::new(&python).args(install).output().is_ok_and(|o| o.status.success()) || !works() {
-            return None;
-        }
-    }
-    Some(python)
+#[test]
+fn c1_a_cell_that_scancel_stops_is_saved() {
+    let Some(slurm) = Slurm::start() else {
+        println!("{NO_SLURM}");
+        return;
+    };
+    let dir = TempDir::new();
+    // Nothing but the stop itself saves.
+    let long = SPEC.replace("40_000", "90_000_000").replace("= 2000", "= 80_000_000").replace("20_000", "80_000_000");
+    fs::write(dir.0.join("e.toml"), long).unwrap();
+    slurm.submit(&dir.0);
+    wait("two cells at work", || rows(&dir.0) >= 2);
+    slurm.command("scancel").args(["--user", "root"]).status().unwrap();
+    wait("an empty queue", || slurm.is_empty());
+    assert_eq!(count(&dir.0, "interrupted"), 2, "{:?}", status(&dir.0));
+    let runs = fs::read_dir(dir.0.join("runs/experiments/e/runs")).unwrap().flatten();
+    let saved: Vec<Vec<u64>> = runs.map(|r| crate::common::checkpoints(&r.path())).collect();
+    assert!(saved.iter().filter(|steps| steps.len() == 1 && steps[0] > 0).count() == 2, "{saved:?}");
+}
+
+/// Runs that have learnt something.
+fn rows(dir: &Path) -> usize {
+    let runs = fs::read_dir(dir.join("runs/experiments/e/runs")).into_iter().flatten().flatten();
+    runs.filter(|r| fs::metadata(r.path().join("metrics.jsonl")).is_ok_and(|m| m.len() > 0)).count()
 }
 
 const CLUSTER: &str = "
@@ -236,8 +326,8 @@ time.sleep(600)
 
 #[test]
 fn hyperqueue_runs_a_task_for_each_cell_and_a_killed_cluster_loses_nothing() {
-    let Some(python) = python() else {
-        println!("skipped: HyperQueue can not be installed here (python3 -m venv and pip are needed)");
+    let Some(python) = python_of("hyperqueue", "hyperqueue") else {
+        println!("skipped: HyperQueue is not here (tools/engines.sh installs it)");
         return;
     };
     let dir = TempDir::new();
@@ -268,4 +358,142 @@ fn hyperqueue_runs_a_task_for_each_cell_and_a_killed_cluster_loses_nothing() {
     second.wait().unwrap();
     assert!(status(&dir.0).iter().any(|r| r["starts"].as_u64() > Some(1)), "a killed cell went on");
     assert!(run(&dir.0, &["experiment", "run", "e.toml", "-q"]).status.success(), "nothing is left");
+}
+
+/// A Ray of one node on loopback with one core, ended when it goes.
+struct Ray {
+    head: Child,
+    folder: TempDir,
+    bin: PathBuf,
+    port: u32,
+}
+
+impl Ray {
+    fn start() -> Option<Self> {
+        let bin = python_of("ray", "ray")?.parent()?.to_owned();
+        let (folder, port) = (TempDir::new(), ports());
+        let mut command = Command::new(bin.join("ray"));
+        command.args([
+            "start",
+            "--head",
+            "--block",
+            "--disable-usage-stats",
+            "--num-cpus=1",
+            "--object-store-memory=100000000",
+        ]);
+        command.args(["--node-ip-address=127.0.0.1", "--dashboard-host=127.0.0.1", &format!("--port={port}")]);
+        command.args([&format!("--dashboard-port={}", port + 1), &format!("--temp-dir={}", folder.0.display())]);
+        // A job that is not begun in 10 s is FAILED: a job for each cell would lose most of them.
+        command.env("RAY_JOB_START_TIMEOUT_SECONDS", "10").env_remove("RAY_ADDRESS");
+        let head = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let ray = Self { head, folder, bin, port };
+        wait("Ray", || ray.ask(&["job", "list"]).is_some());
+        Some(ray)
+    }
+
+    /// The answer of a `ray` command; None where it failed.
+    fn ask(&self, words: &[&str]) -> Option<String> {
+        let out = Command::new(self.bin.join("ray")).args(words).env("RAY_ADDRESS", self.address()).output().unwrap();
+        out.status.success().then(|| String::from_utf8_lossy(&[out.stdout, out.stderr].concat()).into_owned())
+    }
+
+    fn address(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port + 1)
+    }
+
+    fn submit(&self, dir: &Path, more: &[&str]) -> std::process::Output {
+        let args = [&["experiment", "run", "e.toml", "--engine", "ray", "--retry-failed"], more].concat();
+        let path = format!("{}:/usr/bin:/bin", self.bin.display());
+        rlx(dir, &args).env("PATH", path).env("RAY_ADDRESS", self.address()).output().unwrap()
+    }
+}
+
+impl Drop for Ray {
+    fn drop(&mut self) {
+        // What it started ends with it.
+        let _ = Command::new("kill").args(["-TERM", &self.head.id().to_string()]).status();
+        for _ in 0..200 {
+            if self.head.try_wait().is_ok_and(|s| s.is_some()) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let _ = self.head.kill();
+        let _ = self.head.wait();
+        let _ = &self.folder;
+    }
+}
+
+#[test]
+fn c2_ray_runs_more_cells_than_cores_for_longer_than_a_job_may_wait_and_loses_none() {
+    let Some(ray) = Ray::start() else {
+        println!("skipped: Ray is not here (tools/engines.sh installs it)");
+        return;
+    };
+    let dir = TempDir::new();
+    let folder = odd(&dir, "a b $c");
+    // 20 s of work on one core; and one cell that fails, which stops no other.
+    let spec = SPEC.replace("40_000", "150_000").replace("[0.9, 0.99]", "[0.9, 0.99, 0.999]");
+    fs::write(folder.join("e.toml"), spec).unwrap();
+    let out = ray.submit(&folder, &[]);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let said = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(said.contains("6 cells submitted") && said.contains("after 3 s"), "{said}");
+    wait("a first row", || rows(&folder) > 0);
+    // The worker of a cell dies: the run that it leaves saves, and goes on in another worker.
+    let parent = |id: u32| -> Option<u32> {
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+    };
+    let worker = fs::read_dir("/proc").unwrap().flatten().find_map(|e| {
+        let words = fs::read_to_string(e.path().join("cmdline")).ok()?;
+        let ours = words.starts_with(env!("CARGO_BIN_EXE_rlx")) && words.contains(&*folder.to_string_lossy());
+        // The run, its keeper, the worker.
+        if ours { parent(parent(e.file_name().to_str()?.parse().ok()?)?) } else { None }
+    });
+    signal(worker.expect("a worker is at work"), "-KILL");
+    wait("the end", || finished(&folder) == 6);
+    assert!(status(&folder).iter().any(|r| r["starts"].as_u64() > Some(1)), "{:?}", status(&folder));
+    wait("the job's end", || ray.ask(&["job", "list"]).is_some_and(|list| list.contains("SUCCEEDED")));
+}
+
+#[test]
+fn c5_parallel_is_judged_by_the_records_of_its_cells() {
+    if !there("parallel") {
+        println!("skipped: GNU parallel is not here (Debian's package parallel: tools/engines.sh)");
+        return;
+    }
+    let dir = TempDir::new();
+    let folder = odd(&dir, "a 'b' {} {#} $c");
+    let args = ["experiment", "run", "e.toml", "--engine", "parallel", "--jobs", "1"];
+    let child = rlx(&folder, &args).spawn().unwrap();
+    wait("a first row", || rows(&folder) > 0);
+    // As the shell of a terminal that goes: parallel (20221122) ends with 0 although cells were not run.
+    let parallel = fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id())).unwrap();
+    signal(parallel.split_whitespace().next().unwrap().parse().unwrap(), "-HUP");
+    let out = child.wait_with_output().unwrap();
+    let error = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(
+        out.status.code() == Some(1) && error.contains("of 4 cells finished") && error.contains("not run"),
+        "{error}"
+    );
+    assert!(ok(&folder, &args).contains("cells finished, 0 failed, 0 were not run"));
+    assert_eq!(finished(&folder), 4);
+}
+
+#[test]
+fn c5_a_sigterm_to_rlx_reaches_the_cells_that_parallel_runs() {
+    if !there("parallel") {
+        println!("skipped: GNU parallel is not here (Debian's package parallel: tools/engines.sh)");
+        return;
+    }
+    let dir = TempDir::new();
+    fs::write(dir.0.join("e.toml"), SPEC.replace("40_000", "90_000_000")).unwrap();
+    let args = ["experiment", "run", "e.toml", "--engine", "parallel", "--jobs", "1"];
+    let child = rlx(&dir.0, &args).spawn().unwrap();
+    wait("a first row", || rows(&dir.0) > 0);
+    signal(child.id(), "-TERM");
+    let out = child.wait_with_output().unwrap();
+    assert_eq!(out.status.code(), Some(130), "{}", String::from_utf8_lossy(&out.stderr));
+    assert_eq!(count(&dir.0, "interrupted"), 1, "{:?}", status(&dir.0));
 }

@@ -1,10 +1,9 @@
 //! `rlx experiment`: bad specs, the idempotent unit, the pool with workers that are killed, changed specs, failures and their retry.
-use crate::common::{TempDir, fails, ok, rlx, same_end, wait_for};
+use crate::common::{TempDir, fails, ok, rlx, same_end, signal, wait_for};
 use serde_json::Value;
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 /// Two configs, two seeds; small, with several checkpoints each.
@@ -161,10 +160,6 @@ fn children(pid: u32) -> Vec<u32> {
     found
 }
 
-fn signal(pid: u32, name: &str) {
-    assert!(Command::new("kill").args([name, &pid.to_string()]).status().unwrap().success());
-}
-
 #[test]
 fn workers_and_pools_that_are_killed_lose_nothing() {
     let whole = TempDir::new();
@@ -236,7 +231,7 @@ fn a_worker_that_is_asked_to_stop_alone_is_replaced() {
 }
 
 #[test]
-fn two_processes_never_run_one_cell() {
+fn c4_two_processes_never_run_one_cell_and_the_second_one_says_so() {
     let dir = TempDir::new();
     spec(&dir, &SPEC.replace("20_000", "50_000_000"));
     let args = ["experiment", "run", "e.toml", "--index", "0"];
@@ -247,7 +242,24 @@ fn two_processes_never_run_one_cell() {
     let said = String::from_utf8_lossy(&second.stderr).into_owned();
     first.kill().unwrap();
     first.wait().unwrap();
-    assert!(second.status.success() && said.contains("another process"), "{said}");
+    assert!(second.status.code() == Some(75) && said.contains("did not end in 60 s"), "{said}");
+}
+
+#[test]
+fn c4_a_cell_that_is_freed_in_time_is_gone_on_with() {
+    let dir = TempDir::new();
+    spec(&dir, &SPEC.replace("20_000", "400_000"));
+    let args = ["experiment", "run", "e.toml", "--index", "0"];
+    let mut first = rlx(&dir.0, &args).spawn().unwrap();
+    let runs = dir.0.join("runs/experiments/e/runs");
+    assert!(wait_for(&mut first, || fs::read_dir(&runs).is_ok_and(|mut r| r.next().is_some())));
+    let second = rlx(&dir.0, &args).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(4000));
+    signal(first.id(), "-TERM");
+    assert!(matches!(first.wait().unwrap().code(), Some(130 | 0)));
+    let out = second.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(out.status.success() && said.contains("waiting up to 60 s") && said.contains("cell 0"), "{said}");
 }
 
 #[test]

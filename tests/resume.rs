@@ -95,6 +95,89 @@ fn ctrl_c_saves_and_says_130_and_goes_on() {
     same_end(&run("whole"), &stopped);
 }
 
+/// Sends the signals a few milliseconds apart, as Slurm's scancel and the shell around a run do.
+fn storm(id: u32, names: &[&str]) {
+    for name in names {
+        crate::common::signal(id, name);
+        std::thread::sleep(std::time::Duration::from_millis(3));
+    }
+}
+
+#[test]
+fn c1_a_scheduler_s_signals_save_however_many_come() {
+    let dir = TempDir::new();
+    for (i, names) in [
+        &["-TERM", "-TERM"][..],
+        &["-TERM", "-TERM", "-TERM", "-TERM"],
+        &["-INT", "-TERM"],
+        &["-TERM", "-INT"],
+        &["-HUP", "-HUP", "-USR1"],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("storm{i}");
+        let run = dir.0.join(format!("runs/cartpole-ppo-{name}-s0"));
+        let args = ["train", "--env", "cartpole", "--algo", "ppo", "--steps", "90_000_000", "--name", &name];
+        let args = [&args[..], &["--set", "checkpoint_every=80_000_000", "--set", "log_every=2000", "-q"]].concat();
+        let mut child = rlx(&dir.0, &args).spawn().unwrap();
+        assert!(wait_for(&mut child, || std::fs::metadata(run.join("metrics.jsonl")).is_ok_and(|m| m.len() > 0)));
+        storm(child.id(), names);
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{names:?}");
+        let summary: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(run.join("summary.json")).unwrap()).unwrap();
+        assert_eq!(summary["status"], "interrupted", "{names:?}");
+        assert_eq!(
+            checkpoints(&run).last().copied(),
+            summary["steps"].as_u64(),
+            "{names:?}: it saved where it stopped"
+        );
+    }
+}
+
+#[test]
+fn c1_a_pool_and_a_sweep_save_on_two_sigterms() {
+    let dir = TempDir::new();
+    let base =
+        "env = \"cartpole\"\nalgo = \"ppo\"\nsteps = 90_000_000\ncheckpoint_every = 80_000_000\nlog_every = 2000\n";
+    std::fs::write(dir.0.join("e.toml"), format!("format = 1\nseeds = 1\n[base]\n{base}")).unwrap();
+    let sweep =
+        "[space]\nlearning_rate = { low = 1e-5, high = 1e-2, log = true }\n[search]\nmethod = \"random\"\ntrials = 1\n";
+    std::fs::write(dir.0.join("s.toml"), format!("format = 1\n[base]\n{base}eval_every = 80_000_000\n{sweep}"))
+        .unwrap();
+    for (args, runs) in [
+        (&["experiment", "run", "e.toml", "--jobs", "1", "-q"][..], "runs/experiments/e/runs"),
+        (&["experiment", "run", "e.toml", "--index", "0", "--out", "one", "-q"], "one/runs"),
+        (&["sweep", "s.toml", "--jobs", "1", "-q"], "runs/sweeps/s/runs"),
+    ] {
+        let mut child = rlx(&dir.0, args).spawn().unwrap();
+        let run = || std::fs::read_dir(dir.0.join(runs)).into_iter().flatten().flatten().map(|e| e.path()).next();
+        let learns = || run().is_some_and(|r| std::fs::metadata(r.join("metrics.jsonl")).is_ok_and(|m| m.len() > 0));
+        assert!(wait_for(&mut child, learns), "{args:?}");
+        storm(child.id(), &["-TERM", "-TERM"]);
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{args:?}");
+        assert_eq!(checkpoints_or_none(&run().unwrap()).len(), 1, "{args:?}: its run was saved");
+    }
+}
+
+#[test]
+fn c1_only_a_second_ctrl_c_ends_at_once() {
+    let dir = TempDir::new();
+    let args = ["train", "--env", "cartpole", "--algo", "ppo", "--steps", "90_000_000", "--name", "two", "-q"];
+    // A wrong signal count would save: whether it did is all the same, it must end within the time of the test.
+    let mut child = rlx(&dir.0, &args).spawn().unwrap();
+    let run = dir.0.join("runs/cartpole-ppo-two-s0");
+    assert!(wait_for(&mut child, || run.join("metrics.jsonl").exists()));
+    // Stopped, it can not act between the two.
+    storm(child.id(), &["-STOP", "-INT", "-TERM", "-CONT"]);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(run.join("summary.json").exists(), "one Ctrl-C saves");
+    let mut child = rlx(&dir.0, &["train", "--resume", "cartpole-ppo-two-s0", "-q"]).spawn().unwrap();
+    assert!(wait_for(&mut child, || !run.join("summary.json").exists()));
+    storm(child.id(), &["-INT", "-INT"]);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
 fn checkpoints_or_none(run: &Path) -> Vec<u64> {
     if run.exists() { checkpoints(run) } else { Vec::new() }
 }

@@ -1,34 +1,20 @@
-//! TensorBoard's own Python reader on a run that was killed and resumed. Skipped, with a word, where it can not be installed.
-use crate::common::{TempDir, checkpoints, metrics, ok, rlx, wait_for};
+//! TensorBoard's own reader and its two servers (2.21.0) on runs that were killed, interrupted and resumed. Skipped, with a word, where it
+//! is not installed.
+use crate::common::{TempDir, checkpoints, metrics, ok, python_of, rlx, signal, wait_for};
 use serde_json::Value;
 use std::{
-    path::{Path, PathBuf},
-    process::Command,
+    io::{BufRead, BufReader, Write},
+    path::Path,
+    process::{Child, ChildStdout, Command, Stdio},
+    time::{Duration, Instant},
 };
 
-/// A Python with the package, in a throwaway environment beside the build's output.
-fn python() -> Option<PathBuf> {
-    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tensorboard-venv");
-    let python = venv.join("bin/python");
-    let works = || Command::new(&python).args(["-c", "import tensorboard"]).output().is_ok_and(|o| o.status.success());
-    if !works() {
-        let made = Command::new("python3")
-            .args(["-m", "venv", "--clear"])
-            .arg(&venv)
-            .output()
-            .is_ok_and(|o| o.status.success());
-        let install = ["-m", "pip", "install", "-q", "tensorboard==2.20.0", "setuptools<81", "numpy"];
-        if !made || !Command::new(&python).args(install).output().is_ok_and(|o| o.status.success()) || !works() {
-            return None;
-        }
-    }
-    Some(python)
-}
+const NONE: &str = "skipped: tensorboard is not here (tools/engines.sh installs it)";
 
 #[test]
 fn tensorboard_reads_a_resumed_run() {
-    let Some(python) = python() else {
-        println!("skipped: tensorboard can not be installed here (python3 -m venv and pip are needed)");
+    let Some(python) = python_of("tensorboard", "tensorboard") else {
+        println!("{NONE}");
         return;
     };
     let dir = TempDir::new();
@@ -77,4 +63,90 @@ fn tensorboard_reads_a_resumed_run() {
         (Some("ppo"), Some(1e-3))
     );
     assert_eq!(read["status"].as_u64(), Some(1), "STATUS_SUCCESS");
+}
+
+/// A TensorBoard that is open all the while.
+struct Open(Child, BufReader<ChildStdout>);
+
+impl Open {
+    fn new(python: &Path, run: &Path, kind: &str, port: u32) -> Self {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/tensorboard/serve.py");
+        let mut command = Command::new(python);
+        command.arg(script).arg(run).args([kind, &port.to_string(), "charts/episodic_return"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        Self(child, out)
+    }
+
+    /// Asks until what it shows is `wanted`; the last answer.
+    fn wait(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+        let start = Instant::now();
+        loop {
+            writeln!(self.0.stdin.as_mut().unwrap()).unwrap();
+            let mut line = String::new();
+            self.1.read_line(&mut line).unwrap();
+            let state: Value = serde_json::from_str(&line).unwrap();
+            if wanted(&state) || start.elapsed() > Duration::from_secs(60) {
+                return state;
+            }
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        // The end of its input ends the server too.
+        self.0.stdin = None;
+        let _ = self.0.wait();
+    }
+}
+
+fn steps(state: &Value) -> Vec<u64> {
+    state["steps"].as_array().unwrap().iter().filter_map(Value::as_u64).collect()
+}
+
+#[test]
+fn c7_c8_an_open_tensorboard_shows_a_run_that_was_interrupted_killed_and_finished() {
+    let Some(python) = python_of("tensorboard", "tensorboard") else {
+        println!("{NONE}");
+        return;
+    };
+    let dir = TempDir::new();
+    let run = dir.0.join("runs/cartpole-ppo-open-s0");
+    let args = ["train", "--env", "cartpole", "--algo", "ppo", "--name", "open", "--steps", "400000", "-q"];
+    let set = ["--set", "checkpoint_every=20000", "--set", "log_every=1000", "--set", "num_steps=64"];
+    let mut child = rlx(&dir.0, &[&args[..], &set].concat()).spawn().unwrap();
+    assert!(wait_for(&mut child, || run.join("checkpoints").exists() && !checkpoints(&run).is_empty()));
+    let port = 40_000 + std::process::id() % 10_000 * 2;
+    let mut open = ["slow", "fast"].map(|k| Open::new(&python, &run, k, port + u32::from(k == "fast")));
+    for server in &mut open {
+        let shown = server.wait(|s| !steps(s).is_empty());
+        assert!(!steps(&shown).is_empty(), "{shown}");
+    }
+    signal(child.id(), "-TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let last = metrics(&run).last().unwrap()["step"].as_u64().unwrap();
+    for server in &mut open {
+        let shown = server.wait(|s| steps(s).last() == Some(&last));
+        assert_eq!(shown["status"], serde_json::json!(["STATUS_UNKNOWN"]), "c8: an interruption is no end");
+    }
+    // Killed beyond its checkpoint: what is shown of it is taken back by the resume.
+    let mut child = rlx(&dir.0, &["train", "--resume", "cartpole-ppo-open-s0", "-q"]).spawn().unwrap();
+    assert!(wait_for(&mut child, || checkpoints(&run).last() > Some(&(last + 1000))));
+    std::thread::sleep(Duration::from_secs(2));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    ok(&dir.0, &["train", "--resume", "cartpole-ppo-open-s0", "-q"]);
+    let rows = metrics(&run);
+    let expected: Vec<u64> =
+        rows.iter().filter(|r| r.contains_key("charts/episodic_return")).map(|r| r["step"].as_u64().unwrap()).collect();
+    for server in &mut open {
+        let shown =
+            server.wait(|s| s["status"] == serde_json::json!(["STATUS_SUCCESS"]) && steps(s).last() == expected.last());
+        assert_eq!(shown["status"], serde_json::json!(["STATUS_SUCCESS"]));
+        let shown = steps(&shown);
+        assert!(shown.windows(2).all(|w| w[0] < w[1]), "c7: no curve steps back: {shown:?}");
+        assert_eq!(shown.last(), expected.last());
+    }
 }

@@ -20,8 +20,8 @@ use std::{
     process::ExitCode,
 };
 
-/// Exit codes: 0 done, 1 failed, 2 bad arguments or config, 130 interrupted.
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 bad arguments or config, 130 interrupted (what was begun goes on from its last checkpoint).";
+/// Exit codes: 0 done, 1 failed, 2 bad arguments or config, 75 held by another process, 130 interrupted.
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 bad arguments or config, 75 held by another process (it was waited for), 130 interrupted (what was begun goes on from its last checkpoint).";
 
 /// Reinforcement learning for research: training one can stop and resume to the bit.
 #[derive(Debug, Parser)]
@@ -286,8 +286,8 @@ pub(crate) type Ended = std::result::Result<ExitCode, (anyhow::Error, u8)>;
 
 fn failed(error: impl Into<anyhow::Error>) -> (anyhow::Error, u8) {
     let error = error.into();
-    let interrupted = matches!(error.downcast_ref(), Some(rlx::Error::Interrupted));
-    (error, if interrupted { 130 } else { 1 })
+    let code = crate::lock::exit_code(&error);
+    (error, code)
 }
 
 fn usage(error: impl Into<anyhow::Error>) -> (anyhow::Error, u8) {

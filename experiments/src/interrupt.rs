@@ -1,6 +1,6 @@
 //! Signals as flags that loops poll.
 use signal_hook::{
-    consts::{SIGINT, SIGTERM, SIGXFSZ},
+    consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU, SIGXFSZ},
     flag,
 };
 use std::sync::{
@@ -10,6 +10,10 @@ use std::sync::{
 
 /// The program's own flag, for what can not be handed one: a world that evaluates for minutes.
 static ASKED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
+
+/// By which schedulers say that it is time to save. They may send several: Slurm's scancel signals every process of a job, and the
+/// shell around a run passes its own on 0.1 to 5 ms later (22.05.8). What does not stop in time they kill themselves.
+const NOTICES: [i32; 5] = [SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU];
 
 /// Whether the program was asked to stop, once [`Stop::install`] was called.
 pub fn asked() -> bool {
@@ -21,17 +25,24 @@ pub fn asked() -> bool {
 pub struct Stop(Arc<AtomicBool>);
 
 impl Stop {
-    /// Ctrl-C (or SIGTERM, as a cluster's scheduler sends it) sets the flag; a second one ends the program at once with code 130. A
-    /// file-size limit becomes an error of the write that hits it instead of a death.
+    /// Ctrl-C sets the flag, and a second one ends the program at once with code 130. A scheduler's notice sets it too, however often it
+    /// comes. A file-size limit becomes an error of the write that hits it instead of a death.
     ///
     /// # Errors
     /// When the system refuses the handlers.
     pub fn install() -> std::io::Result<Self> {
         let stop = Self(ASKED.clone());
-        for signal in [SIGINT, SIGTERM] {
-            // In this order: the shutdown looks at the flag before this very signal sets it.
-            flag::register_conditional_shutdown(signal, 130, stop.0.clone())?;
-            flag::register(signal, stop.0.clone())?;
+        let pressed = Arc::new(AtomicBool::new(false));
+        // In this order: the shutdown looks at the flag before this very signal sets it.
+        flag::register_conditional_shutdown(SIGINT, 130, pressed.clone())?;
+        flag::register(SIGINT, pressed)?;
+        flag::register(SIGINT, stop.0.clone())?;
+        let ignored = ignored();
+        for signal in NOTICES {
+            // nohup has SIGHUP ignored for a reason.
+            if signal == SIGTERM || ignored >> (signal - 1) & 1 == 0 {
+                flag::register(signal, stop.0.clone())?;
+            }
         }
         flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)))?;
         Ok(stop)
@@ -44,4 +55,11 @@ impl Stop {
     pub fn asked(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
+}
+
+/// The signals that this process was started to ignore, a bit each.
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|l| l.strip_prefix("SigIgn:"));
+    mask.and_then(|m| u64::from_str_radix(m.trim(), 16).ok()).unwrap_or(0)
 }

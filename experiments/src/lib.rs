@@ -33,6 +33,7 @@ mod interrupt;
 pub mod lab;
 mod list;
 mod lm;
+pub mod lock;
 pub mod metrics;
 mod presets;
 mod progress;

@@ -1,4 +1,5 @@
 //! A run's folder: everything needed to resume or repeat it is inside.
+use crate::lock::{self, Held};
 use anyhow::{Context, Result, bail};
 use rlx::{
     LoadDir,
@@ -43,7 +44,7 @@ impl RunDir {
             let path = runs.join(format!("{env}-{algo}-{name}{suffix}-s{seed}"));
             match fs::create_dir(&path) {
                 Ok(()) => {
-                    let lock = lock(&path)?;
+                    let lock = lock(&path, Duration::ZERO)?;
                     write_synced(&path.join("config.toml"), config.as_bytes())?;
                     return Ok(Self { path, _lock: Some(lock) });
                 }
@@ -81,13 +82,13 @@ impl RunDir {
         bail!("there is no run '{run}'{near}")
     }
 
-    /// The same, to write: refused while another process does.
+    /// The same, to write: refused while another process does, once that was waited for.
     ///
     /// # Errors
-    /// As [`RunDir::open`], and when another process has it.
-    pub fn open_to_write(runs: &Path, run: &str) -> Result<Self> {
+    /// As [`RunDir::open`], and [`Held`] when another process has it for longer than `patience`.
+    pub fn open_to_write(runs: &Path, run: &str, patience: Duration) -> Result<Self> {
         let path = Self::open(runs, run)?.path;
-        let lock = lock(&path)?;
+        let lock = lock(&path, patience)?;
         Ok(Self { path, _lock: Some(lock) })
     }
 
@@ -178,21 +179,10 @@ pub fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
     write().with_context(|| format!("writing {}", path.display()))
 }
 
-fn lock(path: &Path) -> Result<File> {
-    let file = path.join(".lock");
-    let lock = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&file)
-        .with_context(|| format!("opening {}", file.display()))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(fs::TryLockError::WouldBlock) => {
-            bail!("another process is writing to {}: stop it, or wait for its end", path.display())
-        }
-        Err(fs::TryLockError::Error(e)) => Err(e).with_context(|| format!("locking {}", file.display())),
-    }
+fn lock(path: &Path, patience: Duration) -> Result<File> {
+    let taken = lock::take(&path.join(".lock"), patience, &path.display().to_string())?;
+    let held = || Held(format!("another process is writing to {}: stop it, or wait for its end", path.display()));
+    Ok(taken.ok_or_else(held)?)
 }
 
 /// `20260131-235959`, UTC.
@@ -216,10 +206,10 @@ mod tests {
         let again = RunDir::create(&dir.0, "cartpole", "ppo", Some("a"), 3, "x").unwrap_err().to_string();
         assert!(again.contains("--resume"), "{again}");
         assert!(RunDir::create(&dir.0, "cartpole", "ppo", Some("../x"), 3, "x").is_err());
-        let busy = RunDir::open_to_write(&dir.0, "cartpole-ppo-a-s3").unwrap_err().to_string();
+        let busy = RunDir::open_to_write(&dir.0, "cartpole-ppo-a-s3", Duration::ZERO).unwrap_err().to_string();
         assert!(busy.contains("another process"), "{busy}");
         drop(run);
-        RunDir::open_to_write(&dir.0, "cartpole-ppo-a-s3").unwrap();
+        RunDir::open_to_write(&dir.0, "cartpole-ppo-a-s3", Duration::ZERO).unwrap();
         let wrong = RunDir::open(&dir.0, "cartpole-ppo-a-s4").unwrap_err().to_string();
         assert!(wrong.contains("did you mean 'cartpole-ppo-a-s3'?"), "{wrong}");
         let unnamed: Vec<String> =

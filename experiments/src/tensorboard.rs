@@ -40,6 +40,8 @@ impl Events {
     /// When the file can not be made.
     pub fn create(dir: &Path, hparams: &[(String, Value)], metrics: &[&str]) -> Result<Self> {
         let mut events = Self::open(dir)?;
+        // TensorBoard's Python server (2.21.0, --load_fast=false) heeds no START but from the second on: this is the first.
+        events.start(0)?;
         let mut infos = Vec::new();
         for (name, value) in hparams {
             let mut info = api::HParamInfo::new();
@@ -79,11 +81,17 @@ impl Events {
             cut(&path, step, evaluated)?;
         }
         let mut events = Self::open(dir)?;
+        // Twice, for a run that an earlier version made without the START at 0: the first may be ignored, another changes nothing.
+        events.start(step + 1)?;
+        events.start(step + 1)?;
+        Ok(events)
+    }
+
+    /// A mark on which readers drop what they have from `step` on.
+    fn start(&mut self, step: u64) -> Result<()> {
         let mut log = event::SessionLog::new();
         log.set_status(event::SessionLog_SessionStatus::START);
-        // Readers drop what they have from this step on.
-        events.event(step + 1, event::Event_oneof_what::session_log(log))?;
-        Ok(events)
+        self.event(step, event::Event_oneof_what::session_log(log))
     }
 
     /// Removes the event files of a run that starts again at 0.
@@ -97,11 +105,16 @@ impl Events {
         Ok(())
     }
 
-    /// A file of a name that no other has: TensorBoard reads them in the order of their names.
+    /// A file of a name that no other has. TensorBoard reads them in the order of their names, so none is before one that is there:
+    /// not in its second, and not where this machine's clock is behind. W&B (0.31.0) takes only files that name its own machine.
     fn open(dir: &Path) -> Result<Self> {
-        let mut number = files(dir)?.len();
+        let there = files(dir)?;
+        let second =
+            |p: &PathBuf| p.file_name()?.to_str()?.strip_prefix(PREFIX)?.split('.').next()?.parse::<u64>().ok();
+        let after = there.iter().filter_map(second).max().map_or(0, |last| last + 1);
+        let (time, host, mut number) = ((now() as u64).max(after), host(), there.len());
         let (file, path) = loop {
-            let path = dir.join(format!("{PREFIX}{:010}.rlx.{}.{number}", now() as u64, std::process::id()));
+            let path = dir.join(format!("{PREFIX}{time:010}.{host}.{}.{number}", std::process::id()));
             match File::create_new(&path) {
                 Ok(file) => break (file, path),
                 Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => number += 1,
@@ -158,13 +171,17 @@ impl Events {
         self.flush()
     }
 
-    /// Notes how the run ended, for the HParams tab, and writes everything out.
+    /// Notes how the run ended (`finished`, `failed`), for the HParams tab, and writes everything out. One that is `interrupted` has not
+    /// ended: of two marks an open TensorBoard (2.21.0) heeds the first.
     ///
     /// # Errors
     /// When the file can not be written.
-    pub fn finish(&mut self, success: bool) -> Result<()> {
+    pub fn finish(&mut self, status: &str) -> Result<()> {
+        if status == "interrupted" {
+            return self.flush();
+        }
         let mut end = SessionEndInfo::new();
-        end.set_status(if success { api::Status::STATUS_SUCCESS } else { api::Status::STATUS_FAILURE });
+        end.set_status(if status == "finished" { api::Status::STATUS_SUCCESS } else { api::Status::STATUS_FAILURE });
         end.set_end_time_secs(now());
         self.plugin("_hparams_/session_end_info", HParamsPluginData_oneof_data::session_end_info(end))?;
         self.flush()
@@ -227,6 +244,13 @@ impl Sink for Events {
     }
 }
 
+/// This machine's name as it stands in a file's name: all of it, dots too, by which W&B knows its own.
+fn host() -> String {
+    let name = crate::lab::results::host();
+    let name: String = name.chars().map(|c| if c == '/' || c.is_control() { '-' } else { c }).collect();
+    if name.is_empty() { "localhost".into() } else { name }
+}
+
 /// The event files of a folder, in the order of their names.
 fn files(dir: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(dir).map_err(|e| Error::io("reading", dir, e))?;
@@ -256,7 +280,7 @@ fn records(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Rewrites a file without its events beyond `step` (and its evaluation, unless `evaluated`), without earlier marks of resuming (they
-/// would make a reader drop what is now written anew), and without a torn tail.
+/// would make a reader drop what is now written anew; the one at 0, before everything, drops nothing), and without a torn tail.
 fn cut(path: &Path, step: u64, evaluated: bool) -> Result<()> {
     let mut bytes = Vec::new();
     File::open(path).and_then(|mut f| f.read_to_end(&mut bytes)).map_err(|e| Error::io("reading", path, e))?;
@@ -272,7 +296,7 @@ fn cut(path: &Path, step: u64, evaluated: bool) -> Result<()> {
             };
             let ended = |s: &Summary| s.get_value().iter().any(|v| v.get_tag() == "_hparams_/session_end_info");
             let drop = match &event.what {
-                Some(event::Event_oneof_what::session_log(_)) => true,
+                Some(event::Event_oneof_what::session_log(_)) => event.get_step() > 0,
                 Some(event::Event_oneof_what::summary(s)) => beyond || ended(s) || again(s),
                 _ => beyond,
             };
@@ -324,7 +348,7 @@ mod tests {
         for step in [10, 20, 30] {
             events.write(step, &report(1.0)).unwrap();
         }
-        events.finish(true).unwrap();
+        events.finish("finished").unwrap();
         drop(events);
         for again in [20, 20, 30] {
             // In the same second as the file before.
@@ -342,6 +366,77 @@ mod tests {
         for (evaluated, left) in [(true, vec![10, 20, 30, 40, 40]), (false, vec![10, 20, 30, 40])] {
             drop(Events::resume(&dir.0, 40, evaluated).unwrap());
             assert_eq!(steps(&dir.0), left);
+        }
+    }
+
+    /// Steps of START marks and statuses of end marks, in the order of the files.
+    fn marks(dir: &Path) -> (Vec<i64>, Vec<api::Status>) {
+        let (mut starts, mut ends) = (Vec::new(), Vec::new());
+        for path in files(dir).unwrap() {
+            for record in records(&fs::read(path).unwrap()) {
+                let event = event::Event::parse_from_bytes(record).unwrap();
+                if event.has_session_log() {
+                    starts.push(event.get_step());
+                }
+                for value in event.get_summary().get_value() {
+                    if value.get_tag() == "_hparams_/session_end_info" {
+                        let content = value.get_metadata().get_plugin_data().get_content();
+                        let data = HParamsPluginData::parse_from_bytes(content).unwrap();
+                        ends.push(data.get_session_end_info().get_status());
+                    }
+                }
+            }
+        }
+        (starts, ends)
+    }
+
+    #[test]
+    fn c6_a_file_has_the_name_of_this_machine_and_comes_after_all_that_are_there() {
+        let dir = TempDir::new();
+        let name = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().to_owned();
+        drop(Events::create(&dir.0, &[], &[]).unwrap());
+        let whole = name(&files(&dir.0).unwrap()[0]);
+        let kernel = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+        let parts: Vec<&str> = whole.split('.').collect();
+        // As wandb 0.31.0 looks at it: parts after the seconds are those of the name.
+        let own: Vec<&str> = kernel.trim().split('.').collect();
+        assert_eq!(parts[4..4 + own.len()], own, "{whole}");
+        // A file of an earlier version, and one of a machine whose clock is ahead.
+        fs::rename(&files(&dir.0).unwrap()[0], dir.0.join(format!("{PREFIX}1700000000.rlx.9.0"))).unwrap();
+        fs::write(dir.0.join(format!("{PREFIX}7700000000.zeus.9.1")), b"").unwrap();
+        drop(Events::resume(&dir.0, 10, true).unwrap());
+        let all: Vec<String> = files(&dir.0).unwrap().iter().map(name).collect();
+        assert!(all.len() == 3 && all[2].starts_with(&format!("{PREFIX}7700000001.{}", kernel.trim())), "{all:?}");
+    }
+
+    #[test]
+    fn c7_the_first_start_is_at_0_and_every_resume_has_one_that_is_heeded() {
+        let dir = TempDir::new();
+        let mut events = Events::create(&dir.0, &[], &[]).unwrap();
+        events.write(10, &report(1.0)).unwrap();
+        events.flush().unwrap();
+        assert_eq!(marks(&dir.0).0, [0]);
+        for step in [10, 10] {
+            drop(Events::resume(&dir.0, step, true).unwrap());
+            assert_eq!(marks(&dir.0).0, [0, 11, 11]);
+        }
+    }
+
+    #[test]
+    fn c8_an_interruption_is_no_end() {
+        let dir = TempDir::new();
+        for (status, left) in [
+            ("interrupted", vec![]),
+            ("failed", vec![api::Status::STATUS_FAILURE]),
+            ("finished", vec![api::Status::STATUS_SUCCESS]),
+        ] {
+            Events::clear(&dir.0).unwrap();
+            let mut events = Events::create(&dir.0, &[], &[]).unwrap();
+            events.write(10, &report(1.0)).unwrap();
+            events.finish(status).unwrap();
+            assert_eq!(marks(&dir.0).1, left, "{status}");
+            Events::resume(&dir.0, 10, true).unwrap().finish("finished").unwrap();
+            assert_eq!(marks(&dir.0).1, [api::Status::STATUS_SUCCESS], "{status}");
         }
     }
 

@@ -3,6 +3,7 @@ use crate::{
     evaluate::{Outcome, Plan, evaluate},
     experiment::{Experiment, Request},
     interrupt::Stop,
+    lock,
     metrics::MetricsFile,
     progress::Progress,
     run_dir::{RunDir, write_synced},
@@ -204,7 +205,7 @@ impl<'a> Trainer<'a> {
         progress: &'a mut Progress,
         stop: &'a Stop,
     ) -> Result<Self> {
-        let dir = RunDir::open_to_write(runs, run)?;
+        let dir = RunDir::open_to_write(runs, run, lock::PATIENCE)?;
         let request = Request { config: Some(dir.config()?), flags, ..Request::default() };
         let experiment =
             Experiment::new(registry, &request).with_context(|| format!("{}/config.toml", dir.path().display()))?;
@@ -322,7 +323,7 @@ impl<'a> Trainer<'a> {
         let text = serde_json::to_vec_pretty(&summary).context("writing summary.json")?;
         let written = self
             .events
-            .finish(status == "finished")
+            .finish(status)
             .map_err(anyhow::Error::from)
             .and_then(|()| write_synced(&self.dir.path().join("summary.json"), &text));
         ended?;

@@ -1,6 +1,6 @@
 //! The command.
 use super::{Config, run::Healer, summary::Summary};
-use crate::{interrupt::Stop, progress::Progress};
+use crate::{interrupt::Stop, lock, progress::Progress};
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use serde_json::json;
@@ -104,7 +104,11 @@ type Answer = std::result::Result<(ExitCode, String), (anyhow::Error, u8)>;
 /// # Errors
 /// With the exit code that the error is to have.
 pub fn run(runs: &Path, args: &Heal) -> Answer {
-    let (usage, failed) = (|e: anyhow::Error| (e, 2), |e: anyhow::Error| (e, 1));
+    let usage = |e: anyhow::Error| (e, 2);
+    let failed = |e: anyhow::Error| {
+        let code = lock::exit_code(&e);
+        (e, code)
+    };
     let stop = Stop::install().map_err(|e| failed(e.into()))?;
     let mut progress = Progress::new(0, args.quiet);
     let healer = match &args.resume {

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     interrupt::Stop,
+    lock,
     metrics::MetricsFile,
     progress::{Progress, thousands},
     run_dir::{RunDir, write_synced},
@@ -90,7 +91,7 @@ impl<'a> Healer<'a> {
     /// # Errors
     /// When it ended already, another process writes to it, or no checkpoint of it is sound.
     pub fn resume(runs: &Path, run: &str, progress: &'a mut Progress, stop: &'a Stop) -> Result<Self> {
-        let dir = RunDir::open_to_write(runs, run)?;
+        let dir = RunDir::open_to_write(runs, run, lock::PATIENCE)?;
         let config =
             Config::from_toml(&dir.config()?).with_context(|| format!("{}/config.toml", dir.path().display()))?;
         let ended = fs::read(dir.path().join("summary.json")).ok();
@@ -220,7 +221,7 @@ impl<'a> Healer<'a> {
         let text = serde_json::to_vec_pretty(&summary).context("writing summary.json")?;
         let written = self
             .events
-            .finish(status == "finished")
+            .finish(status)
             .map_err(anyhow::Error::from)
             .and_then(|()| write_synced(&self.dir.path().join("summary.json"), &text));
         ended?;

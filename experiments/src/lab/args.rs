@@ -93,7 +93,8 @@ pub struct Run {
     /// Runs side by side; by itself as many as there are cores for.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=4096))]
     pub(super) jobs: Option<u64>,
-    /// What runs the cells; all but local are programs of others. What follows `--` goes to the engine: `-- --partition=cpu --time=4:00:00`.
+    /// What runs the cells; all but local are programs of others. What follows `--` goes to the engine: `-- --partition=cpu --time=4:00:00`;
+    /// with `-- --wait` the cells are waited for.
     #[arg(long, value_enum, default_value = "local")]
     pub(super) engine: Engine,
     /// Only say what would be submitted to the engine.

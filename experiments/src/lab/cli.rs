@@ -13,12 +13,13 @@ use super::{
 use crate::{
     heal,
     interrupt::Stop,
+    lock,
     progress::{Progress, thousands},
 };
 use anyhow::{Context, Result, anyhow};
 use rlx::Registry;
 use serde_json::json;
-use std::{io::Write, path::Path, process::ExitCode};
+use std::{io::Write, path::Path, process::ExitCode, time::Duration};
 
 /// Configs that a plan checks; a run checks all.
 const PLANNED: u64 = 10_000;
@@ -27,7 +28,9 @@ const PLANNED: u64 = 10_000;
 pub type Answer = std::result::Result<ExitCode, (anyhow::Error, u8)>;
 
 fn failed(error: impl Into<anyhow::Error>) -> (anyhow::Error, u8) {
-    (error.into(), 1)
+    let error = error.into();
+    let code = lock::exit_code(&error);
+    (error, code)
 }
 fn usage(error: impl Into<anyhow::Error>) -> (anyhow::Error, u8) {
     (error.into(), 2)
@@ -177,7 +180,7 @@ fn run_cells(registry: &Registry, runs: &Path, args: &Run) -> Answer {
         return Err(usage(anyhow!("--dry-run and arguments after -- are for an --engine other than local")));
     }
     if args.dry_run {
-        return submit(&cells, &Results::at(&folder), runs, args);
+        return submit(&cells, &Results::at(&folder), runs, args, &Stop::default());
     }
     let results = Results::open(&folder, &spec, args.accept_changes).map_err(usage)?;
     let stop = Stop::install().map_err(failed)?;
@@ -186,6 +189,8 @@ fn run_cells(registry: &Registry, runs: &Path, args: &Run) -> Answer {
         cells: &cells,
         results: &results,
         retry_failed: args.retry_failed,
+        // The pool has other cells to go on with.
+        patience: if args.worker { Duration::ZERO } else { lock::PATIENCE },
         accept: args.accept_changes,
     };
     if args.worker {
@@ -194,23 +199,37 @@ fn run_cells(registry: &Registry, runs: &Path, args: &Run) -> Answer {
     }
     if let Some(index) = args.index {
         let mut progress = Progress::new(0, args.quiet);
-        return told(index, unit.run(index, &mut progress, &stop).map_err(usage)?, args.quiet);
+        let ended = unit.run(index, &mut progress, &stop).map_err(|e| match failed(e) {
+            (e, 1) => usage(e),
+            other => other,
+        })?;
+        return told(index, ended, args.quiet);
     }
     if args.engine != Engine::Local {
-        return submit(&cells, &results, runs, args);
+        return submit(&cells, &results, runs, args, &stop);
     }
     pool_of_workers(&cells, &results, runs, args, &stop)
 }
 
+/// What of the environment decides where a cell finds its models, data and libraries.
+const SET: [&str; 3] = ["RLX_CACHE", "XDG_CACHE_HOME", "LD_LIBRARY_PATH"];
+
 /// Hands what is left to an engine. Every path is absolute: its nodes work elsewhere.
-fn submit(cells: &Cells<'_>, results: &Results, runs: &Path, args: &Run) -> Answer {
+fn submit(cells: &Cells<'_>, results: &Results, runs: &Path, args: &Run, stop: &Stop) -> Answer {
     let whole = |p: &Path| std::path::absolute(p).with_context(|| p.display().to_string()).map_err(failed);
     let (_, threads) = jobs(cells, None).map_err(usage)?;
     let program = crate::front::program().map_err(failed)?;
     let results = Results::at(&whole(results.path())?);
     let spec = Path::new(&args.which.spec);
     let spec = if spec.exists() { whole(spec)?.display().to_string() } else { args.which.spec.clone() };
-    let mut unit = vec![program.display().to_string(), "--runs".into(), whole(runs)?.display().to_string()];
+    let mut unit = Vec::new();
+    // HyperQueue's and Ray's tasks have the environment of those who started the cluster.
+    let set = SET.iter().filter_map(|k| Some(format!("{k}={}", std::env::var(k).ok().filter(|v| !v.is_empty())?)));
+    unit.extend(set);
+    if !unit.is_empty() {
+        unit.insert(0, "env".into());
+    }
+    unit.extend([program.display().to_string(), "--runs".into(), whole(runs)?.display().to_string()]);
     unit.extend(["experiment".into(), "run".into(), spec, "--quiet".into()]);
     let flags = [
         (args.which.quick, "--quick"),
@@ -228,7 +247,7 @@ fn submit(cells: &Cells<'_>, results: &Results, runs: &Path, args: &Run) -> Answ
         retry_failed: args.retry_failed,
         extra: args.extra.clone(),
     };
-    let said = engines::submit(&order, args.engine, args.dry_run).map_err(failed)?;
+    let said = engines::submit(&order, args.engine, args.dry_run, stop).map_err(failed)?;
     print(&said).map(|()| ExitCode::SUCCESS)
 }
 
@@ -250,7 +269,12 @@ fn told(index: u64, ended: Ended, quiet: bool) -> Answer {
         Ended::FailedBefore(r) => {
             return Err(failed(anyhow!("cell {index} failed before: {}; {again}", r.error.unwrap_or_default())));
         }
-        Ended::Elsewhere => format!("cell {index} is being run by another process: nothing to do"),
+        Ended::Elsewhere => {
+            return Err(failed(lock::Held(format!(
+                "cell {index} is held by another process, which did not end in {} s: nothing was done",
+                lock::PATIENCE.as_secs()
+            ))));
+        }
     };
     if !quiet {
         say!("{line}");
@@ -298,7 +322,7 @@ fn pool_of_workers(cells: &Cells<'_>, results: &Results, runs: &Path, args: &Run
             tally.already,
             tally.failed.len(),
             tally.interrupted,
-            tally.elsewhere
+            tally.elsewhere.len()
         );
     }
     if stop.asked() {
@@ -310,7 +334,19 @@ fn pool_of_workers(cells: &Cells<'_>, results: &Results, runs: &Path, args: &Run
             tally.failed.len()
         )));
     }
-    Ok(ExitCode::SUCCESS)
+    // The other process may have ended them meanwhile.
+    let records = results.records().map_err(failed)?;
+    let ended = |index: &u64| {
+        let cell = cells.get(*index)?;
+        Ok::<_, anyhow::Error>(records.get(&cell.id()).is_some_and(|r| r.status == Status::Finished))
+    };
+    let ended: Vec<bool> = tally.elsewhere.iter().map(ended).collect::<Result<_>>().map_err(failed)?;
+    match ended.iter().filter(|e| !**e).count() {
+        0 => Ok(ExitCode::SUCCESS),
+        n => Err(failed(lock::Held(format!(
+            "{n} cells are held by another process: rlx experiment status says where they stand"
+        )))),
+    }
 }
 
 fn show_report(registry: &Registry, runs: &Path, args: &Report) -> Answer {
@@ -369,7 +405,8 @@ fn status(registry: &Registry, runs: &Path, which: &Which, json: bool) -> Answer
     for cell in cells.iter() {
         let cell = cell.map_err(failed)?;
         if let Some(record) = records.get(&cell.id()) {
-            let busy = record.status == Status::Started && results.lock(&cell).map_err(failed)?.is_none();
+            let busy =
+                record.status == Status::Started && results.lock(&cell, Duration::ZERO).map_err(failed)?.is_none();
             found.push((cell, record, busy));
         }
     }

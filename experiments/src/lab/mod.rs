@@ -3,6 +3,7 @@
 //! A `spec` has `cells`; a cell is a run, made by the `unit` of work into the experiment's `results` folder; the local
 //! `pool` keeps `worker`s busy with it.
 pub mod args;
+mod call;
 pub mod cells;
 pub mod charts;
 pub mod cli;
@@ -25,6 +26,7 @@ mod spread;
 pub mod svg;
 pub mod sweep;
 pub mod threshold;
+mod time_limit;
 mod trials;
 pub mod unit;
 pub mod work;

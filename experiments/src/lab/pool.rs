@@ -47,7 +47,7 @@ pub struct Tally {
     /// Cells that were finished before.
     pub already: u64,
     /// Cells that another process is running.
-    pub elsewhere: u64,
+    pub elsewhere: Vec<u64>,
     /// Cells that were stopped and can go on.
     pub interrupted: u64,
     /// Cells that failed, now or before: number and error.
@@ -263,7 +263,7 @@ fn count(event: &Event, tally: &mut Tally) {
         Event::Said(_, index, Said::Ended { how, error, .. }) => match how.as_str() {
             "finished" => tally.finished += 1,
             "already" => tally.already += 1,
-            "elsewhere" => tally.elsewhere += 1,
+            "elsewhere" => tally.elsewhere.push(*index),
             "interrupted" => tally.interrupted += 1,
             _ => tally.failed.push((*index, error.clone().unwrap_or_default())),
         },
@@ -274,7 +274,7 @@ fn count(event: &Event, tally: &mut Tally) {
 /// A cell whose worker wrote no record of its failing has one written for it.
 fn record_death(cells: &Cells<'_>, results: &Results, index: u64, error: &str) -> Result<()> {
     let cell = cells.get(index)?;
-    let Some(_lock) = results.lock(&cell)? else { return Ok(()) };
+    let Some(_lock) = results.lock(&cell, Duration::ZERO)? else { return Ok(()) };
     match results.record(&cell.id())? {
         Some(mut record) if record.status == Status::Started => {
             record.status = Status::Failed;

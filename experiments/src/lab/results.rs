@@ -4,7 +4,7 @@
 //! Nothing in it names a place outside it, and no two cells share a file: folders of nodes that share no file system are joined by
 //! copying them over each other.
 use super::{cells::Cell, spec::Spec};
-use crate::run_dir::write_synced;
+use crate::{lock, run_dir::write_synced};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -12,6 +12,7 @@ use std::{
     fs::{self, File},
     io::Write,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// Where a cell stands.
@@ -134,19 +135,13 @@ impl Results {
         self.path.join("cells")
     }
 
-    /// The lock of a cell; None while another process has it.
+    /// The lock of a cell; None while another process has it for longer than `patience`.
     ///
     /// # Errors
     /// When the file can not be made.
-    pub fn lock(&self, cell: &Cell) -> Result<Option<CellLock>> {
+    pub fn lock(&self, cell: &Cell, patience: Duration) -> Result<Option<CellLock>> {
         let path = self.cells().join(format!("{}.lock", cell.id()));
-        let file = File::options().create(true).truncate(false).write(true).open(&path);
-        let file = file.with_context(|| format!("opening {}", path.display()))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(CellLock(file))),
-            Err(fs::TryLockError::WouldBlock) => Ok(None),
-            Err(fs::TryLockError::Error(e)) => Err(e).with_context(|| format!("locking {}", path.display())),
-        }
+        Ok(lock::take(&path, patience, &format!("cell {}", cell.index))?.map(CellLock))
     }
 
     /// The record of a cell; None when it was never begun.

@@ -255,7 +255,7 @@ fn prune(folder: &Path, filter: &Filter, yes: bool) -> Result<()> {
     }
     for e in &doomed {
         // Asked again now: it may have been taken up meanwhile.
-        let run = RunDir::open_to_write(folder, &e.path.display().to_string())?;
+        let run = RunDir::open_to_write(folder, &e.path.display().to_string(), std::time::Duration::ZERO)?;
         fs::remove_dir_all(run.path()).with_context(|| format!("removing {}", run.path().display()))?;
     }
     say!("{} runs removed, {bytes}", doomed.len());

@@ -4,7 +4,7 @@ use super::{
     results::{Record, Results, Status, host},
     work::Work,
 };
-use crate::{interrupt::Stop, progress::Progress};
+use crate::{interrupt::Stop, lock, progress::Progress};
 use anyhow::{Context, Result, anyhow, bail};
 use rlx::{Registry, Table};
 use serde_json::Value;
@@ -12,6 +12,7 @@ use std::{
     fs,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
+    time::Duration,
 };
 
 /// What came of a cell.
@@ -41,6 +42,8 @@ pub struct Unit<'a> {
     pub results: &'a Results,
     /// Whether a cell that failed is tried again, from its last checkpoint.
     pub retry_failed: bool,
+    /// How long a cell that another process holds is waited for.
+    pub patience: Duration,
     /// Whether runs with another config than the spec gives now are kept.
     pub accept: bool,
 }
@@ -52,7 +55,7 @@ impl Unit<'_> {
     /// When the cell can not be begun or its record not be written; an error of the run itself is in the record.
     pub fn run(&self, index: u64, progress: &mut Progress, stop: &Stop) -> Result<Ended> {
         let cell = self.cells.get(index)?;
-        let Some(_lock) = self.results.lock(&cell)? else { return Ok(Ended::Elsewhere) };
+        let Some(_lock) = self.results.lock(&cell, self.patience)? else { return Ok(Ended::Elsewhere) };
         let before = self.results.record(&cell.id())?;
         let work = self.cells.work(&cell)?;
         let run = format!("{}-{}-s{}", work.front(), cell.run_name(), cell.seed);
@@ -87,15 +90,19 @@ impl Unit<'_> {
             record.steps = summary["steps"].as_u64().unwrap_or(record.steps);
             record.elapsed_s = summary["elapsed_s"].as_f64().unwrap_or(record.elapsed_s);
         }
+        let held = ended.as_ref().is_err_and(|e| e.is::<lock::Held>());
         match ended {
             Ok(true) => record.status = Status::Finished,
             Ok(false) => record.status = Status::Interrupted,
+            // Its run is held by another process (`rlx train --resume` by hand), or it was stopped while it waited for that.
+            Err(e) if lock::exit_code(&e) != 1 => record.status = Status::Interrupted,
             Err(e) => (record.status, record.error) = (Status::Failed, Some(format!("{e:#}"))),
         }
         self.results.write(&record)?;
         Ok(match record.status {
             Status::Finished => Ended::Finished(record),
             Status::Failed => Ended::Failed(record),
+            _ if held => Ended::Elsewhere,
             _ => Ended::Interrupted(record),
         })
     }
