@@ -3,7 +3,7 @@ use rlx::{Registry, config::Keys};
 use std::ops::{Bound, RangeBounds};
 
 /// A parser of counts in a range: `1000`, `1e3` and `1_000` are one number.
-pub fn count<T: TryFrom<u64>>(
+pub fn count<T: TryFrom<u64> + 'static>(
     range: impl RangeBounds<u64> + Clone + Send + Sync + 'static,
 ) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static {
     move |text| {
