@@ -94,11 +94,29 @@ pub fn from_map<C: Config>(table: &Map<String, Value>) -> Result<C> {
     serde_json::from_value(Value::Object(table.clone())).map_err(|e| Error::invalid(e.to_string()))
 }
 
+/// A name as it is compared: case, `-`, `_` and spaces make no difference.
+fn plain(name: &str) -> String {
+    name.chars().filter(|c| !matches!(c, '-' | '_' | ' ')).flat_map(char::to_lowercase).collect()
+}
+
+/// Which of `names` is meant: the one that is written just so, or else the only one that differs in case, `-` and `_` alone.
+pub fn matching<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let names: Vec<&str> = names.collect();
+    if let Some(name) = names.iter().find(|n| **n == wanted) {
+        return Some(name);
+    }
+    let mut alike = names.iter().filter(|n| plain(n) == plain(wanted));
+    alike.next().filter(|_| alike.next().is_none()).copied()
+}
+
 /// `, did you mean 'x'?` with the nearest of `names`, or the list of all of them when none is near.
 pub fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> String {
     let names: Vec<&str> = names.collect();
-    let best = names.iter().map(|n| (strsim::damerau_levenshtein(wrong, n), *n)).min();
-    let contained = names.iter().find(|n| wrong.len() >= 3 && (n.contains(wrong) || wrong.contains(**n)));
+    let meant = plain(wrong);
+    let distance = |n: &str| strsim::damerau_levenshtein(wrong, n).min(strsim::damerau_levenshtein(&meant, &plain(n)));
+    let best = names.iter().map(|n| (distance(n), *n)).min();
+    let within = |n: &&&str| meant.len() >= 3 && (plain(n).contains(&meant) || meant.contains(&plain(n)));
+    let contained = names.iter().filter(|n| !n.is_empty()).find(within);
     match (best, contained) {
         (Some((distance, name)), _) if distance <= 1 + wrong.chars().count() / 3 => format!(": did you mean '{name}'?"),
         (_, Some(name)) => format!(": did you mean '{name}'?"),
@@ -228,10 +246,22 @@ impl Key {
             }
             None => scalar(&self.kind, text),
         };
+        let whole = self.items.as_deref().unwrap_or(&self.kind) == "integer";
+        let parts = text.trim_start_matches('[').trim_end_matches(']').split(',');
+        let huge =
+            |t: &str| t.trim().replace('_', "").parse::<f64>().is_ok_and(|x| x.is_finite() && x.abs() >= LARGEST);
+        if let Some(part) = parts.filter(|_| whole).map(str::trim).find(|t| scalar("integer", t).is_string() && huge(t))
+        {
+            let size = if part.starts_with('-') { "too small" } else { "too large" };
+            return Err(Error::invalid(format!("{} = {part}: it is {size}: it must be {}", self.name, self.allowed())));
+        }
         self.check(&value)?;
         Ok(value)
     }
 }
+
+/// From here on a float does not hold every whole number.
+const LARGEST: f64 = 9_007_199_254_740_992.0;
 
 /// The value a text stands for, as far as its kind allows; what does not fit stays text, and the check then says so.
 fn scalar(kind: &str, text: &str) -> Value {
@@ -239,7 +269,7 @@ fn scalar(kind: &str, text: &str) -> Value {
     let parsed = match kind {
         "integer" => plain.parse::<i64>().map(Value::from).ok().or_else(|| {
             let x = plain.parse::<f64>().ok()?;
-            (x.fract() == 0.0 && x.abs() < 9e15).then(|| Value::from(x as i64))
+            (x.fract() == 0.0 && x.abs() < LARGEST).then(|| Value::from(x as i64))
         }),
         "number" => plain.parse::<f64>().ok().and_then(serde_json::Number::from_f64).map(Value::Number),
         "boolean" => plain.parse::<bool>().map(Value::from).ok(),
@@ -320,6 +350,30 @@ mod tests {
         assert_eq!(message(parse("size", "tiny")), "size = \"tiny\": it must be one of small, very-large");
         assert!(message(parse("hidden", "64,0")).contains("a list of integers from 1 to 4096"));
         assert!(parse("learning_rate", "nan").is_err() && parse("learning_rate", "inf").is_err());
+    }
+
+    #[test]
+    fn e8_a_count_that_is_too_large_is_called_so() {
+        let keys = Keys::of::<Sample>();
+        let parse = |k: &str, t: &str| keys.get(k).unwrap().parse(t);
+        for text in ["1e30", "99999999999999999999", "1e16"] {
+            let said = message(parse("count", text));
+            assert_eq!(said, format!("count = {text}: it is too large: it must be an integer of at least 1"));
+        }
+        assert!(message(parse("hidden", "64,1e30")).contains("hidden = 1e30: it is too large"));
+        assert!(message(parse("count", "-5")).contains("count = -5: it must be an integer of at least 1"));
+    }
+
+    #[test]
+    fn e8_names_match_whatever_their_case() {
+        let names = || ["ppo", "pick-place", "cart_pole"].into_iter();
+        assert_eq!(matching("PPO", names()), Some("ppo"));
+        assert_eq!(matching("Pick_Place", names()), Some("pick-place"));
+        assert_eq!(matching("CartPole", names()), Some("cart_pole"));
+        assert_eq!(matching("a2c", names()), None);
+        assert_eq!(matching("A", ["a", "A"].into_iter()), Some("A"), "the one that is written just so");
+        assert_eq!(matching("Ab", ["aB", "AB"].into_iter()), None, "never one of two");
+        assert_eq!(nearest("PPo2", names()), ": did you mean 'ppo'?");
     }
 
     #[test]

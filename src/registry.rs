@@ -1,7 +1,7 @@
 //! What can be trained and with what: the one list that the command line reads, and that a crate of one's own adds to.
 use crate::{
     Env, Error, Learner, Oracle, Result, Spec, VecEnv, Vector,
-    config::{Config, Keys, from_map, nearest},
+    config::{Config, Keys, from_map, matching, nearest},
     conformance::{self, Report},
 };
 use serde_json::{Map, Value};
@@ -73,6 +73,10 @@ pub struct World {
     pub about: String,
     /// Its config keys.
     pub keys: Keys,
+    /// Names that others have for the very same world: Gymnasium's id.
+    pub aliases: Vec<String>,
+    /// Names of worlds of others that are like it and not the same: suggested, never taken for it.
+    pub akin: Vec<String>,
     make: Arc<MakeVector>,
     check: Arc<CheckWorld>,
 }
@@ -167,7 +171,8 @@ pub struct Registry {
 }
 
 fn find<'a, T>(what: &str, items: &'a [T], name: impl Fn(&T) -> &str + Copy, wanted: &str) -> Result<&'a T> {
-    items.iter().find(|i| name(i) == wanted).ok_or_else(|| {
+    let meant = matching(wanted, items.iter().map(name));
+    items.iter().find(|i| Some(name(i)) == meant).ok_or_else(|| {
         let near = nearest(wanted, items.iter().map(name));
         Error::invalid(format!("there is no {what} '{wanted}'{near}"))
     })
@@ -198,7 +203,15 @@ impl Registry {
             Ok(Box::new(vector(VecEnv::new(n, seed, || make(&config)))))
         };
         let (make, check) = (Arc::new(make), Arc::new(check));
-        self.worlds.push(World { name: name.into(), about: about.into(), keys: Keys::of::<C>(), make, check });
+        self.worlds.push(World {
+            name: name.into(),
+            about: about.into(),
+            keys: Keys::of::<C>(),
+            aliases: vec![],
+            akin: vec![],
+            make,
+            check,
+        });
     }
 
     /// Adds a world.
@@ -250,7 +263,27 @@ impl Registry {
         };
         let make = move |table: &Table, n: usize, seed: u64| vector(&from_map(table)?, n, seed);
         let (make, check) = (Arc::new(make), Arc::new(check));
-        self.worlds.push(World { name: name.into(), about: about.into(), keys: Keys::of::<C>(), make, check });
+        self.worlds.push(World {
+            name: name.into(),
+            about: about.into(),
+            keys: Keys::of::<C>(),
+            aliases: vec![],
+            akin: vec![],
+            make,
+            check,
+        });
+        self
+    }
+
+    /// Gives the world that was added last other names: `aliases` of the very same world elsewhere, which are taken for it, and `akin` of
+    /// worlds that are like it, for which it is suggested.
+    ///
+    /// # Panics
+    /// When there is no world yet.
+    pub fn also_known(&mut self, aliases: &[&str], akin: &[&str]) -> &mut Self {
+        let world = self.worlds.last_mut().expect("a world has been added");
+        world.aliases.extend(aliases.iter().map(|n| (*n).to_owned()));
+        world.akin.extend(akin.iter().map(|n| (*n).to_owned()));
         self
     }
 
@@ -307,7 +340,16 @@ impl Registry {
     /// # Errors
     /// Naming the nearest right one.
     pub fn find_world(&self, name: &str) -> Result<&World> {
-        find("world", &self.worlds, |w| &w.name, name)
+        let of = |names: &[String]| matching(name, names.iter().map(String::as_str)).is_some();
+        if let Some(world) = self.worlds.iter().find(|w| of(&w.aliases)) {
+            return Ok(world);
+        }
+        match self.worlds.iter().find(|w| of(&w.akin)) {
+            Some(w) => {
+                Err(Error::invalid(format!("there is no world '{name}': did you mean '{}', which is like it?", w.name)))
+            }
+            None => find("world", &self.worlds, |w| &w.name, name),
+        }
     }
     /// The algorithm of that name.
     ///

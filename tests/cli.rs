@@ -265,3 +265,53 @@ fn help_completions_and_manual_are_there() {
     assert!(ok(&dir.0, &["completions", "bash"]).contains("_rlx"));
     assert!(ok(&dir.0, &["man"]).contains(".TH rlx"));
 }
+
+#[test]
+fn e8_what_others_call_things_is_answered_with_what_is_accepted() {
+    let dir = TempDir::new();
+    let train = |args: &[&str]| fails(&dir.0, &[&["train", "--env", "CartPole-v1", "--algo", "PPO"], args].concat(), 2);
+    assert!(train(&["--lr", "3e-4"]).contains("there is no flag '--lr': write --set learning_rate=3e-4"));
+    assert!(train(&["--total-timesteps", "1e6"]).contains("write --steps 1e6"));
+    assert!(train(&["--steps", "-5"]).contains("an integer of at least 1"));
+    assert!(train(&["--steps", "1e30"]).contains("too large"));
+    assert!(fails(&dir.0, &["train", "--env", "CartPole-v1", "--algo", "a2c"], 2).contains("what fits cartpole: ppo"));
+    assert!(fails(&dir.0, &["eval", "x", "--episodes", "-5"], 2).contains("must be at least 1"));
+    assert!(fails(&dir.0, &["eval", "x", "--episodes", "1e30"], 2).contains("too large"));
+    assert!(!dir.0.join("runs").exists(), "nothing was made");
+    // The names and the suggestion are taken.
+    let args = [
+        "train",
+        "--env",
+        "CartPole-v1",
+        "--algo",
+        "PPO",
+        "--set",
+        "learning_rate=3e-4",
+        "--steps",
+        "1_000",
+        "--name",
+        "named",
+    ];
+    ok(&dir.0, &args);
+    assert!(dir.0.join("runs/cartpole-ppo-named-s0/summary.json").exists());
+    let listed = ok(&dir.0, &["runs", "list"]);
+    assert!(listed.lines().next().unwrap().starts_with("run ") && listed.lines().count() == 2, "{listed}");
+    assert!(ok(&dir.0, &["list"]).contains("presets"), "the kinds");
+}
+
+#[test]
+fn e7_the_examples_that_are_printed_work_and_overwrite_nothing() {
+    let dir = TempDir::new();
+    let sweep = ok(&dir.0, &["sweep", "--example"]);
+    // Smaller numbers of the very text: a sweep of seconds.
+    let small = sweep.replace("steps = 50_000", "steps = 2_000").replace("eval_every = 10_000", "eval_every = 1_000");
+    fs::write(dir.0.join("s.toml"), small.replace("trials = 20 ", "trials = 2 ")).unwrap();
+    let out = json(&ok(&dir.0, &["sweep", "s.toml", "-q", "--json"]));
+    assert_eq!(out["trials"].as_array().unwrap().len(), 2);
+    ok(&dir.0, &["experiment", "new", "mine"]);
+    ok(&dir.0, &["experiment", "plan", "mine.toml", "--quick"]);
+    fs::write(dir.0.join("mine.toml"), "mine").unwrap();
+    assert!(fails(&dir.0, &["experiment", "new", "mine"], 2).contains("mine.toml is there already"));
+    assert_eq!(fs::read_to_string(dir.0.join("mine.toml")).unwrap(), "mine");
+    assert!(fails(&dir.0, &["experiment", "new", "a/b"], 2).contains("letters, digits"));
+}

@@ -133,10 +133,10 @@ struct Train {
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Seed of everything random.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     seed: Option<String>,
     /// Environment steps to train for: 1e6, 500_000.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     steps: Option<String>,
     /// Time to train for at most: 90s, 30m, 2h.
     #[arg(long)]
@@ -145,7 +145,7 @@ struct Train {
     #[arg(long)]
     device: Option<String>,
     /// Threads for worlds and tensors.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     threads: Option<String>,
     /// The run's name, in the place of the time.
     #[arg(long)]
@@ -169,7 +169,7 @@ struct Eval {
     /// The run: its folder or its name.
     run: String,
     /// Episodes to play.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    #[arg(long, default_value_t = 100, allow_negative_numbers = true, value_parser = crate::flags::count::<u64>(1..=10_000_000))]
     episodes: u64,
     /// The checkpoint: best, last or a step.
     #[arg(long, default_value = "best")]
@@ -187,13 +187,13 @@ struct Eval {
     #[arg(long, value_name = "RUN|BOT")]
     vs: Option<String>,
     /// With --vs: decks, each played 16 times (4 rotations, red and black swapped, mixed teams).
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(long, default_value_t = 1000, allow_negative_numbers = true, value_parser = crate::flags::count::<u64>(1..=1_000_000))]
     decks: u64,
     /// With --vs: the rules of the table: paper or folk4.
     #[arg(long, default_value = "paper", value_parser = ["paper", "folk4"])]
     rules: String,
     /// With --vs: also the exact-belief bound on guesses of who is with whom, by the run's own network, at this many positions of its own games (300 where no number is given).
-    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "300", requires = "vs", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "300", requires = "vs", allow_negative_numbers = true, value_parser = crate::flags::count::<u64>(1..=1_000_000))]
     bound: Option<u64>,
     /// Print JSON: run, checkpoint_step, episodes, seed, mode, set, return, length, metrics; estimates as {mean, low, high, median, std, min, max, count}.
     #[arg(long)]
@@ -202,8 +202,8 @@ struct Eval {
 
 #[derive(Debug, Args)]
 struct List {
-    /// envs, algos, presets, bots, models, data, run or heal.
-    kind: String,
+    /// envs, algos, presets, bots, models, data, run or heal; these kinds where none is named.
+    kind: Option<String>,
     /// One of them, with all its keys.
     name: Option<String>,
     /// Print JSON.
@@ -216,7 +216,7 @@ struct Bench {
     /// What to measure: matmul, envs, manipulation, a world's name, ppo-10x64, ppo-4x256; all when none is named.
     names: Vec<String>,
     /// Timed repeats of each.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    #[arg(long, default_value_t = 5, allow_negative_numbers = true, value_parser = crate::flags::count::<u64>(1..=1000))]
     repeats: u64,
     /// Print JSON: [{name, unit, median, min, max, repeats, threads, of_floor}].
     #[arg(long)]
@@ -252,7 +252,17 @@ struct ExportArgs {
 
 /// The whole command line for the worlds and algorithms of `registry`. What it returns is the program's exit code.
 pub fn main_with(registry: Registry) -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let words: Vec<String> = std::env::args().skip(1).collect();
+            if let Some(said) = unknown_flag(&registry, &words, &error) {
+                say!("error: {said}");
+                return ExitCode::from(2);
+            }
+            error.exit()
+        }
+    };
     ended(run(&registry, cli))
 }
 
@@ -284,6 +294,27 @@ fn said(error: &anyhow::Error) -> String {
 
 pub(crate) type Ended = std::result::Result<ExitCode, (anyhow::Error, u8)>;
 
+/// Whether the program takes such a line; `--help` and `--version` are taken too.
+#[cfg(test)]
+pub(crate) fn accepts(words: &[String]) -> std::result::Result<(), String> {
+    match Cli::try_parse_from(words) {
+        Err(e) if e.use_stderr() => Err(e.to_string()),
+        _ => Ok(()),
+    }
+}
+
+/// What `rlx train` says of a flag that other libraries have.
+fn unknown_flag(registry: &Registry, words: &[String], error: &clap::Error) -> Option<String> {
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    if error.kind() != ErrorKind::UnknownArgument || !words.iter().any(|w| w == "train") {
+        return None;
+    }
+    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return None };
+    let flag = flag.split_once('=').map_or(flag.as_str(), |p| p.0);
+    let meant = crate::flags::meant(registry, words, flag)?;
+    Some(format!("there is no flag '{flag}': write {meant}"))
+}
+
 fn failed(error: impl Into<anyhow::Error>) -> (anyhow::Error, u8) {
     let error = error.into();
     let code = crate::lock::exit_code(&error);
@@ -314,10 +345,11 @@ fn run(registry: &Registry, cli: Cli) -> Ended {
             Ok(ExitCode::SUCCESS)
         }
         Command::List(args) => {
+            let kind = args.kind.as_deref().unwrap_or("kinds");
             let text = if args.json {
-                format!("{:#}\n", list::json(registry, &args.kind, args.name.as_deref()).map_err(usage)?)
+                format!("{:#}\n", list::json(registry, kind, args.name.as_deref()).map_err(usage)?)
             } else {
-                list::text(registry, &args.kind, args.name.as_deref()).map_err(usage)?
+                list::text(registry, kind, args.name.as_deref()).map_err(usage)?
             };
             print(&text).map(|()| ExitCode::SUCCESS)
         }
@@ -499,7 +531,7 @@ fn farewell(s: &Summary) {
         say!("held-out {}", crate::progress::in_a_line(eval));
     }
     let next = if s.status == "finished" { "--steps N goes on past its end" } else { "goes on" };
-    say!("next:\n  rlx eval {0}\n  rlx train --resume {0}     # {next}\n  tensorboard --logdir {0}", s.run);
+    say!("next:\n  rlx eval {0}\n  rlx train --resume {0}     # {next}\n  rlx tensorboard {0}", s.run);
     if s.env == "red10" {
         say!("  rlx eval {0} --vs greedy\n  rlx play red10 --rules paper --agent {0}", s.run);
     }

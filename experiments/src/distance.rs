@@ -18,7 +18,7 @@ pub struct DistanceArgs {
     /// The run: its folder or its name; its algorithm must have an auxiliary reward.
     run: String,
     /// Episodes of the scripted player.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    #[arg(long, default_value_t = 100, allow_negative_numbers = true, value_parser = crate::flags::count::<u64>(1..=100_000))]
     episodes: u64,
     /// The checkpoint: best, last or a step.
     #[arg(long, default_value = "last")]

@@ -213,11 +213,14 @@ impl Experiment {
             registry.find_world(env)?;
         }
         if let Some(algo) = algo {
-            registry.find_algo(algo)?;
+            registry.find_algo(algo).map_err(|e| unfit(registry, env, algo, e))?;
         }
         // A file that was written by a run is complete: nothing is added to it.
         let complete =
             word(&file.run, "env").is_some() && word(&file.run, "algo").is_some() && file.run.contains_key("preset");
+        // From here on names are this program's own, however they were written.
+        let env = env.map(|e| registry.find_world(e).map(|w| w.name.as_str())).transpose()?;
+        let algo = algo.map(|a| registry.find_algo(a).map(|a| a.name.as_str())).transpose()?;
         let fits = |p: &&rlx::Preset| env.is_some_and(|e| e == p.env) && algo.is_none_or(|a| a == p.algo);
         let preset = match request.preset.as_deref() {
             Some("none") => None,
@@ -238,8 +241,8 @@ impl Experiment {
             anyhow!("--env is missing: there are {worlds}")
         })?;
         let algo = algo.or(preset.map(|p| p.algo.as_str())).ok_or_else(|| {
-            let algos = names(registry.algos().iter().map(|a| a.name.as_str()).collect());
-            anyhow!("--algo is missing: there are {algos}")
+            let algos = names(fitting(registry, env));
+            anyhow!("--algo is missing: what fits {env}: {algos}")
         })?;
         let (world, algo) = (registry.find_world(env)?.clone(), registry.find_algo(algo)?.clone());
         // A grid has thousands of configs: the schema is made once.
@@ -387,6 +390,25 @@ impl Experiment {
     }
 }
 
+/// The algorithms that fit a world by their defaults; all of them where the world cannot be made (its model is not here).
+pub(crate) fn fitting<'a>(registry: &'a Registry, env: &str) -> Vec<&'a str> {
+    let spec = registry.find_world(env).and_then(|w| w.spec(&w.keys.defaults()));
+    let fits = |a: &&Algo| spec.as_ref().map_or(true, |s| a.fits(&a.keys.defaults(), s).is_ok());
+    registry.algos().iter().filter(fits).map(|a| a.name.as_str()).collect()
+}
+
+/// What is said of an algorithm that is not there: of a known world only what fits it is suggested.
+fn unfit(registry: &Registry, env: Option<&str>, algo: &str, error: rlx::Error) -> anyhow::Error {
+    let Some(env) = env.and_then(|e| registry.find_world(e).ok()).map(|w| w.name.as_str()) else { return error.into() };
+    let names = fitting(registry, env);
+    if names.is_empty() {
+        return anyhow!("there is no algorithm '{algo}', and none fits {env} yet");
+    }
+    let near = nearest(algo, names.iter().copied());
+    let near = near.strip_prefix(": there are ").map_or(near.clone(), |all| format!(": what fits {env}: {all}"));
+    anyhow!("there is no algorithm '{algo}'{near}")
+}
+
 /// The table and keys that a `--set` key belongs to: `run.`, `env.` and `algo.` (or their names) in front decide; without, the one
 /// that has it.
 fn place<'a, 'k>(
@@ -508,6 +530,38 @@ mod tests {
         let other = ["eval_set=[\"decide=[bits]\"]", "model=tiny"];
         assert!(fails(&request("compress-llama", "random", &other)).contains("only the same policy can be judged"));
         assert!(fails(&request("push", "sac", &["eval_set=[\"rewrad=dense\"]"])).contains("did you mean 'reward'"));
+    }
+
+    #[test]
+    fn e8_names_of_gymnasium_and_any_case_are_known() {
+        let registry = crate::registry();
+        for (given, meant) in [
+            ("CartPole-v1", "cartpole"),
+            ("cartpole-V1", "cartpole"),
+            ("Pendulum-v1", "pendulum"),
+            ("Acrobot-v1", "acrobot"),
+            ("MountainCarContinuous-v0", "mountain-car-continuous"),
+            ("mountain_car_continuous", "mountain-car-continuous"),
+        ] {
+            let e = Experiment::new(&registry, &request(given, "PPO", &[])).unwrap();
+            assert_eq!((e.world.name.as_str(), e.run.env.as_str(), e.run.algo.as_str()), (meant, meant, "ppo"));
+            assert_eq!(e.run.preset, format!("{meant}-ppo"), "the preset is found by whatever name");
+        }
+        // Other physics: like it, and not the same.
+        for (given, like) in
+            [("FetchReach-v4", "reach"), ("PandaPickAndPlace-v3", "pick-place"), ("FetchPush-v2", "push")]
+        {
+            let said = fails(&request(given, "sac", &[]));
+            assert_eq!(said, format!("there is no world '{given}': did you mean '{like}', which is like it?"));
+        }
+    }
+
+    #[test]
+    fn e8_only_what_fits_the_world_is_suggested() {
+        assert_eq!(fails(&request("CartPole-v1", "a2c", &[])), "there is no algorithm 'a2c': what fits cartpole: ppo");
+        let said = fails(&request("red10", "ppo2", &[]));
+        assert!(said.contains("what fits red10") && !said.contains("did you mean 'ppo'"), "{said}");
+        assert!(fails(&request("cartpole", "ppo", &["steps=1e30"])).contains("too large"));
     }
 
     #[test]

@@ -22,11 +22,14 @@ pub mod bench;
 mod cli;
 pub mod compress;
 mod distance;
+#[cfg(test)]
+mod documented;
 pub mod evaluate;
 pub mod experiment;
 mod export;
 mod fetch;
 pub mod film;
+mod flags;
 pub mod front;
 pub mod heal;
 mod interrupt;

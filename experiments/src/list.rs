@@ -5,13 +5,24 @@ use crate::red10::pretrained;
 use anyhow::{Result, bail};
 use rlx::{
     Registry,
-    config::{Keys, nearest},
+    config::{Keys, matching, nearest},
 };
 use rlx_lm::data::catalogue::Kind;
 use serde_json::{Value, json};
 
 /// What can be listed.
 pub const KINDS: [&str; 8] = ["envs", "algos", "presets", "bots", "models", "data", "run", "heal"];
+
+const ABOUT: [&str; 8] = [
+    "worlds to train in",
+    "learners and searchers",
+    "tuned choices for a world and an algorithm",
+    "players of red10",
+    "language models that can be fetched",
+    "data sets that can be fetched",
+    "keys that every run has",
+    "keys of a healing",
+];
 
 fn keys_json(keys: &Keys) -> Value {
     keys.iter()
@@ -27,7 +38,9 @@ fn keys_json(keys: &Keys) -> Value {
 pub fn json(registry: &Registry, kind: &str, name: Option<&str>) -> Result<Value> {
     let entry = |name: &str, about: &str| json!({"name": name, "about": about});
     let full = |name: &str, about: &str, keys: &Keys| json!({"name": name, "about": about, "keys": keys_json(keys)});
+    let kind = matching(kind, KINDS.into_iter()).unwrap_or(kind);
     let listed = match (kind, name) {
+        ("kinds", _) => KINDS.iter().zip(ABOUT).map(|(name, about)| entry(name, about)).collect::<Vec<_>>().into(),
         ("envs", None) => registry.worlds().iter().map(|w| entry(&w.name, &w.about)).collect::<Vec<_>>().into(),
         ("envs", Some(name)) => {
             let w = registry.find_world(name)?;
@@ -61,7 +74,8 @@ pub fn json(registry: &Registry, kind: &str, name: Option<&str>) -> Result<Value
     // Of the others a name chooses one.
     let (Some(name), Value::Array(entries)) = (name, &listed) else { return Ok(listed) };
     let names = || entries.iter().filter_map(|e| e["name"].as_str());
-    match entries.iter().find(|e| e["name"] == name) {
+    let meant = matching(name, names());
+    match entries.iter().find(|e| e["name"].as_str() == meant && meant.is_some()) {
         Some(one) => Ok(one.clone()),
         None => bail!("there is no '{name}' in {kind}{}", nearest(name, names())),
     }

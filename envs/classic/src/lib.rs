@@ -20,21 +20,25 @@ pub fn register(registry: &mut rlx::Registry) {
             "balance a pole on a cart: 2 choices, +1 a step, ends when it falls (Gymnasium's CartPole-v1)",
             CartPole::new,
         )
+        .also_known(&["CartPole-v1"], &["CartPole-v0"])
         .world(
             "pendulum",
             "swing a pendulum up and hold it: 1 torque, never ends by itself (Pendulum-v1)",
             Pendulum::new,
         )
+        .also_known(&["Pendulum-v1"], &["Pendulum-v0"])
         .world(
             "acrobot",
             "swing the foot of a two-link robot above a line: 3 torques, -1 a step (Acrobot-v1)",
             Acrobot::new,
         )
+        .also_known(&["Acrobot-v1"], &[])
         .world(
             "mountain-car-continuous",
             "drive an underpowered car out of a valley: 1 force, +100 at the top (MountainCarContinuous-v0)",
             MountainCarContinuous::new,
-        );
+        )
+        .also_known(&["MountainCarContinuous-v0"], &["MountainCar-v0"]);
 }
 
 /// The one action of a discrete world with `n` choices.

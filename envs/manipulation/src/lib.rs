@@ -64,34 +64,47 @@ fn chain<S: Copy + Default + Into<Option<usize>>>(
     Manipulation::new(options, Box::new(task))
 }
 
+/// Ids of Gymnasium-Robotics and panda-gym: their worlds run on other engines of physics, so that none is one of these.
+fn ids(name: &str) -> Vec<String> {
+    let versions = (1..=4).map(|v| format!("Fetch{name}-v{v}"));
+    versions.chain((1..=3).flat_map(|v| [format!("Panda{name}-v{v}"), format!("Panda{name}Dense-v{v}")])).collect()
+}
+
 /// Adds every world of this crate.
 pub fn register(registry: &mut rlx::Registry) {
+    let [reach, push, slide, pick, stack, flip] = ["Reach", "Push", "Slide", "PickAndPlace", "Stack", "Flip"].map(ids);
     registry
         .world("reach", "move a robot's tool to a place in the air (FetchReach, PandaReach)", |c: &Config| {
             world("reach", c, 50, basic::Reach(c.convention))
         })
+        .also_known(&[], &reach.iter().map(String::as_str).collect::<Vec<_>>())
         .world("push", "push a block over the table to a place (FetchPush, PandaPush)", |c: &Config| {
             world("push", c, 50, basic::Push(c.convention))
         })
+        .also_known(&[], &push.iter().map(String::as_str).collect::<Vec<_>>())
         .world(
             "slide",
             "strike a puck so that it slides to a place ahead, often out of reach (FetchSlide; PandaSlide but for friction)",
             |c: &Config| world("slide", c, 50, basic::Slide(c.convention)),
         )
+        .also_known(&[], &slide.iter().map(String::as_str).collect::<Vec<_>>())
         .world(
             "pick-place",
             "carry a block to a place on the table or in the air (FetchPickAndPlace, PandaPickAndPlace)",
             |c: &Config| world("pick-place", c, 50, basic::PickPlace(c.convention)),
         )
+        .also_known(&[], &pick.iter().map(String::as_str).collect::<Vec<_>>())
         .world("lift", "lift a block as high as is asked (robosuite's Lift)", |c: &Config| {
             world("lift", c, 50, blocks::Lift(c.convention))
         })
         .world("stack", "put one block upon another (PandaStack)", |c: &Config| {
             world("stack", c, 100, blocks::Stack(c.convention))
         })
+        .also_known(&[], &stack.iter().map(String::as_str).collect::<Vec<_>>())
         .world("flip", "tip a block onto another face (PandaFlip's quarter turns)", |c: &Config| {
             world("flip", c, 50, blocks::Flip(c.convention))
         })
+        .also_known(&[], &flip.iter().map(String::as_str).collect::<Vec<_>>())
         .world("stack3", "a tower of three blocks: a chain of two skills", |c: &ChainConfig<Stack3Skill>| {
             chain("stack3", c, 150, blocks::Stack3)
         })

@@ -28,7 +28,7 @@ pub struct CompressArgs {
     output: PathBuf,
     /// Configurations to measure: the policy's best guess, and drawn from it the others. The best of them, of the run's own front and of
     /// what the calibration guesses for this budget is written, with what is left of the budget spent.
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    #[arg(long, default_value_t = 4, allow_negative_numbers = true, value_parser = crate::flags::count::<u64>(1..=10_000))]
     tries: u64,
     /// Only what the policy decides on and its run measured: no guess of the calibration, nothing spent besides. For comparing searches.
     #[arg(long)]

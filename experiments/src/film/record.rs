@@ -47,7 +47,7 @@ pub struct RecordArgs {
     #[arg(long)]
     pub explore: bool,
     /// red10: games [default: 1].
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, allow_negative_numbers = true, value_parser = crate::flags::count::<u64>(1..))]
     pub games: Option<u64>,
     /// red10: the rules: paper or folk4 [default: paper].
     #[arg(long, value_parser = ["paper", "folk4"])]

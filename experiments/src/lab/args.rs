@@ -13,6 +13,11 @@ pub enum Experiment {
         #[arg(long)]
         json: bool,
     },
+    /// Write a spec that works, each of its keys explained, as NAME.toml here; no file is overwritten.
+    New {
+        /// Its name: letters, digits, '.', '_' and '-'.
+        name: String,
+    },
     /// Show a spec: its file, checked, and its tasks and methods.
     Show(Which),
     /// How many runs it is, what is done of it, and how long the rest takes.
@@ -74,7 +79,7 @@ pub struct Plan {
     #[arg(long)]
     pub(super) measure: bool,
     /// Runs side by side; by itself as many as there are cores for.
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=4096))]
+    #[arg(long, allow_negative_numbers = true, value_parser = crate::flags::count::<u64>(1..=4096))]
     pub(super) jobs: Option<u64>,
     /// Print JSON: {experiment, quick, folder, cells, configs, checked, seeds, tasks, methods, finished, failed, begun, left, jobs, estimate_s,
     /// estimate_from}.
@@ -91,7 +96,7 @@ pub struct Run {
     #[arg(long, value_name = "N")]
     pub(super) index: Option<u64>,
     /// Runs side by side; by itself as many as there are cores for.
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=4096))]
+    #[arg(long, allow_negative_numbers = true, value_parser = crate::flags::count::<u64>(1..=4096))]
     pub(super) jobs: Option<u64>,
     /// What runs the cells; all but local are programs of others. What follows `--` goes to the engine: `-- --partition=cpu --time=4:00:00`;
     /// with `-- --wait` the cells are waited for.

@@ -49,6 +49,7 @@ pub(super) fn print(text: &str) -> std::result::Result<(), (anyhow::Error, u8)> 
 pub fn run(registry: &Registry, runs: &Path, command: &Experiment) -> Answer {
     match command {
         Experiment::List { json } => list(registry, *json),
+        Experiment::New { name } => new(name),
         Experiment::Show(which) => show(registry, runs, which),
         Experiment::Plan(args) => show_plan(registry, runs, args),
         Experiment::Run(args) => run_cells(registry, runs, args),
@@ -77,6 +78,22 @@ fn list(registry: &Registry, json: bool) -> Answer {
             out.iter().map(|(s, n, q)| format!("{:12} {} ({n} runs, quick {q})\n", s.name, s.about)).collect();
         print(&text)?;
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What `new` writes.
+const EXAMPLE: &str = include_str!("../../presets/example.experiment.toml");
+
+fn new(name: &str) -> Answer {
+    let stem = name.strip_suffix(".toml").unwrap_or(name);
+    Spec::parse(stem, EXAMPLE, false).map_err(usage)?;
+    let path = format!("{stem}.toml");
+    let mut file = std::fs::File::options().write(true).create_new(true).open(&path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::AlreadyExists => usage(anyhow!("{path} is there already: choose another name")),
+        _ => failed(anyhow!(e).context(format!("writing {path}"))),
+    })?;
+    file.write_all(EXAMPLE.as_bytes()).with_context(|| format!("writing {path}")).map_err(failed)?;
+    print(&format!("{path}\nnext:\n  rlx experiment plan {path}\n  rlx experiment run {path} --quick\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 

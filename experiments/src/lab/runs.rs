@@ -183,22 +183,29 @@ fn mebi(bytes: u64) -> String {
 }
 
 fn table(entries: &[Entry]) -> String {
-    let width = entries.iter().map(|e| e.run.len()).max().unwrap_or(0);
+    if entries.is_empty() {
+        return String::new();
+    }
+    let width = entries.iter().map(|e| e.run.len()).max().unwrap_or(0).max(3);
     let number = |x: Option<f64>| x.map_or("-".into(), |x| format!("{x:.2}"));
-    let line = |e: &Entry| {
-        format!(
-            "{:width$}  {:11} {:>12} steps  return {:>9}  eval {:>9}  {:>7.0} s  {:>10}  {}\n",
-            e.run,
-            e.status,
-            thousands(e.steps),
-            number(e.value),
-            number(e.eval),
-            e.elapsed_s,
-            mebi(e.bytes),
-            &e.modified[..10.min(e.modified.len())]
-        )
+    let row = |cells: [&str; 8]| {
+        let [run, status, steps, value, eval, time, size, date] = cells;
+        format!("{run:width$}  {status:11} {steps:>12} {value:>10} {eval:>10} {time:>9}  {size:>10}  {date}\n")
     };
-    entries.iter().map(line).collect()
+    let line = |e: &Entry| {
+        row([
+            &e.run,
+            &e.status,
+            &thousands(e.steps),
+            &number(e.value),
+            &number(e.eval),
+            &format!("{:.0} s", e.elapsed_s),
+            &mebi(e.bytes),
+            &e.modified[..10.min(e.modified.len())],
+        ])
+    };
+    let head = row(["run", "status", "steps", "return", "eval", "time", "size", "written"]);
+    std::iter::once(head).chain(entries.iter().map(line)).collect()
 }
 
 /// Keys in which configs differ, each with the value of every run.

@@ -29,13 +29,20 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// What `--example` prints.
+pub const EXAMPLE: &str = include_str!("../../presets/example.sweep.toml");
+
 /// `rlx sweep`.
 #[derive(Debug, Args)]
 pub struct Sweep {
-    /// The sweep (TOML): base, space, search, metric, prune.
-    file: PathBuf,
+    /// The sweep (TOML): base, space, search, metric, prune; see --example.
+    #[arg(required_unless_present = "example")]
+    file: Option<PathBuf>,
+    /// Print a sweep that works, each of its keys explained: `rlx sweep --example > search.toml`.
+    #[arg(long, exclusive = true)]
+    example: bool,
     /// Trials side by side; by itself as many as there are cores for.
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=4096))]
+    #[arg(long, allow_negative_numbers = true, value_parser = crate::flags::count::<u64>(1..=4096))]
     jobs: Option<u64>,
     /// The folder of its results; by itself `<runs>/sweeps/<name>`.
     #[arg(long, value_name = "FOLDER")]
@@ -71,10 +78,14 @@ fn experiment(registry: &Registry, space: &Space, keys: &Table) -> Result<Experi
 /// With the exit code that the error is to have.
 pub fn run(registry: &Registry, runs: &Path, args: &Sweep) -> Answer {
     let (failed, usage) = (|e: anyhow::Error| (e, 1), |e: anyhow::Error| (e, 2));
-    let shown = args.file.display();
-    let text = fs::read_to_string(&args.file).with_context(|| format!("reading {shown}")).map_err(usage)?;
+    if args.example {
+        return print(EXAMPLE).map(|()| ExitCode::SUCCESS);
+    }
+    let file = args.file.as_deref().context("the sweep is missing").map_err(usage)?;
+    let shown = file.display();
+    let text = fs::read_to_string(file).with_context(|| format!("reading {shown}")).map_err(usage)?;
     let space = Space::parse(&text).with_context(|| shown.to_string()).map_err(usage)?;
-    let name = args.file.file_stem().and_then(|n| n.to_str()).unwrap_or("sweep").to_owned();
+    let name = file.file_stem().and_then(|n| n.to_str()).unwrap_or("sweep").to_owned();
     let path = args.out.clone().unwrap_or_else(|| runs.join("sweeps").join(&name));
     let folder = Folder { path, space: &space };
     let stop = Stop::install().context("catching Ctrl-C").map_err(failed)?;
@@ -220,7 +231,7 @@ fn search(asked: &mut Asked<'_>, args: &Sweep, runs: &Path, jobs: usize, stop: &
             };
             next += 1;
             let mut command = std::process::Command::new(&program);
-            command.arg("--runs").arg(runs).arg("sweep").arg(&args.file).arg("--out").arg(&folder.path);
+            command.arg("--runs").arg(runs).arg("sweep").args(&args.file).arg("--out").arg(&folder.path);
             command
                 .args(["--trial", &trial.number.to_string()])
                 .stdin(Stdio::piped())

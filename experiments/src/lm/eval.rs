@@ -23,7 +23,7 @@ pub struct Eval {
     #[arg(long, value_name = "FILE")]
     ids: Option<PathBuf>,
     /// Tokens that are predicted from each other: the text is cut into windows of this many.
-    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(2..=1_000_000))]
+    #[arg(long, default_value_t = 512, allow_negative_numbers = true, value_parser = crate::flags::count::<u32>(2..=1_000_000))]
     window: u32,
     /// Tokens to judge at most, from the beginning; 0 takes all.
     #[arg(long, default_value_t = 0)]
@@ -35,7 +35,7 @@ pub struct Eval {
     #[arg(long, value_name = "FILE", value_delimiter = ',')]
     tasks: Vec<PathBuf>,
     /// Items of each set, drawn by the seed.
-    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    #[arg(long, default_value_t = 500, allow_negative_numbers = true, value_parser = crate::flags::count::<u32>(1..=10_000_000))]
     items: u32,
     /// Draws items and shuffles choices.
     #[arg(long, default_value_t = 0)]

@@ -21,7 +21,7 @@ pub struct Generate {
     #[arg(long)]
     prompt: String,
     /// Tokens to generate at most.
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, default_value_t = 64, allow_negative_numbers = true, value_parser = crate::flags::count::<u32>(1..=1_000_000))]
     tokens: u32,
     /// 0 takes the likeliest token; 1 draws as the model predicts.
     #[arg(long, default_value_t = 0.0, value_parser = temperature)]

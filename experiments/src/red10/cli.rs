@@ -71,7 +71,7 @@ pub struct Play {
     #[arg(long, value_name = "FILE")]
     replay: Option<PathBuf>,
     /// Which game comes first, from 1 on: of the seed's deals or, with --replay, of the file.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 1, allow_negative_numbers = true, value_parser = crate::flags::count::<u64>(1..))]
     number: u64,
 }
 
@@ -82,7 +82,7 @@ pub struct LeagueArgs {
     #[arg(required = true, value_name = "RUN|BOT")]
     pub agents: Vec<String>,
     /// Decks, the same for every pair, each played 16 times (4 rotations, red and black swapped, mixed teams).
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    #[arg(long, default_value_t = 1000, allow_negative_numbers = true, value_parser = crate::flags::count::<u64>(1..=1_000_000))]
     decks: u64,
     /// Seed of the decks.
     #[arg(long, default_value_t = 1_000_000)]
