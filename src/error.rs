@@ -54,12 +54,18 @@ pub enum Error {
     Interrupted,
 }
 
-/// The text of a file.
+/// The text of a file, without a mark of byte order.
 ///
 /// # Errors
-/// When it can not be read, or is not UTF-8: at which byte.
+/// When it cannot be read, or is not UTF-8: at which byte.
 pub fn read_text(path: &Path) -> Result<String> {
-    let bytes = std::fs::read(path).map_err(|e| Error::io("reading", path, e))?;
+    let mut bytes = std::fs::read(path).map_err(|e| Error::io("reading", path, e))?;
+    if [[0xff, 0xfe], [0xfe, 0xff]].iter().any(|mark| bytes.starts_with(mark)) {
+        return Err(Error::invalid(format!("{} is UTF-16: save it as UTF-8", path.display())));
+    }
+    if bytes.starts_with("\u{feff}".as_bytes()) {
+        bytes.drain(..3);
+    }
     String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
         let byte = e.as_bytes()[at];

@@ -531,7 +531,21 @@ fn farewell(s: &Summary) {
         say!("held-out {}", crate::progress::in_a_line(eval));
     }
     let next = if s.status == "finished" { "--steps N goes on past its end" } else { "goes on" };
-    say!("next:\n  rlx eval {0}\n  rlx train --resume {0}     # {next}\n  rlx tensorboard {0}", s.run);
+    // Only what works is suggested: without a checkpoint there is no policy to be asked.
+    let run = std::path::Path::new(&s.run);
+    let store = rlx::checkpoint::Store::new(run.join("checkpoints"));
+    let saved = ["step", "best"].iter().any(|label| store.steps(label).is_ok_and(|steps| !steps.is_empty()));
+    let report = run.join("report/report.html");
+    say!("next:\n  rlx train --resume {0}     # {next}\n  rlx tensorboard {0}", s.run);
+    // Measuring an objective's models again tells nothing that its report does not.
+    if report.exists() {
+        say!("  open {} in a browser", report.display());
+    } else if saved {
+        say!("  rlx eval {}", s.run);
+    }
+    if !saved {
+        return;
+    }
     if s.env == "red10" {
         say!("  rlx eval {0} --vs greedy\n  rlx play red10 --rules paper --agent {0}", s.run);
     }

@@ -6,7 +6,7 @@ use rlx::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::fmt::Write as _;
 
 /// Version of the layout of `config.toml`; another one is refused.

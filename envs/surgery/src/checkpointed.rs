@@ -111,7 +111,7 @@ pub fn open(config: &Config, stop: fn() -> bool) -> Result<Box<dyn Subject>> {
         let loaded = llama::load(&path)?;
         let text = match config.text.as_str() {
             "" => TEXT.to_owned(),
-            file => fs::read_to_string(file).map_err(|e| Error::io("reading", file, e))?,
+            file => rlx::read_text(Path::new(file))?,
         };
         let ids = loaded.tokenizer()?.encode(&text)?;
         let what = format!("{} text {}", hash(&path)?, short(&Sha256::digest(text.as_bytes())));
@@ -136,7 +136,7 @@ pub fn open(config: &Config, stop: fn() -> bool) -> Result<Box<dyn Subject>> {
             let Some(loaded) = &loaded else {
                 return Err(Error::invalid("recover_text: the model 'tiny' knows no words; leave it empty"));
             };
-            let text = fs::read_to_string(file).map_err(|e| Error::io("reading", file, e))?;
+            let text = rlx::read_text(Path::new(file))?;
             let ids = loaded.tokenizer()?.encode(&text)?;
             let least = TUNED_BATCH * TUNED.1;
             if ids.len() < least {

@@ -74,6 +74,10 @@ pub fn size(text: &str) -> Result<f64> {
         _ => f64::NAN,
     };
     let bytes = number.parse::<f64>().unwrap_or(f64::NAN) * factor;
+    // A bare 60 is 60 MB whose unit was left out: no model has so few bytes.
+    if bytes > 0.0 && bytes < 1000.0 {
+        return Err(anyhow!("--budget {text}: that is {bytes} bytes: did you mean {number}MB?"));
+    }
     if bytes.is_finite() && bytes > 0.0 {
         return Ok(bytes);
     }
@@ -217,6 +221,15 @@ pub fn run(registry: &Registry, runs: &Path, args: &CompressArgs) -> Result<Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn e9_a_budget_without_a_unit_is_asked_about() {
+        for (text, meant) in [("60", "60MB"), ("0.5kB", "0.5MB"), ("60B", "60MB")] {
+            let said = size(text).unwrap_err().to_string();
+            assert!(said.contains(&format!("bytes: did you mean {meant}?")), "{said}");
+        }
+        assert_eq!(size("1kB").unwrap(), 1000.0);
+    }
 
     #[test]
     fn sizes_are_read_as_people_write_them() {

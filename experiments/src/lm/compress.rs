@@ -1,5 +1,5 @@
 //! `rlx lm prune`: one choice for all blocks.
-use super::{Input, On, open, peak_text, print};
+use super::{Input, On, find, open, peak_text, print};
 use crate::{interrupt::Stop, progress::thousands};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};

@@ -8,7 +8,7 @@ use crate::{
     experiment::{DeviceChoice, torch},
     interrupt::Stop,
 };
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use rlx_lm::{
     data::catalogue,
