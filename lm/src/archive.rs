@@ -220,8 +220,11 @@ impl Archive {
             .ok_or_else(|| Error::corrupt(whole(), format!("there is no tensor '{name}' in it")))?;
         let (path, file) = &mut self.parts[place.part];
         if let Some(right) = shape.filter(|s| *s != place.shape) {
-            let why = format!("tensor '{name}' has shape {:?}; the config says {right:?}", place.shape);
-            return Err(Error::corrupt(&*path, why));
+            let (path, found) = (path.display(), &place.shape);
+            // Either may be the wrong one: nothing shows damage.
+            return Err(Error::invalid(format!(
+                "{path}: tensor '{name}' has shape {found:?}; the config says {right:?}"
+            )));
         }
         let kind = kind_of(place.dtype).ok_or_else(|| {
             let (path, dtype) = (path.display(), place.dtype);

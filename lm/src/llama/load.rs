@@ -211,8 +211,10 @@ fn gguf(path: &Path) -> Result<Loaded> {
     };
     let mut get = |name: &str, shape: &[usize]| {
         if let Some(found) = file.tensors().get(name).map(|i| &i.shape).filter(|s| *s != shape) {
-            let why = format!("tensor '{name}' has shape {found:?}; the metadata say {shape:?}");
-            return Err(Error::corrupt(path, why));
+            let path = path.display();
+            return Err(Error::invalid(format!(
+                "{path}: tensor '{name}' has shape {found:?}; the metadata say {shape:?}"
+            )));
         }
         finite(file.tensor(name)?, name, path)
     };

@@ -381,3 +381,40 @@ fn a12_folders_without_weights_say_what_is_wanted() {
     );
     remove(&path);
 }
+
+#[test]
+fn a3_heads_that_the_tensors_contradict_are_refused() {
+    let path = folder("a3-heads");
+    config(&path, |j| j["num_key_value_heads"] = json!(4));
+    let said = error(&path);
+    assert!(
+        said.contains("k_proj.weight' has shape [32, 64]; the config says [64, 64]") && !said.contains("damaged"),
+        "{said}"
+    );
+    remove(&path);
+    let path = gguf("a3-heads-gguf", &[("llama.attention.head_count_kv", Value::u32(4))], &[]);
+    let said = error(&path);
+    assert!(
+        said.contains("attn_k.weight' has shape [32, 64]; the metadata say [64, 64]") && !said.contains("damaged"),
+        "{said}"
+    );
+    remove(&path);
+}
+
+#[test]
+fn a1_weights_that_are_no_floats_are_refused() {
+    let path = folder("a1-bytes");
+    let all = tensors(&path);
+    let name = "model.layers.0.self_attn.q_proj.weight";
+    let mut plan = Plan::new();
+    for (n, t) in &all {
+        let stored = if n == name { Stored::U8 } else { Stored::F32 };
+        plan.add(n.as_str(), stored, &t.size().iter().map(|d| *d as usize).collect::<Vec<_>>());
+    }
+    let file = path.join("model.safetensors");
+    fs::remove_file(&file).unwrap();
+    let as_bytes = |n: &str| if n == name { all[n].to_kind(Kind::Uint8) } else { all[n].copy() };
+    plan.write(&file, |n| Ok(as_bytes(n).contiguous())).unwrap();
+    assert!(error(&path).contains("q_proj.weight' is of type Uint8, which is not supported"), "{}", error(&path));
+    remove(&path);
+}
