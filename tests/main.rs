@@ -1,4 +1,5 @@
 //! Promises that cross crates, kept by the real binary.
+mod browser;
 mod cache;
 mod cli;
 mod common;

@@ -238,8 +238,11 @@ impl Archive {
             .ok_or_else(|| Error::corrupt(whole(), format!("there is no tensor '{name}' in it")))?;
         let path = &self.parts[place.part].0;
         if let Some(right) = shape.filter(|s| *s != place.shape) {
-            let why = format!("tensor '{name}' has shape {:?}; the config says {right:?}", place.shape);
-            return Err(Error::corrupt(path, why));
+            let (path, found) = (path.display(), &place.shape);
+            // Either may be the wrong one: nothing shows damage.
+            return Err(Error::invalid(format!(
+                "{path}: tensor '{name}' has shape {found:?}; the config says {right:?}"
+            )));
         }
         kind_of(place.dtype).ok_or_else(|| {
             let why = format!("tensor '{name}' is of type {:?}, which is not supported", place.dtype);

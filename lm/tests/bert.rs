@@ -1,5 +1,6 @@
 //! Encoders against other people's programs: `golden/bert.py` made `golden/bert.json` and the tiny models beside it.
 use rlx_lm::{
+    archive::{Archive, Plan, Stored},
     bert::{
         Tokenizer, Weights,
         model::{Dropout, bare, mean_pooled},
@@ -7,8 +8,11 @@ use rlx_lm::{
     data::{batches::Batch, catalogue},
 };
 use serde_json::Value;
-use std::path::{Path, PathBuf};
-use tch::{Device, Tensor};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+use tch::{Device, Kind, Tensor};
 
 fn golden() -> (PathBuf, Value) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
@@ -89,6 +93,118 @@ fn a_damaged_model_is_refused_with_what_is_missing() {
     let end = nan.len();
     nan[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
     assert!(error(&config, &nan).contains("is not finite"));
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+/// A copy of the tiny BERT, and its tensors.
+fn copy(name: &str) -> (PathBuf, BTreeMap<String, Tensor>) {
+    let dir = std::env::temp_dir().join(format!("rlx-bert-{name}-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&dir);
+    std::fs::create_dir_all(&dir).unwrap();
+    let from = golden().0.join("tiny-bert");
+    for file in ["config.json", "model.safetensors"] {
+        std::fs::copy(from.join(file), dir.join(file)).unwrap();
+    }
+    let mut archive = Archive::open(&dir).unwrap();
+    let names: Vec<String> = archive.names().map(String::from).collect();
+    let tensors = names.into_iter().map(|n| (n.clone(), archive.tensor(&n, None).unwrap())).collect();
+    (dir, tensors)
+}
+
+fn write(path: &Path, tensors: &BTreeMap<String, Tensor>) {
+    let mut plan = Plan::new();
+    for (name, t) in tensors {
+        plan.add(name.as_str(), Stored::F32, &t.size().iter().map(|d| *d as usize).collect::<Vec<_>>());
+    }
+    let _ = std::fs::remove_file(path);
+    plan.write(path, |name| Ok(tensors[name].contiguous())).unwrap();
+}
+
+#[test]
+fn a1_a_tensor_of_an_encoder_that_nothing_reads_is_refused() {
+    let (dir, tensors) = copy("a1");
+    let right = Weights::open(&dir).unwrap();
+    let with = |names: &[&str]| {
+        let mut all: BTreeMap<String, Tensor> = tensors.iter().map(|(n, t)| (n.clone(), t.copy())).collect();
+        names.iter().for_each(|n| drop(all.insert((*n).into(), Tensor::ones([8], (Kind::Float, Device::Cpu)))));
+        write(&dir.join("model.safetensors"), &all);
+        Weights::open(&dir)
+    };
+    // Heads sit on the encoder, and buffers number positions: it is the same without them.
+    let heads = ["cls.predictions.bias", "classifier.weight", "qa_outputs.bias", "bert.embeddings.position_ids"];
+    assert_eq!(with(&heads).unwrap(), right);
+    for name in [
+        "encoder.layer.2.attention.self.query.bias",
+        "encoder.layer.0.attention.self.query.lora_A.weight",
+        "encoder.layer.0.attention.self.distance_embedding.weight",
+        "encoder.layer.0.crossattention.self.query.bias",
+        "embeddings.projection.weight",
+        "2_Dense.linear.weight",
+    ] {
+        let error = with(&[name]).unwrap_err().to_string();
+        assert!(error.contains(&format!("'{name}' is not supported")) && !error.contains("damaged"), "{error}");
+    }
+    let twin = with(&["teacher.embeddings.LayerNorm.bias"]).unwrap_err().to_string();
+    assert!(twin.contains("are both the model's embeddings.LayerNorm.bias"), "{twin}");
+    // Old files call a norm's weight gamma: with both there are two.
+    assert!(with(&["embeddings.LayerNorm.gamma"]).unwrap_err().to_string().contains("LayerNorm.gamma"));
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn a12_other_files_in_an_encoders_folder_replace_nothing() {
+    let (dir, tensors) = copy("a12");
+    let right = Weights::open(&dir).unwrap();
+    let other = tensors.iter().map(|(n, t)| (n.clone(), t * 2.0)).collect();
+    for name in ["zzz.safetensors", "adapter_model.safetensors", "model.fp16.safetensors"] {
+        write(&dir.join(name), &other);
+    }
+    std::fs::write(dir.join("model.onnx"), "no graph").unwrap();
+    assert_eq!(Weights::open(&dir).unwrap(), right);
+    // In parts that an index names.
+    let (a, b): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        tensors.iter().map(|(n, t)| (n.clone(), t.copy())).partition(|(n, _)| n.contains("embeddings"));
+    std::fs::remove_file(dir.join("model.safetensors")).unwrap();
+    write(&dir.join("a.safetensors"), &a);
+    write(&dir.join("b.safetensors"), &b);
+    let map: serde_json::Map<String, Value> = tensors
+        .keys()
+        .map(|n| (n.clone(), if a.contains_key(n) { "a" } else { "b" }.to_owned() + ".safetensors"))
+        .map(|(n, f)| (n, f.into()))
+        .collect();
+    let index = serde_json::json!({"metadata": {}, "weight_map": map});
+    std::fs::write(dir.join("model.safetensors.index.json"), index.to_string()).unwrap();
+    assert_eq!(Weights::open(&dir).unwrap(), right);
+    // A tensor in two files is an error, and so are no weights, by the name of what is there instead.
+    write(&dir.join("a.safetensors"), &tensors);
+    assert!(Weights::open(&dir).unwrap_err().to_string().contains("is in two files"));
+    for name in [
+        "model.safetensors.index.json",
+        "model.onnx",
+        "a.safetensors",
+        "b.safetensors",
+        "zzz.safetensors",
+        "adapter_model.safetensors",
+    ] {
+        std::fs::remove_file(dir.join(name)).unwrap();
+    }
+    let error = Weights::open(&dir).unwrap_err().to_string();
+    assert!(error.contains("neither model.safetensors nor") && error.contains("model.fp16.safetensors"), "{error}");
+    std::fs::rename(dir.join("model.fp16.safetensors"), dir.join("pytorch_model.bin")).unwrap();
+    let error = Weights::open(&dir).unwrap_err().to_string();
+    assert!(error.contains("pytorch_model.bin is not read"), "{error}");
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn a7_gelu_pytorch_tanh_is_gelu_new() {
+    let (dir, _) = copy("a7");
+    let right = Weights::open(&dir).unwrap();
+    let file = dir.join("config.json");
+    let config = std::fs::read_to_string(&file).unwrap();
+    assert!(config.contains("gelu_new"));
+    std::fs::write(&file, config.replace("gelu_new", "gelu_pytorch_tanh")).unwrap();
+    assert_eq!(Weights::open(&dir).unwrap(), right);
     std::fs::remove_dir_all(&dir).unwrap();
 }
 

@@ -1,7 +1,7 @@
 //! The kinds of pictures that reports have.
 use super::{
     scores::Interval,
-    svg::{Canvas, Picture, band_class, dot_class, heat, labels, line_class, short, ticks},
+    svg::{Canvas, Picture, band_class, dot_class, fitted, heat, labels, line_class, short, ticks},
 };
 
 /// An axis: what it is, with its unit.
@@ -59,6 +59,8 @@ pub struct Lines {
 }
 
 const WIDTH: f64 = 680.0;
+/// Characters of a row's name at most.
+const ROW_NAME: usize = 44;
 
 fn ends(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let (low, high) =
@@ -120,7 +122,7 @@ impl Lines {
         }
         c.line((left, bottom), (WIDTH - right, bottom), "axis");
         c.text(((left + WIDTH - right) / 2.0, bottom + 38.0), "middle", "ink", &self.x.label);
-        c.upwards((20.0, (top + bottom) / 2.0), &self.y.label);
+        c.upwards((20.0, (top + bottom) / 2.0), plot + 40.0, &self.y.label);
         if let Some((value, name)) = &self.level {
             c.line((left, y(*value)), (WIDTH - right, y(*value)), "mark");
             // Its name goes to the side of it on which fewer curves are.
@@ -166,7 +168,7 @@ pub struct Column {
 
 /// Dots with their intervals, side by side for several statistics. A row has the number of its method, for its colour, and its name.
 pub fn intervals(title: &str, note: &str, rows: &[(usize, String)], columns: &[Column]) -> Picture {
-    let left = 24.0 + 7.0 * rows.iter().map(|r| r.1.chars().count()).max().unwrap_or(0).min(44) as f64;
+    let left = 24.0 + 7.0 * rows.iter().map(|r| r.1.chars().count()).max().unwrap_or(0).min(ROW_NAME) as f64;
     let each = ((WIDTH - left - 16.0) / columns.len().max(1) as f64).max(130.0);
     let width = left + 16.0 + each * columns.len() as f64;
     let note_lines = super::svg::wrapped(note, (width - 32.0) / 6.2).len() as f64;
@@ -175,8 +177,7 @@ pub fn intervals(title: &str, note: &str, rows: &[(usize, String)], columns: &[C
     let height = bottom + 36.0 + 14.0 * note_lines;
     let mut c = Canvas::new(width, height, title, note);
     for (i, (_, name)) in rows.iter().enumerate() {
-        let short: String = name.chars().take(44).collect();
-        c.text((left - 10.0, top + row * (i as f64 + 0.5) + 4.0), "end", "ink", &short);
+        c.text((left - 10.0, top + row * (i as f64 + 0.5) + 4.0), "end", "ink", &fitted(name, ROW_NAME));
     }
     for (k, column) in columns.iter().enumerate() {
         let (from, to) = (left + each * k as f64 + 8.0, left + each * (k + 1) as f64 - 14.0);
@@ -211,7 +212,7 @@ pub fn intervals(title: &str, note: &str, rows: &[(usize, String)], columns: &[C
 /// A heat map: rows x columns, missing ones shown as missing. Of scores, which are between 0 and about 1, the colours go from 0 to 1, so
 /// that a small difference looks small; of anything else from the least to the most.
 pub fn heat_map(title: &str, note: &str, rows: &[String], columns: &[String], values: &[Vec<Option<f64>>]) -> Picture {
-    let left = 24.0 + 7.0 * rows.iter().map(|r| r.chars().count()).max().unwrap_or(0).min(44) as f64;
+    let left = 24.0 + 7.0 * rows.iter().map(|r| r.chars().count()).max().unwrap_or(0).min(ROW_NAME) as f64;
     let longest = columns.iter().map(|r| r.chars().count()).max().unwrap_or(0) as f64;
     let each =
         ((WIDTH - left - 20.0) / columns.len().max(1) as f64).clamp(64.0, 150.0).max((7.0 * longest + 8.0).min(170.0));
@@ -228,9 +229,8 @@ pub fn heat_map(title: &str, note: &str, rows: &[String], columns: &[String], va
         c.text((left + each * (k as f64 + 0.5), top - 8.0), "middle", "ink", name);
     }
     for (i, name) in rows.iter().enumerate() {
-        let short_name: String = name.chars().take(44).collect();
         let y = top + row * i as f64;
-        c.text((left - 10.0, y + row / 2.0 + 4.0), "end", "ink", &short_name);
+        c.text((left - 10.0, y + row / 2.0 + 4.0), "end", "ink", &fitted(name, ROW_NAME));
         for (k, value) in values[i].iter().enumerate() {
             let (at, size) = ((left + each * k as f64 + 1.0, y + 1.0), (each - 2.0, row - 2.0));
             let middle = (at.0 + size.0 / 2.0, y + row / 2.0 + 4.0);
@@ -304,7 +304,7 @@ impl Field<'_> {
             c.text((left - 9.0, y(*t) + 4.0), "end", "soft", &label);
         }
         c.text((0.5 * (left + right), bottom + 40.0), "middle", "ink", self.labels[0]);
-        c.upwards((22.0, 0.5 * (top + bottom)), self.labels[1]);
+        c.upwards((22.0, 0.5 * (top + bottom)), side, self.labels[1]);
         for ((mx, my), name) in self.marks {
             c.dot((x(*mx), y(*my)), 5.0, "paper\" stroke=\"#000000\" stroke-width=\"1.6");
             // Black on white stands on any colour.
@@ -322,7 +322,7 @@ impl Field<'_> {
             c.line((from + bar, at), (from + bar + 5.0, at), "axis");
             c.text((from + bar + 9.0, at + 4.0), "start", "soft", &label);
         }
-        c.upwards((width - 16.0, 0.5 * (top + bottom)), self.labels[2]);
+        c.upwards((width - 16.0, 0.5 * (top + bottom)), side, self.labels[2]);
         c.done(width, height, self.title)
     }
 }
@@ -371,7 +371,7 @@ pub fn dots(title: &str, note: &str, (x_label, y_label): (&str, &str), points: &
     }
     c.line((left, bottom), (width - right, bottom), "axis");
     c.text(((left + width - right) / 2.0, bottom + 38.0), "middle", "ink", x_label);
-    c.upwards((20.0, (top + bottom) / 2.0), y_label);
+    c.upwards((20.0, (top + bottom) / 2.0), plot + 30.0, y_label);
     for (px, py, colour) in points.iter().filter(|p| p.0.is_finite() && p.1.is_finite()) {
         c.dot((x(*px), y(*py)), 4.0, &dot_class(*colour));
     }

@@ -32,7 +32,7 @@ const PAGE: &str = "
 body{background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,'DejaVu Sans',sans-serif;max-width:1400px;margin:0 auto;padding:24px}
 h1{font-size:24px;margin:0 0 4px}h2{font-size:19px;margin:36px 0 8px;border-bottom:1px solid var(--edge);padding-bottom:4px}h3{font-size:16px;margin:24px 0 6px}
 p{max-width:76ch}.scroll{overflow-x:auto}table{border-collapse:collapse;margin:8px 0 16px;font-size:13.5px;font-variant-numeric:tabular-nums}
-caption{caption-side:top;text-align:left;color:var(--soft);padding:4px 0}th,td{padding:4px 10px;border-bottom:1px solid var(--edge);text-align:right;white-space:nowrap}
+.caption{font-size:13.5px;color:var(--soft);margin:16px 0 0}th,td{padding:4px 10px;border-bottom:1px solid var(--edge);text-align:right;white-space:nowrap}
 th:first-child,td:first-child{text-align:left}tbody tr:nth-child(even){background:var(--stripe)}td.missing{color:var(--bad);font-style:italic}
 td.words,th.words{text-align:left}th:first-child,td:first-child{position:sticky;left:0;background:var(--paper)}tbody tr:nth-child(even) td:first-child{background:var(--stripe)}
 .scroll,figure{background:linear-gradient(90deg,var(--paper) 30%,transparent) 0 0/40px 100%,linear-gradient(270deg,var(--paper) 30%,transparent) 100% 0/40px 100%,radial-gradient(farthest-side at 0 50%,#0006,transparent) 0 0/12px 100%,radial-gradient(farthest-side at 100% 50%,#0006,transparent) 100% 0/12px 100%;background-repeat:no-repeat;background-attachment:local,local,scroll,scroll}
@@ -71,9 +71,8 @@ fn one(block: &Block) -> maud::Markup {
             Block::Heading(2, text) => h2 { (text) },
             Block::Heading(_, text) => h3 { (text) },
             Block::Text(text) => p { (text) },
-            Block::Table(about, heads, rows) => div.scroll {
-                table {
-                    caption { (about) }
+            Block::Table(about, heads, rows) => p.caption { (about) } div.scroll {
+                table aria-label=(about) {
                     thead { tr { @for (i, head) in heads.iter().enumerate() { th.words[is_words(rows, i)] { (head) } } } }
                     tbody {
                         @for row in rows {
@@ -211,7 +210,7 @@ mod tests {
         assert!(
             words(&["ppo", "sac", "3rd"]) && !words(&["1.5", "-0.2", "< 0.001", "missing"]) && !words(&["missing"])
         );
-        assert!(page.contains("class=\"missing\"") && page.contains("<svg") && !page.contains("src="));
+        assert!(page.contains("class=\"missing") && page.contains("<svg") && !page.contains("src="));
         let md = d.markdown();
         assert!(md.contains("| x\\|&lt;b> |") && md.contains("| *missing: 1 of 3* |") && md.contains("![p](pic.svg)"));
         let dir = TempDir::new();

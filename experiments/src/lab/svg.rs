@@ -147,7 +147,8 @@ impl Canvas {
     pub fn new(width: f64, height: f64, title: &str, note: &str) -> Self {
         let mut c = Self::default();
         c.rect((0.0, 0.0), (width, height), "class=\"paper\"");
-        c.text((16.0, 22.0), "start", "ink\" font-size=\"14\" font-weight=\"bold", title);
+        let most = ((width - 32.0) / 9.2) as usize;
+        c.text((16.0, 22.0), "start", "ink\" font-size=\"14\" font-weight=\"bold", &fitted(title, most));
         // Notes are broken where they would leave the picture.
         for (i, line) in wrapped(note, (width - 32.0) / 6.2).iter().enumerate() {
             let lines = wrapped(note, (width - 32.0) / 6.2).len();
@@ -175,8 +176,9 @@ impl Canvas {
             escape(text)
         );
     }
-    /// A text that reads upwards.
-    pub fn upwards(&mut self, (x, y): (f64, f64), text: &str) {
+    /// A text that reads upwards, about a point and at most so long.
+    pub fn upwards(&mut self, (x, y): (f64, f64), length: f64, text: &str) {
+        let text = &fitted(text, (length / 7.0) as usize);
         let at = format!("transform=\"rotate(-90 {x:.1} {y:.1})\"");
         let _ = write!(
             self.0,
@@ -197,6 +199,14 @@ impl Canvas {
         let tag = if closed { "polygon" } else { "polyline" };
         let _ = write!(self.0, "<{tag} points=\"{}\" class=\"{class}\"/>", path.trim_end());
     }
+}
+
+/// A text of at most so many characters; what is cut is marked.
+pub fn fitted(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
 /// A text in lines of at most so many characters, broken between words.
