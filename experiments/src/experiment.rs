@@ -437,8 +437,10 @@ fn place<'a, 'k>(
         ["env"] => Ok((&mut tables.env, &world.keys, name)),
         ["algo"] => Ok((&mut tables.algo, &algo.keys, name)),
         [] => {
-            let known = all.iter().flat_map(|(_, keys)| keys.iter().map(|k| k.name.as_str()));
-            bail!("--set {key}: neither the run, {} nor {} has it{}", world.name, algo.name, nearest(name, known))
+            let known: Vec<&str> = all.iter().flat_map(|(_, keys)| keys.iter().map(|k| k.name.as_str())).collect();
+            let meant = crate::flags::ours(name).into_iter().find(|n| known.contains(n));
+            let near = meant.map_or_else(|| nearest(name, known.into_iter()), |n| format!(": did you mean '{n}'?"));
+            bail!("--set {key}: neither the run, {} nor {} has it{near}", world.name, algo.name)
         }
         _ => bail!("--set {key}: it is a key of {}: write {}.{name}", having.join(" and of "), having[0]),
     }

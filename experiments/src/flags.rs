@@ -61,6 +61,11 @@ const FLAGS: &[(&str, &str)] = &[
     ("exp_name", "--name"),
 ];
 
+/// The names here of what others call `name`.
+pub fn ours(name: &str) -> Vec<&str> {
+    SYNONYMS.iter().find(|s| s.0 == name).map_or_else(|| vec![name], |s| s.1.to_vec())
+}
+
 fn given<'a>(words: &'a [String], flag: &str) -> Option<&'a str> {
     let at = words.iter().position(|w| w == flag || w.starts_with(&format!("{flag}=")))?;
     words[at].split_once('=').map(|p| p.1).or_else(|| words.get(at + 1).map(String::as_str))
@@ -82,7 +87,7 @@ pub fn meant(registry: &Registry, words: &[String], flag: &str) -> Option<String
         |name: &str| named.map_or_else(|| fitting.as_ref().is_none_or(|f| f.contains(&name)), |n| n.name == name);
     let algos = registry.algos().iter().filter(|a| fits(&a.name)).map(|a| &a.keys);
     let all: Vec<&Keys> = algos.chain(world.map(|w| &w.keys)).chain([&run]).collect();
-    let wanted = SYNONYMS.iter().find(|s| s.0 == name).map_or_else(|| vec![name.as_str()], |s| s.1.to_vec());
+    let wanted = ours(&name);
     let key = wanted.iter().find_map(|w| all.iter().find_map(|keys| keys.get(w)))?;
     match value {
         Some(value) if key.parse(value).is_ok() => Some(format!("--set {}={value}", key.name)),

@@ -140,7 +140,8 @@ pub fn run(runs: &Path, args: &Heal) -> Answer {
 }
 
 fn farewell(s: &Summary) {
-    say!("{} after {} passes in {:.1} s", s.status, s.epochs, s.elapsed_s);
+    let passes = if s.epochs == 1 { "pass" } else { "passes" };
+    say!("{} after {} {passes} in {:.1} s", s.status, s.epochs, s.elapsed_s);
     match &s.test {
         Some(t) => say!(
             "test F1 {:.3} [{:.3}, {:.3}], accuracy {:.3} [{:.3}, {:.3}]; the commonest class has accuracy {:.3}",

@@ -92,7 +92,16 @@ pub fn delimited(
             Ok(false) => return Ok(Table { rows, empty_lines }),
             Ok(true) if !wanted(&record) => continue,
             Ok(true) => {}
-            Err(e) => return Err(wrong(path, number, e)),
+            Err(e) => {
+                let what = match e.kind() {
+                    csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
+                        let line = pos.as_ref().map_or(String::new(), |p| format!(" (line {})", p.line()));
+                        format!("it has {len} cells{line}, the head has {expected_len}")
+                    }
+                    _ => e.to_string(),
+                };
+                return Err(wrong(path, number, what));
+            }
         }
         let cell = |i: usize, name: &str| {
             let bytes = record.get(i).unwrap_or_default();
@@ -276,7 +285,7 @@ mod tests {
     fn what_is_wrong_names_its_row() {
         assert!(error("c.csv", b"t,l\na,1\n\xff\xfe,2\n").contains("row 2: 't' is not UTF-8, from its byte 0 on"));
         assert!(error("d.csv", b"t,l\na,1\nb,\n").contains("row 2: it has no 'l'"));
-        assert!(error("e.csv", b"t,l\na,1\nb\n").contains("row 2"));
+        assert!(error("e.csv", b"t,l\na,1\nb\n").contains("row 2: it has 1 cells (line 3), the head has 2"));
         assert!(error("f.csv", b"text,l\na,1\n").contains("has no column 't'"));
         assert!(error("g.jsonl", b"{\"t\":\"a\",\"l\":1}\n\n{\"t\":\"b\"}\n").contains("row 3: it has no 'l'"));
         assert!(error("h.jsonl", b"{\"t\":\"a\",\"l\":[1]}\n").contains("must be a text or a number"));

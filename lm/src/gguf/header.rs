@@ -101,7 +101,10 @@ fn other_magic(magic: u32) -> Fault {
         b"lmgg" => "GGML",
         b"fmgg" => "GGMF",
         b"tjgg" => "GGJT",
-        _ => return Fault::Damaged("it does not begin with 'GGUF'".into()),
+        _ => {
+            let what = "it does not begin with 'GGUF', as a GGUF file does; of a model in safetensors give the folder that has its config.json";
+            return Fault::Unsupported(what.into());
+        }
     };
     Fault::Unsupported(format!("a file of type {before}, which llama.cpp wrote before GGUF, is not supported"))
 }

@@ -1,7 +1,7 @@
 //! What a model is, by its headers: no tensor is read, so that it takes the same time and memory whatever the model's size.
 use super::{
     config::Config,
-    load::{ROPE_FACTORS, inside, suits, tally},
+    load::{ROPE_FACTORS, config_json, inside, suits, tally},
     model::Projection,
     names::Names,
     save::{self, Layout, StoredBlock, plan},
@@ -10,7 +10,6 @@ use crate::{
     archive::{Archive, Stored},
     bert,
     gguf::{Gguf, Value},
-    json,
     keys::{self, harmless},
     quant::Scheme,
 };
@@ -67,7 +66,7 @@ fn dense(config: Config) -> Layout {
 }
 
 fn folder(path: &Path) -> Result<Head> {
-    let json = json::open(&path.join("config.json"))?;
+    let json = config_json(path)?;
     let archive = Archive::open(path)?;
     let (layout, format) = if save::is_packed(&json) {
         let layout = save::layout(&json).map_err(|e| inside(path, e))?;
@@ -211,7 +210,7 @@ pub struct EncoderHead {
 /// # Errors
 /// When it has no `config.json`, or a broken one.
 pub fn is_encoder(folder: &Path) -> Result<bool> {
-    let json = json::open(&folder.join("config.json"))?;
+    let json = config_json(folder)?;
     Ok(json.get("model_type").and_then(|t| t.as_str()).is_some_and(|t| ["bert", "distilbert"].contains(&t)))
 }
 

@@ -102,9 +102,28 @@ pub(super) fn suits(path: &Path, words: usize, rows: usize) -> Result<()> {
     Ok(())
 }
 
+/// `config.json` of a folder.
+pub(super) fn config_json(path: &Path) -> Result<serde_json::Map<String, serde_json::Value>> {
+    let file = path.join("config.json");
+    if !file.exists() {
+        let entries = std::fs::read_dir(path).map_err(|e| Error::io("reading", path, e))?;
+        let mut others: Vec<PathBuf> = entries.filter_map(|e| Some(e.ok()?.path())).collect();
+        others.retain(|p| p.extension().is_some_and(|e| e == "gguf"));
+        others.sort();
+        if let Some(first) = others.first() {
+            return Err(Error::invalid(format!(
+                "{} has no config.json; it has GGUF files: name one, such as {}",
+                path.display(),
+                first.display()
+            )));
+        }
+    }
+    crate::json::open(&file)
+}
+
 fn folder(path: &Path) -> Result<Loaded> {
     let file = path.join("config.json");
-    let json = crate::json::open(&file)?;
+    let json = config_json(path)?;
     let mut archive = Archive::open(path)?;
     let place = path.display().to_string();
     let tokenizer = path.join("tokenizer.json");
@@ -208,7 +227,15 @@ pub(super) fn tally(kinds: &[String]) -> String {
     names.sort();
     names.dedup();
     let count = |n: &String| kinds.iter().filter(|k| *k == n).count();
-    names.iter().map(|n| format!("{n} ({})", count(n))).collect::<Vec<_>>().join(", ")
+    // Of both kinds of files by one name.
+    let named = |n: &str| match n {
+        "Float" => "F32".to_owned(),
+        "Half" => "F16".to_owned(),
+        "BFloat16" => "BF16".to_owned(),
+        "Double" => "F64".to_owned(),
+        other => other.to_owned(),
+    };
+    names.iter().map(|n| format!("{} ({})", named(n), count(n))).collect::<Vec<_>>().join(", ")
 }
 
 /// Divisors of the rotary frequencies, which GGUF files of Llama 3 bring.
