@@ -71,14 +71,17 @@ fn one(block: &Block) -> maud::Markup {
             Block::Heading(2, text) => h2 { (text) },
             Block::Heading(_, text) => h3 { (text) },
             Block::Text(text) => p { (text) },
-            Block::Table(about, heads, rows) => p.caption { (about) } div.scroll {
-                table aria-label=(about) {
-                    thead { tr { @for (i, head) in heads.iter().enumerate() { th.words[is_words(rows, i)] { (head) } } } }
-                    tbody {
-                        @for row in rows {
-                            tr {
-                                @for (i, cell) in row.iter().enumerate() {
-                                    td.missing[is_missing(cell)].words[is_words(rows, i)] { (cell) }
+            Block::Table(about, heads, rows) => {
+                p.caption { (about) }
+                div.scroll {
+                    table aria-label=(about) {
+                        thead { tr { @for (i, head) in heads.iter().enumerate() { th.words[is_words(rows, i)] { (head) } } } }
+                        tbody {
+                            @for row in rows {
+                                tr {
+                                    @for (i, cell) in row.iter().enumerate() {
+                                        td.missing[is_missing(cell)].words[is_words(rows, i)] { (cell) }
+                                    }
                                 }
                             }
                         }
