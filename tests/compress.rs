@@ -92,3 +92,152 @@ fn one_policy_answers_any_budget_and_what_it_writes_is_a_model() {
     let wrong = [&small[..], &["--set", "recover_ful=3"]].concat();
     assert!(fails(&dir.0, &wrong, 1).contains("did you mean 'recover_full'"));
 }
+
+const TINY: [&str; 6] = ["--set", "tokens=64", "--set", "ledger=ledger", "--set", "bits=[2,4]"];
+
+fn without_a_policy<'a>(budget: &'a str, out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&["compress", "tiny", "--budget", budget, "-o", out], &TINY[..], more].concat()
+}
+
+/// Names in a folder, hidden ones too: nothing half written may be left behind.
+fn names(folder: &Path) -> Vec<String> {
+    let mut all: Vec<String> =
+        fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn e3_without_a_policy_the_calibration_decides_for_any_budget() {
+    let dir = TempDir::new();
+    let mut losses = Vec::new();
+    for (budget, out) in [("70kB", "small"), ("110kB", "large")] {
+        let found: Value = serde_json::from_str(&ok(&dir.0, &without_a_policy(budget, out, &["--json"]))).unwrap();
+        let file = fs::metadata(dir.0.join(out).join("model.safetensors")).unwrap().len();
+        assert_eq!(found["file_bytes"].as_u64(), Some(file));
+        assert!(found["policy"].is_null() && found["format"] == "packed", "{found}");
+        assert!(found["bytes"].as_f64() <= found["budget"].as_f64(), "{found}");
+        // What is left over would not have paid for another bit of a block.
+        assert!(found["bytes"].as_f64().unwrap() > 0.8 * found["budget"].as_f64().unwrap(), "{found}");
+        losses.push(found["loss"].as_f64().unwrap());
+        assert!(dir.0.join(out).join("report/report.html").exists());
+        ok(&dir.0, &["lm", "info", out]);
+    }
+    assert!(losses.iter().all(|l| l.is_finite()), "{losses:?}");
+    let said = ok(&dir.0, &without_a_policy("70kB", "again", &[]));
+    for part in [
+        "nats a token",
+        "by the calibration's guess",
+        "rlx train --env compress-llama --set model=tiny",
+        "--policy RUN",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert_eq!(names(&dir.0), ["again", "large", "ledger", "small"]);
+    let small = fails(&dir.0, &without_a_policy("1kB", "u", &[]), 1);
+    assert!(small.contains("the smallest model that can be chosen has"), "{small}");
+    // What only a policy hears is not taken in silence.
+    for alone in [&["--tries", "3"][..], &["--as-decided"], &["--checkpoint", "best"]] {
+        let said = fails(&dir.0, &without_a_policy("70kB", "u", alone), 2);
+        assert!(said.contains("--policy <RUN>"), "{said}");
+    }
+    assert!(!dir.0.join("u").exists());
+}
+
+#[test]
+fn e3_a_compressed_model_is_written_for_others_too() {
+    let dir = TempDir::new();
+    let gguf = ["--format", "gguf", "--gguf-type", "F16"];
+    let said = ok(&dir.0, &without_a_policy("70kB", "m.gguf", &gguf));
+    let file = fs::metadata(dir.0.join("m.gguf")).unwrap().len();
+    assert!(said.contains("MB packed became") && said.contains("which is over the budget"), "{said}");
+    ok(&dir.0, &without_a_policy("70kB", "folder", &["--format", "transformers"]));
+    let config: Value = serde_json::from_slice(&fs::read(dir.0.join("folder/config.json")).unwrap()).unwrap();
+    assert_eq!(config["architectures"][0], "LlamaForCausalLM");
+    assert!(dir.0.join("folder/report/report.html").exists());
+    // The three are one model.
+    ok(&dir.0, &without_a_policy("70kB", "packed", &[]));
+    fs::write(dir.0.join("ids.txt"), (0..96).map(|i| format!("{} ", i * 7 % 97)).collect::<String>()).unwrap();
+    let loss = |model: &str| {
+        let said = ok(&dir.0, &["lm", "eval", model, "--ids", "ids.txt", "--json"]);
+        let found: Value = serde_json::from_str(&said).unwrap();
+        found["text"]["nll"].as_f64().unwrap_or_else(|| panic!("{found}"))
+    };
+    let packed = loss("packed");
+    for other in ["m.gguf", "folder"] {
+        assert!((loss(other) - packed).abs() < 2e-3, "{other}: {} and {packed}", loss(other));
+    }
+    // The same by hand, from the packed one.
+    ok(&dir.0, &["lm", "convert", "packed", "-o", "converted.gguf", "--format", "gguf", "--gguf-type", "F16"]);
+    assert_eq!(fs::read(dir.0.join("converted.gguf")).unwrap(), fs::read(dir.0.join("m.gguf")).unwrap());
+    assert_eq!(names(&dir.0), ["converted.gguf", "folder", "ids.txt", "ledger", "m.gguf", "packed"]);
+    // Nothing is overwritten, and a flag without effect is refused.
+    assert!(fails(&dir.0, &without_a_policy("70kB", "m.gguf", &gguf), 1).contains("nothing is overwritten"));
+    assert!(
+        fails(&dir.0, &["lm", "convert", "packed", "-o", "m.gguf", "--format", "gguf"], 1).contains("is there already")
+    );
+    assert_eq!(fs::metadata(dir.0.join("m.gguf")).unwrap().len(), file);
+    let idle = fails(&dir.0, &without_a_policy("70kB", "u", &["--gguf-type", "F16"]), 1);
+    assert!(idle.contains("needs --format gguf"), "{idle}");
+}
+
+fn said(folder: &Path, args: &[&str]) -> (bool, String, String) {
+    let out = rlx(folder, args).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (out.status.success(), text(out.stdout), text(out.stderr))
+}
+
+/// A measurement over a million tokens takes far longer than the run may.
+#[test]
+fn e4_a_time_limit_is_heard_within_a_measurement() {
+    let dir = TempDir::new();
+    let args = [&train("random", "1000000", "t")[..], &["--time", "1s", "--set", "tokens=1000000"]].concat();
+    // Not quietly: the header is what is asked for.
+    let args: Vec<&str> = args.into_iter().filter(|a| *a != "-q").collect();
+    let (fine, _, told) = said(&dir.0, &args);
+    assert!(fine, "a run that ends by its time has ended as it should: {told}");
+    assert!(told.contains("1,000,000 steps for at most 1s"), "{told}");
+    assert!(told.contains("finished after 0 steps"), "{told}");
+    assert!(!told.contains("rlx eval") && !told.contains("rlx compress"), "both would fail: {told}");
+    let run = dir.0.join("runs/compress-llama-random-t-s0");
+    let summary: Value = serde_json::from_slice(&fs::read(run.join("summary.json")).unwrap()).unwrap();
+    assert_eq!(summary["status"], "finished");
+    let took = summary["elapsed_s"].as_f64().unwrap();
+    assert!((1.0..12.0).contains(&took), "{took}");
+}
+
+/// A run that ends by its time within an iteration has saved what was before it, and leaves a model.
+#[test]
+fn e4_a_run_that_ends_by_its_time_leaves_a_model_and_goes_on() {
+    let dir = TempDir::new();
+    let args = [&train("random", "1000000", "t")[..], &["--time", "2s"]].concat();
+    ok(&dir.0, &args);
+    let run = dir.0.join("runs/compress-llama-random-t-s0");
+    let summary: Value = serde_json::from_slice(&fs::read(run.join("summary.json")).unwrap()).unwrap();
+    assert_eq!(summary["status"], "finished");
+    let steps = summary["steps"].as_u64().unwrap();
+    assert!(steps > 0 && run.join("model/config.json").exists(), "{summary}");
+    let more = (steps + 8).to_string();
+    let on = ["train", "-q", "--resume", "compress-llama-random-t-s0", "--steps", &more, "--time", "10m"];
+    ok(&dir.0, &on);
+    let summary: Value = serde_json::from_slice(&fs::read(run.join("summary.json")).unwrap()).unwrap();
+    assert!(summary["steps"].as_u64().unwrap() >= steps + 8, "{summary}");
+}
+
+#[test]
+fn e5_an_evaluation_of_a_search_says_megabytes_and_what_says_more() {
+    let dir = TempDir::new();
+    ok(&dir.0, &train("random", "40", "a"));
+    let args = ["eval", "compress-llama-random-a-s0", "--episodes", "6"];
+    let (fine, table, told) = said(&dir.0, &args);
+    assert!(fine, "{told}");
+    let bytes = table.lines().find(|l| l.starts_with("bytes ")).unwrap();
+    assert_eq!(bytes.matches(" MB").count(), 6, "{bytes}");
+    for part in ["playing 6 episodes", "report.html says more", "rlx compress MODEL --budget SIZE --policy"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    // What was measured is not measured again.
+    let before = measured(&dir.0).len();
+    let (_, again, _) = said(&dir.0, &args);
+    assert_eq!((again, measured(&dir.0).len()), (table, before));
+}

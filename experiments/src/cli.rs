@@ -48,9 +48,9 @@ enum Command {
         after_help = "Examples:\n  rlx distance push-tdrp-first-s0\n  rlx distance push-tdrp-first-s0 -o field.png"
     )]
     Distance(crate::distance::DistanceArgs),
-    /// Compress a model under a byte budget by the policy of a compress-llama run.
+    /// Compress a model under a byte budget: by its calibration's guess, or by the policy of a compress-llama run.
     #[command(
-        after_help = "Example:\n  rlx compress smollm2-135m --budget 60MB --policy compress-llama-ppo-first-s0 -o small"
+        after_help = "Examples:\n  rlx compress smollm2-135m --budget 72MB -o small\n  rlx compress smollm2-135m --budget 150MB --format gguf -o small.gguf\n  rlx compress smollm2-135m --budget 60MB --policy compress-llama-ppo-first-s0 -o small"
     )]
     Compress(crate::compress::command::CompressArgs),
     /// Play a game against agents, or show a recorded one again.
@@ -514,8 +514,13 @@ fn greet(trainer: &Trainer<'_>, quiet: bool) {
     let e = trainer.experiment();
     let preset = if e.run.preset.is_empty() { String::new() } else { format!(", preset {}", e.run.preset) };
     let from = if trainer.step() > 0 { format!(" from step {}", thousands(trainer.step())) } else { String::new() };
+    // By itself a number of steps says nothing of a run that ends by its time.
+    let bound = match std::time::Duration::try_from_secs_f64(e.run.time_s) {
+        Ok(time) if !time.is_zero() => format!(" for at most {}", humantime::format_duration(time)),
+        _ => String::new(),
+    };
     say!(
-        "{} in {} (seed {}{preset}): {} steps{from}, into {}\nCtrl-C stops and saves; a second one stops at once.",
+        "{} in {} (seed {}{preset}): {} steps{from}{bound}, into {}\nCtrl-C stops and saves; a second one stops at once.",
         e.algo.name,
         e.world.name,
         e.run.seed,
@@ -601,6 +606,13 @@ fn run_duplicate(registry: &Registry, runs: &std::path::Path, args: &Eval, vs: &
     Ok(ExitCode::SUCCESS)
 }
 
+/// Bytes for people.
+fn in_megabytes(bytes: f64) -> String {
+    // Small models would all be 0.1 MB.
+    let decimals = if bytes < 1e6 { 3 } else { 1 };
+    format!("{:.decimals$} MB", bytes / 1e6)
+}
+
 fn run_eval(registry: &Registry, runs: &std::path::Path, args: &Eval) -> Ended {
     if let Some(vs) = &args.vs {
         return run_duplicate(registry, runs, args, vs);
@@ -614,10 +626,13 @@ fn run_eval(registry: &Registry, runs: &std::path::Path, args: &Eval) -> Ended {
     experiment.judge_in(&args.set).context("--set").map_err(usage)?;
     let mode = if args.explore { Mode::Explore } else { Mode::Greedy };
     let plan = evaluate::Plan { episodes: args.episodes as usize, seed: args.seed, mode };
-    if !args.json && std::io::stderr().is_terminal() {
+    let report = dir.path().join("report/report.html");
+    // What is measured may take minutes: it is heard of, wherever standard error goes.
+    if !args.json && (std::io::stderr().is_terminal() || report.exists()) {
         say!("playing {} episodes", args.episodes);
     }
-    let outcome = evaluate::evaluate(&experiment, learner.policy(), plan, &stop).map_err(failed)?;
+    let tell = (!args.json).then(|| Progress::new(0, false).teller());
+    let outcome = evaluate::evaluate(&experiment, learner.policy(), plan, &stop, tell).map_err(failed)?;
     if args.json {
         let out = json!({
             "run": dir.path(),
@@ -639,16 +654,26 @@ fn run_eval(registry: &Registry, runs: &std::path::Path, args: &Eval) -> Ended {
         let mut text = format!("{} at step {step}, {n} episodes{set}\n", dir.name());
         let metrics = outcome.metrics.iter().map(|(n, e)| (n.as_str(), e));
         for (name, e) in [("return", &outcome.returns), ("length", &outcome.length)].into_iter().chain(metrics) {
+            let show = |x: f64| if name == "bytes" { in_megabytes(x) } else { format!("{x:.2}") };
             text += &format!(
-                "{name:16} {:.2} {}  median {:.2}, {:.2} to {:.2}\n",
-                e.mean,
-                crate::stats::shown(e.low, e.high, |x| format!("{x:.2}")),
-                e.median,
-                e.min,
-                e.max
+                "{name:16} {} {}  median {}, {} to {}\n",
+                show(e.mean),
+                crate::stats::shown(e.low, e.high, show),
+                show(e.median),
+                show(e.min),
+                show(e.max)
             );
         }
         print(&text)?;
+        if report.exists() {
+            say!("{} says more: all that was measured, and the front", report.display());
+        }
+        if experiment.world.name == "compress-llama" {
+            say!(
+                "rlx compress MODEL --budget SIZE --policy {} -o OUT writes the best model for one budget",
+                dir.path().display()
+            );
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -6,7 +6,7 @@ use crate::{
     stats::{Estimate, estimate},
 };
 use anyhow::{Result, bail};
-use rlx::{ActionBuffer, Mode, Policy, Rng, Scalars};
+use rlx::{ActionBuffer, Mode, Policy, Rng, Scalars, objective::Tell};
 use serde::{Deserialize, Serialize};
 
 /// What to evaluate with.
@@ -35,11 +35,18 @@ pub struct Outcome {
 /// Most worlds stepped side by side.
 const WORLDS: usize = 64;
 
-/// Plays `plan.episodes` episodes. Every world plays the same number of them, so that short episodes do not count for more.
+/// Plays `plan.episodes` episodes. Every world plays the same number of them, so that short episodes do not count for more. What takes long is
+/// told to `tell`.
 ///
 /// # Errors
 /// When the policy or a world fails, or on Ctrl-C.
-pub fn evaluate(experiment: &Experiment, policy: &mut dyn Policy, plan: Plan, stop: &Stop) -> Result<Outcome> {
+pub fn evaluate(
+    experiment: &Experiment,
+    policy: &mut dyn Policy,
+    plan: Plan,
+    stop: &Stop,
+    tell: Option<Tell>,
+) -> Result<Outcome> {
     // A return of self-play says nothing: there it is the payoff against bots.
     if let Some(config) = red10::config_of(&experiment.world, &experiment.eval_env)? {
         return red10::duplicate::against_bots(&config, policy, plan, stop);
@@ -49,6 +56,9 @@ pub fn evaluate(experiment: &Experiment, policy: &mut dyn Policy, plan: Plan, st
     // Apart from training: its worlds draw from the streams of the seed itself.
     let seed = Rng::named(plan.seed, "evaluation", 0).bits();
     let mut envs = experiment.world.vector(&experiment.eval_env, worlds, seed)?;
+    if let (Some(objective), Some(tell)) = (envs.objective(), tell) {
+        objective.listen(tell);
+    }
     let (rows, players) = (worlds * experiment.spec.rows, experiment.spec.players);
     let mut slab = envs.slab(2);
     let mut actions = ActionBuffer::new(&experiment.spec.act, rows);

@@ -3,21 +3,46 @@ use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU, SIGXFSZ},
     flag,
 };
-use std::sync::{
-    Arc, LazyLock,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc, LazyLock, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 /// The program's own flag, for what can not be handed one: a world that evaluates for minutes.
 static ASKED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
+/// When the time of the run that this process is making is over; none outside of a run with a limit.
+static OVER: Mutex<Option<Instant>> = Mutex::new(None);
+
 /// By which schedulers say that it is time to save. They may send several: Slurm's scancel signals every process of a job, and the
 /// shell around a run passes its own on 0.1 to 5 ms later (22.05.8). What does not stop in time they kill themselves.
 const NOTICES: [i32; 5] = [SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU];
 
-/// Whether the program was asked to stop, once [`Stop::install`] was called.
+/// Whether what takes minutes must end now: the program was asked to stop, once [`Stop::install`] was called, or the time of its run is over.
 pub fn asked() -> bool {
-    ASKED.load(Ordering::Relaxed)
+    let over = || OVER.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|at| Instant::now() >= at);
+    ASKED.load(Ordering::Relaxed) || over()
+}
+
+/// The time limit of a run; dropped, there is none. A process makes one run at a time.
+#[derive(Debug)]
+pub struct Limit(());
+
+impl Limit {
+    /// From now on [`asked`] says so after `left`.
+    pub fn new(left: Duration) -> Self {
+        *OVER.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now().checked_add(left);
+        Self(())
+    }
+}
+
+impl Drop for Limit {
+    fn drop(&mut self) {
+        *OVER.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }
 
 /// Whether the program was asked to stop.

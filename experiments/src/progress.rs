@@ -5,7 +5,7 @@ use crate::{
 };
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rlx::objective::Tell;
-use std::io::IsTerminal;
+use std::{io::IsTerminal, time::Duration};
 
 /// The live line, or the plain lines.
 pub struct Progress {
@@ -46,6 +46,12 @@ pub fn thousands(n: u64) -> String {
 fn describe(mean: Option<f64>, rate: f64) -> String {
     let value = mean.map_or("no episode yet".into(), |m| format!("return {m:.1}"));
     format!("{value} (last 100)  {} steps/s", thousands(rate as u64))
+}
+
+/// Seconds until the steps or the time that is left are spent, whichever is sooner.
+fn eta(steps: u64, rate: f64, limit: Option<Duration>) -> f64 {
+    let by_steps = steps as f64 / rate.max(1e-9);
+    limit.map_or(by_steps, |left| by_steps.min(left.as_secs_f64()))
 }
 
 impl Progress {
@@ -106,10 +112,10 @@ impl Progress {
     }
 
     /// When a row of metrics was written.
-    pub fn row(&mut self, step: u64, mean: Option<f64>, rate: f64) {
+    pub fn row(&mut self, step: u64, mean: Option<f64>, rate: f64, limit: Option<Duration>) {
         if self.bar.is_none() && !self.quiet {
-            let left = self.total.saturating_sub(step) as f64 / rate.max(1e-9);
-            say!("{:>12} steps  {}  ETA {left:.0} s", thousands(step), describe(mean, rate));
+            let eta = eta(self.total.saturating_sub(step), rate, limit);
+            say!("{:>12} steps  {}  ETA {eta:.0} s", thousands(step), describe(mean, rate));
         }
     }
 
@@ -198,5 +204,17 @@ mod tests {
     #[test]
     fn thousands_are_apart() {
         assert_eq!([0, 999, 1000, 1_234_567].map(super::thousands), ["0", "999", "1,000", "1,234,567"]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn e4_the_end_is_that_of_the_steps_or_of_the_time() {
+        assert_eq!(eta(1000, 10.0, None), 100.0);
+        assert_eq!(eta(1000, 10.0, Some(Duration::from_secs(60))), 60.0);
+        assert_eq!(eta(1000, 10.0, Some(Duration::from_secs(600))), 100.0);
     }
 }

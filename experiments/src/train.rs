@@ -2,7 +2,7 @@
 use crate::{
     evaluate::{Outcome, Plan, evaluate},
     experiment::{Experiment, Request},
-    interrupt::Stop,
+    interrupt::{Limit, Stop},
     lock,
     metrics::MetricsFile,
     progress::Progress,
@@ -336,12 +336,15 @@ impl<'a> Trainer<'a> {
         if let Some(objective) = self.envs.objective() {
             objective.listen(self.progress.teller());
         }
+        // What evaluates for minutes hears of it; it is gone before a model is written of what was found.
+        let _limit = self.left().map(Limit::new);
+        let mut longest = Duration::ZERO;
         loop {
             let done = self.is_done();
             match self.attend(done) {
                 Err(e) if matches!(e.downcast_ref(), Some(Error::Interrupted)) => {
                     self.save()?;
-                    return Ok(false);
+                    return Ok(self.is_over());
                 }
                 other => other?,
             }
@@ -353,14 +356,20 @@ impl<'a> Trainer<'a> {
                 return Ok(false);
             }
             self.log.clear();
+            // An iteration that the limit may cut leaves nothing to save.
+            if self.state.step > self.from_step && self.left().is_some_and(|left| left < 2 * longest) {
+                self.save()?;
+            }
+            let begun = Instant::now();
             match self.learner.iterate(&mut *self.envs, &mut self.log) {
                 Ok(steps) => self.state.step += steps,
                 // In the middle of an iteration: it is made again from the last checkpoint, and what was measured is in its ledger.
-                Err(Error::Interrupted) => return Ok(false),
+                Err(Error::Interrupted) => return Ok(self.is_over()),
                 Err(e) => {
                     return Err(anyhow::Error::from(e).context(format!("training stopped at step {}", self.state.step)));
                 }
             }
+            longest = longest.max(begun.elapsed());
             self.count();
             let rate = self.rate();
             self.progress.tick(self.state.step, self.mean_return(), rate);
@@ -370,6 +379,17 @@ impl<'a> Trainer<'a> {
     fn is_done(&self) -> bool {
         let time = self.experiment.run.time_s;
         self.state.step >= self.experiment.run.steps || (time > 0.0 && self.elapsed().as_secs_f64() >= time)
+    }
+
+    /// Whether what was interrupted ended by its time limit, and not because the program was asked to stop.
+    fn is_over(&self) -> bool {
+        self.is_done() && !self.stop.asked()
+    }
+
+    /// What is left of the time limit, where there is one.
+    fn left(&self) -> Option<Duration> {
+        let time = self.experiment.run.time_s;
+        (time > 0.0).then(|| Duration::try_from_secs_f64(time).unwrap_or(Duration::MAX).saturating_sub(self.elapsed()))
     }
 
     fn rate(&self) -> f64 {
@@ -450,7 +470,7 @@ impl<'a> Trainer<'a> {
         row.put("perf/elapsed_s", self.elapsed().as_secs_f64());
         self.report(&row)?;
         let (rate, mean) = (self.rate(), self.mean_return());
-        self.progress.row(self.state.step, mean, rate);
+        self.progress.row(self.state.step, mean, rate, self.left());
         Ok(())
     }
 
@@ -467,7 +487,7 @@ impl<'a> Trainer<'a> {
     fn evaluate(&mut self) -> Result<()> {
         let run = &self.experiment.run;
         let plan = Plan { episodes: run.eval_episodes, seed: run.seed, mode: Mode::Greedy };
-        let outcome = evaluate(&self.experiment, self.learner.policy(), plan, self.stop)?;
+        let outcome = evaluate(&self.experiment, self.learner.policy(), plan, self.stop, None)?;
         let mut row = Scalars::default();
         outcome.report(&mut row);
         row.put("perf/elapsed_s", self.elapsed().as_secs_f64());

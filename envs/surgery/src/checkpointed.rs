@@ -3,7 +3,7 @@ use crate::{
     llama::Config,
     subject::{Choice, Facts, Subject},
 };
-use rlx::{Error, Result, Rng};
+use rlx::{Error, Result, Rng, objective::Tell};
 use rlx_lm::{
     data::catalogue,
     llama::{
@@ -21,6 +21,7 @@ use std::{
     fs,
     io::Read,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 /// The text that comes with the program, written for it: nothing was trained on it.
@@ -186,6 +187,30 @@ pub fn open(config: &Config, stop: fn() -> bool) -> Result<Box<dyn Subject>> {
     }))
 }
 
+/// Says how far a calibration has come, every few seconds.
+struct Pace<'a> {
+    tell: &'a Tell,
+    begun: Instant,
+    said: Instant,
+}
+
+impl<'a> Pace<'a> {
+    fn new(tell: &'a Tell) -> Self {
+        let now = Instant::now();
+        Self { tell, begun: now, said: now }
+    }
+    fn tell(&mut self, done: usize, all: usize) {
+        if done == 0 {
+            // What came before is done once and is no measure of a block.
+            self.begun = Instant::now();
+        } else if done < all && self.said.elapsed() >= Duration::from_secs(5) {
+            let left = self.begun.elapsed().as_secs_f64() / done as f64 * (all - done) as f64;
+            self.tell.say(&format!("block {done} of {all}, about {left:.0} s left"));
+            self.said = Instant::now();
+        }
+    }
+}
+
 impl Checkpointed {
     fn choice(&self, block: usize, choice: &Choice) -> Result<surgery::Choice> {
         let shape = keep(&self.dense.config.blocks[block], choice.ratio, CHANNELS);
@@ -296,9 +321,10 @@ impl Subject for Checkpointed {
     /// Importance, mutual information and the harm of two bits as rlx-lm has them. The harm of pruning is a block's share of the
     /// first-order importance, grows with the square of the ratio, and is scaled so that half of every block cut away harms as much as
     /// two bits everywhere: an order for repairs, not a forecast.
-    fn calibrate(&self) -> Result<Vec<Facts>> {
+    fn calibrate(&self, tell: &Tell) -> Result<Vec<Facts>> {
         self.with_surgeon(|surgeon| {
-            let known = features(surgeon, &self.calibration, &self.stop)?;
+            let mut pace = Pace::new(tell);
+            let known = features(surgeon, &self.calibration, &self.stop, &mut |done, all| pace.tell(done, all))?;
             // A rise below the noise of so few tokens is none that can be counted on; nothing is free.
             let harm = |f: &surgery::Features| f.sensitivity.max(1e-4);
             let all: f64 = known.iter().map(harm).sum();
@@ -346,5 +372,24 @@ impl Subject for Checkpointed {
         let model = self.made(blocks, embedding_bits, how, stop)?;
         let bytes = llama::save(&model, self.loaded.as_ref().and_then(|l| l.tokenizer.as_ref()), to)?;
         Ok((bytes, evaluate(&model, &self.windows, None, stop)?.nll))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    #[test]
+    fn e4_a_calibration_says_how_long_it_still_takes() {
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let ear = heard.clone();
+        let tell = Tell::new(move |line| ear.lock().unwrap().push(line.to_owned()));
+        let before = Instant::now().checked_sub(Duration::from_secs(12)).unwrap();
+        let mut pace = Pace { tell: &tell, begun: before, said: before };
+        pace.tell(12, 30);
+        // Not a line for every block.
+        pace.tell(13, 30);
+        assert_eq!(*heard.lock().unwrap(), ["block 12 of 30, about 18 s left"]);
     }
 }

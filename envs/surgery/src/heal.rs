@@ -3,7 +3,7 @@
 use crate::{SurrogateVector, Unit, World, handle::Shared, shelf::Shelf, world::Terms};
 use rlx::{
     Error, Measure, Objective, Result, SearchSpace,
-    objective::{Dimension, cheapest, costliest},
+    objective::{Dimension, Tell, cheapest, costliest},
 };
 use rlx_lm::bert::{
     Damage, Part, Pooling, Scope,
@@ -287,6 +287,13 @@ impl Objective for Heal {
 
     fn is_random(&self, _: u32) -> bool {
         true
+    }
+
+    /// A run listens once: what became of the rows of its data is said then.
+    fn listen(&mut self, tell: Tell) {
+        // The tiny model has data of its own.
+        let data = if self.config.model == "tiny" { "tiny" } else { &self.config.data };
+        tell.say(&format!("{data}: {}", self.patient.account()));
     }
 
     /// What is frozen loses by the gradient that it does not follow.

@@ -179,6 +179,7 @@ pub struct Llama {
     facts: OnceCell<std::result::Result<Vec<Facts>, String>>,
     cache: Option<PathBuf>,
     tell: Tell,
+    stop: fn() -> bool,
 }
 
 fn ascending<T: PartialOrd + Copy>(list: &[T], name: &str, decided: bool) -> Result<()> {
@@ -253,6 +254,7 @@ impl Llama {
             facts: OnceCell::new(),
             cache,
             tell: Tell::default(),
+            stop: || false,
             subject,
         })
     }
@@ -283,28 +285,45 @@ impl Llama {
         &mut *self.subject
     }
 
-    fn facts(&self) -> &std::result::Result<Vec<Facts>, String> {
-        self.facts.get_or_init(|| {
-            let path = self
-                .cache
-                .as_ref()
-                .map(|f| f.join(format!("calibration-{:016x}.json", hashed(self.subject.version()))));
-            let known = path.as_ref().and_then(|p| std::fs::read(p).ok());
-            let known = known.and_then(|bytes| serde_json::from_slice::<Vec<Facts>>(&bytes).ok());
-            if let Some(facts) = known.filter(|f| f.len() == self.subject.blocks()) {
-                return Ok(facts);
+    /// What calibration finds, or why it failed. That it was interrupted is not kept: the next who asks begins again.
+    fn facts(&self) -> Result<&[Facts]> {
+        if self.facts.get().is_none() {
+            // Who only guesses asks again and again.
+            if (self.stop)() {
+                return Err(Error::Interrupted);
             }
-            self.tell.say(&format!(
-                "calibrating {}: importance, sensitivity and mutual information of its blocks; once for a model and a text",
-                self.config.model
-            ));
-            let facts = self.subject.calibrate().map_err(|e| e.to_string())?;
-            if let Some(path) = path {
-                // Without it the next start calibrates again, nothing else.
-                let _ = serde_json::to_vec_pretty(&facts).map(|bytes| std::fs::write(path, bytes));
-            }
-            Ok(facts)
-        })
+            let found = match self.calibrated() {
+                Err(Error::Interrupted) => return Err(Error::Interrupted),
+                other => other.map_err(|e| e.to_string()),
+            };
+            let _ = self.facts.set(found);
+        }
+        match self.facts.get() {
+            Some(Ok(facts)) => Ok(facts),
+            Some(Err(why)) => Err(Error::invalid(format!("calibrating {}: {why}", self.config.model))),
+            None => Err(Error::Interrupted),
+        }
+    }
+
+    /// What the cache holds of the model and text, or a calibration.
+    fn calibrated(&self) -> Result<Vec<Facts>> {
+        let path =
+            self.cache.as_ref().map(|f| f.join(format!("calibration-{:016x}.json", hashed(self.subject.version()))));
+        let known = path.as_ref().and_then(|p| std::fs::read(p).ok());
+        let known = known.and_then(|bytes| serde_json::from_slice::<Vec<Facts>>(&bytes).ok());
+        if let Some(facts) = known.filter(|f| f.len() == self.subject.blocks()) {
+            return Ok(facts);
+        }
+        self.tell.say(&format!(
+            "calibrating {}: importance, sensitivity and mutual information of its blocks; once for a model and a text",
+            self.config.model
+        ));
+        let facts = self.subject.calibrate(&self.tell)?;
+        if let Some(path) = path {
+            // Without it the next start calibrates again, nothing else.
+            let _ = serde_json::to_vec_pretty(&facts).map(|bytes| std::fs::write(path, bytes));
+        }
+        Ok(facts)
     }
 
     /// Harm of a choice by the calibration: second-order terms of what is cut and of the rounding, the latter less what adapters of that
@@ -369,9 +388,7 @@ impl Objective for Llama {
     }
     fn evaluate(&mut self, config: &[u16], fidelity: u32, seed: u64, stop: &dyn Fn() -> bool) -> Result<Measure> {
         self.space.check(config)?;
-        if let Err(why) = self.facts() {
-            return Err(Error::invalid(format!("calibrating {}: {why}", self.config.model)));
-        }
+        self.facts()?;
         let (choices, embedding) = self.choices(config);
         let dense = self.subject.dense_loss(stop)?;
         let loss = self.subject.loss(&choices, embedding, fidelity, seed, stop)?;
@@ -426,7 +443,7 @@ pub fn open(config: &Config, stop: fn() -> bool) -> Result<(Shared, Terms)> {
     let shelf = Shelf::new(&folder);
     // Calibration is the model's and the text's, whatever is decided; a folder of one's own keeps all to itself.
     let shared_by = if config.ledger.is_empty() { folder.parent().map(PathBuf::from) } else { Some(folder) };
-    let objective = Llama { cache: shared_by, ..bare };
+    let objective = Llama { cache: shared_by, stop, ..bare };
     let (low, high, least) = budgets(config, &objective);
     let terms = Terms {
         name: "compress-llama".into(),

@@ -1,5 +1,5 @@
 //! What the objective needs of a language model, so that it can be tried on one that is made up.
-use rlx::Result;
+use rlx::{Result, objective::Tell};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -61,11 +61,11 @@ pub trait Subject: Send {
     fn block_bytes(&self, block: usize, choice: &Choice) -> u64;
     /// Bytes of everything else: the embedding in so many bits, the last norm, the head.
     fn rest_bytes(&self, embedding_bits: u32) -> u64;
-    /// What is known of each block.
+    /// What is known of each block; how far it has come is told.
     ///
     /// # Errors
-    /// When the model can not be read or run.
-    fn calibrate(&self) -> Result<Vec<Facts>>;
+    /// When the model can not be read or run, or the program is asked to stop.
+    fn calibrate(&self, tell: &Tell) -> Result<Vec<Facts>>;
     /// The whole model's loss on the tokens that measurements are made on.
     ///
     /// # Errors

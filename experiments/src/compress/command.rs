@@ -1,16 +1,23 @@
-//! `rlx compress`: what a trained policy or a search makes of a model under a byte budget.
+//! `rlx compress`: what the calibration, a trained policy or a search makes of a model under a byte budget.
 use super::report::{self, Point};
-use crate::{interrupt, train};
+use crate::{
+    experiment, interrupt,
+    lm::output::{Format, Output, Written},
+    progress::Progress,
+    train,
+};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use rlx::{
-    ActionBuffer, Mode, Objective, Policy, Registry, Rng, Scalars, Spec, Vector,
-    config::nearest,
+    ActionBuffer, Mode, Objective, Policy, Registry, Rng, Scalars, Spec, Table, Vector, World,
     objective::{Trial, fill, guessed},
 };
 use rlx_surgery::{SurrogateVector, llama};
 use serde_json::json;
 use std::path::{Path, PathBuf};
+
+/// Seed without a run.
+const SEED: u64 = 0;
 
 /// What to compress, and by what.
 #[derive(Debug, Args)]
@@ -20,18 +27,17 @@ pub struct CompressArgs {
     /// The most bytes that the compressed model may have: 60MB, 57MiB, 60_000_000.
     #[arg(long, value_name = "SIZE")]
     budget: String,
-    /// The run of compress-llama whose policy decides.
+    /// The run of compress-llama whose policy decides; by default the calibration's guess for this budget is taken, without any training.
     #[arg(long, value_name = "RUN")]
-    policy: String,
-    /// The folder to write; it must not be there yet.
-    #[arg(long, short, value_name = "FOLDER")]
-    output: PathBuf,
+    policy: Option<String>,
+    #[command(flatten)]
+    output: Output,
     /// Configurations to measure: the policy's best guess, and drawn from it the others. The best of them, of the run's own front and of
     /// what the calibration guesses for this budget is written, with what is left of the budget spent.
-    #[arg(long, default_value_t = 4, allow_negative_numbers = true, value_parser = crate::flags::count::<u64>(1..=10_000))]
+    #[arg(long, default_value_t = 4, requires = "policy", allow_negative_numbers = true, value_parser = crate::flags::count::<u64>(1..=10_000))]
     tries: u64,
     /// Only what the policy decides on and its run measured: no guess of the calibration, nothing spent besides. For comparing searches.
-    #[arg(long)]
+    #[arg(long, requires = "policy")]
     as_decided: bool,
     /// How the adapters of the model that is written are tuned: not at all, a few steps, or a full recovery; by itself as the run measured.
     #[arg(long, value_enum)]
@@ -40,9 +46,9 @@ pub struct CompressArgs {
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// The checkpoint: best, last or a step.
-    #[arg(long, default_value = "last")]
+    #[arg(long, default_value = "last", requires = "policy")]
     checkpoint: String,
-    /// Print JSON: model, policy, budget, bytes, file_bytes, loss, dense_loss, tried, output, recovered_loss, configuration {dimension: level}.
+    /// Print JSON: model, policy, budget, bytes, file_bytes, format, loss, dense_loss, tried, output, recovered_loss, configuration {dimension: level}.
     #[arg(long)]
     json: bool,
 }
@@ -99,29 +105,36 @@ fn episode(envs: &mut dyn Vector, spec: &Spec, policy: &mut dyn Policy, mode: Mo
     Ok(())
 }
 
+/// A policy, and what it was trained in.
+type Trained<'a> = (&'a Spec, &'a mut dyn Policy);
+
 /// The best under the budget of what the policy decides on, what its run measured (`front`) and, with `more`, what the calibration guesses
 /// and what is left to spend on the best; and the dense model's loss.
 fn decide(
     (config, seed): (&llama::Config, u64),
-    trained: &Spec,
-    policy: &mut dyn Policy,
+    trained: Option<Trained<'_>>,
     (tries, more): (u64, bool),
     front: &[Point],
 ) -> Result<(SurrogateVector, Trial, Option<f64>)> {
     let (shared, terms) = llama::open(config, interrupt::asked)?;
     let mut envs = SurrogateVector::new(&shared, &terms, 1, seed)?;
-    let spec = envs.spec().clone();
-    if spec.obs != trained.obs || spec.act != trained.act {
-        bail!(
-            "the policy was trained on a model of another shape: {}, and this one is {}",
-            trained.obs.describe(),
-            spec.obs.describe()
-        );
+    if let Some(objective) = envs.objective() {
+        objective.listen(Progress::new(0, false).teller());
     }
-    let mut rng = Rng::named(seed, "compress", 0);
-    for k in 0..tries {
-        let mode = if k == 0 { Mode::Greedy } else { Mode::Explore };
-        episode(&mut envs, &spec, policy, mode, &mut rng)?;
+    if let Some((trained, policy)) = trained {
+        let spec = envs.spec().clone();
+        if spec.obs != trained.obs || spec.act != trained.act {
+            bail!(
+                "the policy was trained on a model of another shape: {}, and this one is {}",
+                trained.obs.describe(),
+                spec.obs.describe()
+            );
+        }
+        let mut rng = Rng::named(seed, "compress", 0);
+        for k in 0..tries {
+            let mode = if k == 0 { Mode::Greedy } else { Mode::Explore };
+            episode(&mut envs, &spec, policy, mode, &mut rng)?;
+        }
     }
     let objective = envs.objective().ok_or_else(|| anyhow!("a world without an objective"))?;
     // What the run itself measured is in its ledger, and costs nothing where it is still there.
@@ -147,60 +160,116 @@ fn decide(
     Ok((envs, best, log.get("search/dense_loss")))
 }
 
-/// Runs the command; what it prints.
-///
-/// # Errors
-/// When the run or the model is not to be had, the budget is below the smallest model, or the folder is there already.
-pub fn run(registry: &Registry, runs: &Path, args: &CompressArgs) -> Result<String> {
-    let budget = size(&args.budget)?;
-    if args.output.exists() {
-        bail!("{} is there already: nothing is overwritten", args.output.display());
-    }
-    let loaded = train::load(registry, runs, &args.policy, &args.checkpoint, &mut |w| say!("warning: {w}"));
-    let (dir, experiment, mut learner, _) = loaded?;
-    if experiment.world.name != "compress-llama" {
-        bail!("{} was trained in {}; a policy of compress-llama is needed", dir.name(), experiment.world.name);
-    }
-    let mut table = experiment.env.clone();
-    for set in &args.set {
-        let (key, text) = set.split_once('=').ok_or_else(|| anyhow!("--set {set}: it must be key=value"))?;
-        let keys = &experiment.world.keys;
-        let near = || nearest(key, keys.iter().map(|k| k.name.as_str()));
-        let known = keys.get(key).ok_or_else(|| anyhow!("compress-llama has no key '{key}'{}", near()))?;
-        table.insert(key.into(), known.parse(text)?);
-    }
-    experiment.world.keys.check("compress-llama", &table)?;
-    let trained: llama::Config = rlx::config::from_map(&table)?;
-    let config = llama::Config {
+/// The settings of the world: those of `table`, with what `--set` says, under this budget.
+fn settings(args: &CompressArgs, budget: f64, world: &World, table: &Table) -> Result<llama::Config> {
+    let set: llama::Config = rlx::config::from_map(&experiment::settings(world, table, &args.set)?)?;
+    Ok(llama::Config {
         model: args.model.clone(),
         budget_low: budget / 1e6,
         budget_high: budget / 1e6,
         surrogate: false,
         evaluations: 0,
-        ..trained
+        ..set
+    })
+}
+
+/// What was decided for a budget, and by whom.
+struct Decided {
+    config: llama::Config,
+    envs: SurrogateVector,
+    best: Trial,
+    dense: Option<f64>,
+    run: Option<PathBuf>,
+}
+
+fn decided(registry: &Registry, runs: &Path, args: &CompressArgs, budget: f64) -> Result<Decided> {
+    let Some(name) = &args.policy else {
+        let config = settings(args, budget, registry.find_world("compress-llama")?, &Table::default())?;
+        rlx_nn::threads::set(std::thread::available_parallelism().map_or(1, usize::from));
+        let (envs, best, dense) = decide((&config, SEED), None, (0, true), &[])?;
+        return Ok(Decided { config, envs, best, dense, run: None });
     };
-    let seed = experiment.run.seed;
+    let loaded = train::load(registry, runs, name, &args.checkpoint, &mut |w| say!("warning: {w}"));
+    let (dir, experiment, mut learner, _) = loaded?;
+    if experiment.world.name != "compress-llama" {
+        bail!("{} was trained in {}; a policy of compress-llama is needed", dir.name(), experiment.world.name);
+    }
+    let config = settings(args, budget, &experiment.world, &experiment.env)?;
     let front = report::front_of(&dir.path().join("report"))?;
-    let (mut envs, best, dense) =
-        decide((&config, seed), &experiment.spec, learner.policy(), (args.tries, !args.as_decided), &front)?;
+    let trained = Some((&experiment.spec, learner.policy()));
+    let how = (args.tries, !args.as_decided);
+    let (envs, best, dense) = decide((&config, experiment.run.seed), trained, how, &front)?;
+    Ok(Decided { config, envs, best, dense, run: Some(dir.path().to_owned()) })
+}
+
+/// What a GGUF file would not keep, or that it could not be made, before hours of work.
+fn notes(args: &CompressArgs) -> Result<Vec<String>> {
+    // The model that comes with the program has no tokenizer.
+    if args.output.format != Format::Gguf || args.model == "tiny" {
+        return Ok(Vec::new());
+    }
+    let path = rlx_lm::data::catalogue::model(&args.model, &rlx_lm::data::catalogue::cache())?;
+    let loaded = rlx_lm::llama::load(&path)?;
+    args.output.notes(&loaded.model, loaded.tokenizer.as_ref())
+}
+
+/// Writes the model in the format that is asked for, its report in the folder where there is one; and its loss.
+fn written(
+    args: &CompressArgs,
+    config: &llama::Config,
+    levels: &[u16],
+    objective: &dyn Objective,
+) -> Result<(Written, f64)> {
+    let title = format!("{} under {}", args.model, args.budget);
+    let packed = |to: &Path| Ok(llama::write(config, levels, to, interrupt::asked)?);
+    args.output.whole(|part| {
+        let (written, loss) = if args.output.format == Format::Packed {
+            let (bytes, loss) = packed(part)?;
+            (Written { bytes, what: "packed".into() }, loss)
+        } else {
+            let ((_, loss), written) = args.output.passing(packed, |from| {
+                let loaded = rlx_lm::llama::load(from)?;
+                args.output.write(&loaded.model, loaded.tokenizer.as_ref(), part)
+            })?;
+            (written, loss)
+        };
+        if part.is_dir() {
+            report::write(objective, &title, &part.join("report"))?;
+        }
+        Ok((written, loss))
+    })
+}
+
+/// Runs the command; what it prints.
+///
+/// # Errors
+/// When the run or the model is not to be had, the budget is below the smallest model, or the output is there already.
+pub fn run(registry: &Registry, runs: &Path, args: &CompressArgs) -> Result<String> {
+    let budget = size(&args.budget)?;
+    args.output.check()?;
+    let notes = notes(args)?;
+    let Decided { config, mut envs, best, dense, run } = decided(registry, runs, args, budget)?;
     let fidelity = args.recover.map_or(config.fidelity, |r| r as u32);
     let last = llama::Config { fidelity, ..config.clone() };
-    let (written, loss) = llama::write(&last, &best.config, &args.output, interrupt::asked)?;
+    let objective = envs.objective().ok_or_else(|| anyhow!("a world without an objective"))?;
+    let (written, loss) = written(args, &last, &best.config, objective)?;
     // Where nothing has an adapter, nothing was tuned.
     let recovered = (fidelity != config.fidelity && loss != best.loss).then_some(loss);
-    let objective = envs.objective().ok_or_else(|| anyhow!("a world without an objective"))?;
-    let chosen: serde_json::Map<String, serde_json::Value> = (objective.space().dimensions().iter().zip(&best.config))
-        .map(|(d, l)| (d.name.clone(), d.level(*l).into()))
-        .collect();
-    report::write(objective, &format!("{} under {}", args.model, args.budget), &args.output.join("report"))?;
+    let path = args.output.path.display();
     if args.json {
+        let chosen: serde_json::Map<String, serde_json::Value> = (objective.space().dimensions().iter())
+            .zip(&best.config)
+            .map(|(d, l)| (d.name.clone(), d.level(*l).into()))
+            .collect();
         let out = json!({
-            "model": args.model, "policy": dir.path(), "budget": budget, "bytes": best.cost, "file_bytes": written,
-            "loss": best.loss, "recovered_loss": recovered, "dense_loss": dense, "tried": objective.history().len(), "output": args.output,
-            "configuration": chosen,
+            "model": args.model, "policy": run, "budget": budget, "bytes": best.cost, "file_bytes": written.bytes,
+            "format": format!("{:?}", args.output.format).to_lowercase(),
+            "loss": best.loss, "recovered_loss": recovered, "dense_loss": dense, "tried": objective.history().len(),
+            "output": args.output.path, "configuration": chosen,
         });
         return Ok(format!("{out:#}\n"));
     }
+    notes.iter().for_each(|note| say!("note: {note}"));
     let above = dense.map_or(String::new(), |d| format!(", {:+.4} above the dense model's {d:.4}", best.loss - d));
     let tuned = match (recovered, fidelity) {
         (Some(loss), _) => format!(", {loss:.4} once its adapters are tuned"),
@@ -208,14 +277,45 @@ pub fn run(registry: &Registry, runs: &Path, args: &CompressArgs) -> Result<Stri
         (None, _) if fidelity == config.fidelity => String::new(),
         (None, _) => "; no block of it has an adapter to tune".into(),
     };
-    Ok(format!(
-        "{}: {:.2} MB of {:.2} MB, loss {:.4} nats a token{above}{tuned}; best of {}\n",
-        args.output.display(),
-        written as f64 / 1e6,
+    let by = match run {
+        Some(_) => format!("best of {}", objective.history().len()),
+        None => "by the calibration's guess".into(),
+    };
+    // A packed file may be some bytes smaller than what was counted.
+    let size = if args.output.format == Format::Packed { written.bytes as f64 } else { best.cost };
+    let mut out = format!(
+        "{path}: {:.2} MB of {:.2} MB, loss {:.4} nats a token{above}{tuned}; {by}\n",
+        size / 1e6,
         budget / 1e6,
         best.loss,
-        objective.history().len()
-    ))
+    );
+    out += &on_the_way(args.output.format, &written, best.cost, budget);
+    if run.is_none() {
+        out += &format!(
+            "A policy searches on from this guess, and gains most at small budgets. To train one and use it:\n  rlx train --env \
+             compress-llama --set model={0}\n  rlx compress {0} --budget {1} --policy RUN -o ANOTHER\n",
+            args.model, args.budget
+        );
+    }
+    Ok(out)
+}
+
+/// What the size became, where the format is not the one that was counted.
+fn on_the_way(format: Format, written: &Written, counted: f64, budget: f64) -> String {
+    if format == Format::Packed {
+        return String::new();
+    }
+    let beyond = match written.bytes as f64 > budget {
+        true => ", which is over the budget",
+        false => "",
+    };
+    let stored = if format == Format::Gguf { "the type of a GGUF is one for all projections" } else { "half floats" };
+    format!(
+        "{:.2} MB packed became {:.2} MB{beyond}: {}; {stored}. The loss is the packed model's.\n",
+        counted / 1e6,
+        written.bytes as f64 / 1e6,
+        written.what
+    )
 }
 
 #[cfg(test)]

@@ -1,17 +1,13 @@
 //! `rlx lm prune`: one choice for all blocks.
-use super::{Input, On, find, open, peak_text, print};
+use super::{Input, On, find, open, output::Output, peak_text, print};
 use crate::{interrupt::Stop, progress::thousands};
-use anyhow::{Context, Result, bail};
-use clap::{Args, ValueEnum};
+use anyhow::{Result, bail};
+use clap::Args;
 use rlx_lm::{
-    archive::Stored,
-    gguf::BlockType,
     llama::{
-        export,
         head::head,
         judge::Windows,
-        recover::{Recovery, Trainer, merge},
-        save,
+        recover::{Recovery, Trainer},
         surgery::{Criterion, Plan, Surgeon, importance, moments},
     },
     quant::{Rounding, Scheme},
@@ -19,24 +15,13 @@ use rlx_lm::{
 };
 use std::path::{Path, PathBuf};
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    /// A folder of this project: packed, adapters beside the weights.
-    Packed,
-    /// A folder for transformers: half floats, adapters merged; blocks of different widths are filled up with zeros.
-    Transformers,
-    /// A file for llama.cpp, adapters merged; blocks of different widths make it of architecture deci.
-    Gguf,
-}
-
 /// `rlx lm prune MODEL`
 #[derive(Debug, Args)]
 pub struct Prune {
     /// A GGUF file, a folder, a run that has left a model, or a name from the cache.
     model: String,
-    /// Where to; nothing there is overwritten.
-    #[arg(long, short)]
-    output: PathBuf,
+    #[command(flatten)]
+    output: Output,
     /// Share of the kv groups and channels that goes; 0 to 0.95.
     #[arg(long, default_value_t = 0.2)]
     ratio: f64,
@@ -73,15 +58,6 @@ pub struct Prune {
     /// Chooses windows and random scores.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// What to write.
-    #[arg(long, value_enum, default_value_t = Format::Packed)]
-    format: Format,
-    /// Type of a GGUF's projections.
-    #[arg(long, default_value = "Q8_0", value_parser = ["F32", "F16", "Q8_0", "Q4_0", "Q4_1"])]
-    gguf_type: String,
-    /// Type of a GGUF's embedding and head; by default as the projections where those are floats, otherwise Q8_0.
-    #[arg(long, value_parser = ["F32", "F16", "Q8_0", "Q4_0", "Q4_1"])]
-    gguf_embedding: Option<String>,
     #[command(flatten)]
     on: On,
 }
@@ -93,9 +69,7 @@ const SAMPLES: usize = 10;
 
 /// Compresses a model.
 pub fn run(args: &Prune, runs: &Path, stop: &Stop) -> Result<()> {
-    if args.output.exists() {
-        bail!("{} is there already: choose another -o", args.output.display());
-    }
+    args.output.check()?;
     if !(0.0..=0.95).contains(&args.ratio) {
         bail!("--ratio {}: it must be 0 to 0.95", args.ratio);
     }
@@ -110,14 +84,8 @@ pub fn run(args: &Prune, runs: &Path, stop: &Stop) -> Result<()> {
         bail!("--criterion {named} scores on a text: say --text FILE, or --criterion magnitude");
     }
     let loaded = open(&args.model, runs, args.on.device()?)?;
-    // Said before the work is done, not after.
-    let notes = match (&args.format, &loaded.tokenizer) {
-        (Format::Gguf, Some(t)) => {
-            let config = &loaded.model.config;
-            t.to_gguf(config.vocab, config.bos, &config.eos).context("--format gguf")?.notes
-        }
-        _ => Vec::new(),
-    };
+    // What can not be written is refused before the work is done, not after.
+    let notes = args.output.notes(&loaded.model, loaded.tokenizer.as_ref())?;
     let ids = match &input {
         Some(input) => input.ids(&loaded, &Frame::default())?,
         None => vec![0; SCORED],
@@ -141,28 +109,12 @@ pub fn run(args: &Prune, runs: &Path, stop: &Stop) -> Result<()> {
         model = trainer.model();
     }
     let tokenizer = loaded.tokenizer.as_ref();
-    let what = match args.format {
-        Format::Packed => {
-            let bytes = save(&merge(&model), tokenizer, &args.output)?;
-            format!("{} bytes of weights, packed", thousands(bytes))
-        }
-        Format::Transformers => {
-            let widths = export::transformers(&model, tokenizer, Stored::F16, &args.output)?;
-            format!("half floats, {widths:?}")
-        }
-        Format::Gguf => {
-            let kind = BlockType::from_name(&args.gguf_type).context("a type that is known")?;
-            let table = args.gguf_embedding.as_deref().and_then(BlockType::from_name).unwrap_or(kind.of_table());
-            let arch = export::gguf(&model, tokenizer, kind, table, &args.output)?;
-            let bytes = std::fs::metadata(&args.output)?.len();
-            format!("{} bytes, GGUF of architecture {arch}, projections {kind}, embedding {table}", thousands(bytes))
-        }
-    };
+    let written = args.output.whole(|part| args.output.write(&model, tokenizer, part))?;
     let source = find(&args.model, runs)?;
     let dense = match source.is_file() {
         true => format!(" (it was {})", thousands(head(&source)?.bytes)),
         false => String::new(),
     };
     notes.iter().for_each(|note| say!("note: {note}"));
-    print(&format!("{}: {what}{dense}{}\n", args.output.display(), peak_text()))
+    print(&format!("{}: {}{dense}{}\n", args.output.path.display(), written.what, peak_text()))
 }

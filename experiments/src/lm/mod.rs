@@ -1,8 +1,10 @@
 //! `rlx lm`: language models on the command line.
 mod compress;
+mod convert;
 mod eval;
 mod generate;
 pub(crate) mod info;
+pub(crate) mod output;
 
 use crate::{
     experiment::{DeviceChoice, torch},
@@ -40,6 +42,11 @@ pub enum Lm {
         after_help = "Examples:\n  rlx lm prune smollm2-135m --ratio 0.2 --bits 4 --rank 8 -o OUT\n  rlx lm prune smollm2-135m --ratio 0.3 --bits 3 --rank 8 --text train.txt --steps 200 -o OUT\n  rlx lm prune smollm2-135m --ratio 0.2 --format gguf -o OUT.gguf"
     )]
     Prune(compress::Prune),
+    /// Write the same model in another format: for llama.cpp, for transformers, or packed.
+    #[command(
+        after_help = "Examples:\n  rlx lm convert OUT --format gguf -o OUT.gguf\n  rlx lm convert OUT --format transformers -o FOLDER"
+    )]
+    Convert(convert::Convert),
 }
 
 /// Runs one of them.
@@ -50,6 +57,7 @@ pub fn run(command: &Lm, runs: &Path) -> Result<ExitCode> {
         Lm::Eval(args) => eval::run(args, runs, &stop),
         Lm::Generate(args) => generate::run(args, runs, &stop),
         Lm::Prune(args) => compress::run(args, runs, &stop),
+        Lm::Convert(args) => convert::run(args, runs),
     }?;
     Ok(ExitCode::SUCCESS)
 }

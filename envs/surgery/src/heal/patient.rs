@@ -149,6 +149,10 @@ impl Patient {
     pub fn version(&self) -> &str {
         &self.version
     }
+    /// What became of every row of the data.
+    pub fn account(&self) -> String {
+        self.data.account()
+    }
     /// The shape of the model.
     pub fn shape(&self) -> &bert::Config {
         &self.shape

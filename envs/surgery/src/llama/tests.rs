@@ -151,3 +151,25 @@ fn what_is_wrong_is_said() {
     let small = World::new(shared, terms, None).err().unwrap().to_string();
     assert!(small.contains("the smallest model that can be chosen"), "{small}");
 }
+
+/// Asked to stop in the middle of a calibration: that is no failure, and who asks next begins again.
+#[test]
+fn e4_an_interrupted_calibration_is_begun_again() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    static LEFT: AtomicUsize = AtomicUsize::new(1);
+    fn stop() -> bool {
+        LEFT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_err()
+    }
+    let config = config();
+    let subject = crate::checkpointed::open(&config, stop).unwrap();
+    let mut llama = Llama { stop, ..Llama::new(subject, &config, None).unwrap() };
+    let c = vec![0; llama.space().dimensions().len()];
+    // The first question is whether to begin, the second comes from within.
+    for left in [1, 0] {
+        LEFT.store(left, Ordering::Relaxed);
+        assert!(matches!(llama.evaluate(&c, 0, 0, &never), Err(Error::Interrupted)), "{left}");
+        assert!(llama.guess(&c).is_finite());
+    }
+    LEFT.store(usize::MAX, Ordering::Relaxed);
+    assert!(llama.evaluate(&c, 0, 0, &never).unwrap().loss.is_finite());
+}

@@ -74,11 +74,16 @@ pub(super) fn mutual_information(x: &[f64], y: &[f64]) -> f64 {
 
 /// The features of all blocks on calibration windows. The paper leaves open how a vector becomes a number: here a block's output is
 /// projected on its leading principal direction, the prediction is the log-probability of the likeliest token, and positions are the
-/// samples. One forward pass for each block's sensitivity.
+/// samples. One forward pass for each block's sensitivity: before each `told` hears how many are done, and of how many.
 ///
 /// # Errors
 /// [`Error::Interrupted`] once `stop` says so; as [`evaluate`].
-pub fn features(surgeon: &mut Surgeon, windows: &Windows, stop: &dyn Fn() -> bool) -> Result<Vec<Features>> {
+pub fn features(
+    surgeon: &mut Surgeon,
+    windows: &Windows,
+    stop: &dyn Fn() -> bool,
+    told: &mut dyn FnMut(usize, usize),
+) -> Result<Vec<Features>> {
     let dense = surgeon.dense().clone();
     let count = dense.blocks.len();
     let mut outputs = Outputs { values: vec![Vec::new(); count], directions: directions(&dense, windows)? };
@@ -103,6 +108,7 @@ pub fn features(surgeon: &mut Surgeon, windows: &Windows, stop: &dyn Fn() -> boo
     let base = evaluate(&dense, windows, None, stop)?.nll;
     let mut out = Vec::new();
     for (i, score) in scores.iter().enumerate().take(count) {
+        told(i, count);
         let mut model = dense.clone();
         model.blocks[i] =
             surgeon.block(i, &Choice { shape: dense.config.blocks[i], scheme: Scheme::of_bits(2)?, rank: 0 })?;

@@ -147,7 +147,7 @@ fn mutual_information_of_normal_numbers_is_minus_half_the_log_of_one_minus_rho_s
 #[test]
 fn features_are_there_for_every_block() {
     let mut s = surgeon();
-    let all = features(&mut s, &windows(), &never).unwrap();
+    let all = features(&mut s, &windows(), &never, &mut |_, _| {}).unwrap();
     assert_eq!(all.len(), 3);
     assert!((all.iter().map(|f| f.importance).sum::<f64>() - 1.0).abs() < 1e-9);
     assert!(all.iter().all(|f| f.sensitivity.is_finite() && f.mutual_information >= 0.0));
