@@ -109,6 +109,16 @@ pub fn matching<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Optio
     alike.next().filter(|_| alike.next().is_none()).copied()
 }
 
+/// The one of `names` that is meant by `wanted`, as [`matching`] finds it; `what` says what they are names of.
+///
+/// # Errors
+/// Naming the nearest, or all of them when none is near.
+pub fn choose<'a>(what: &str, wanted: &str, names: impl Iterator<Item = &'a str>) -> Result<&'a str> {
+    let names: Vec<&str> = names.collect();
+    matching(wanted, names.iter().copied())
+        .ok_or_else(|| Error::usage(format!("there is no {what} '{wanted}'{}", nearest(wanted, names.into_iter()))))
+}
+
 /// `, did you mean 'x'?` with the nearest of `names`, or the list of all of them when none is near.
 pub fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> String {
     let names: Vec<&str> = names.collect();

@@ -76,12 +76,12 @@ pub fn size(text: &str) -> Result<f64> {
     let bytes = number.parse::<f64>().unwrap_or(f64::NAN) * factor;
     // A bare 60 is 60 MB whose unit was left out: no model has so few bytes.
     if bytes > 0.0 && bytes < 1000.0 {
-        return Err(anyhow!("--budget {text}: that is {bytes} bytes: did you mean {number}MB?"));
+        refuse!("--budget {text}: that is {bytes} bytes: did you mean {number}MB?");
     }
     if bytes.is_finite() && bytes > 0.0 {
         return Ok(bytes);
     }
-    Err(anyhow!("--budget {text}: it must be a size such as 60MB, 57MiB or 60_000_000"))
+    refuse!("--budget {text}: it must be a size such as 60MB, 57MiB or 60_000_000")
 }
 
 /// Plays an episode: the policy decides a configuration, which is measured.
@@ -154,22 +154,26 @@ fn decide(
 pub fn run(registry: &Registry, runs: &Path, args: &CompressArgs) -> Result<String> {
     let budget = size(&args.budget)?;
     if args.output.exists() {
-        bail!("{} is there already: nothing is overwritten", args.output.display());
+        refuse!("{} is there already: nothing is overwritten", args.output.display());
     }
     let loaded = train::load(registry, runs, &args.policy, &args.checkpoint, &mut |w| say!("warning: {w}"));
     let (dir, experiment, mut learner, _) = loaded?;
     if experiment.world.name != "compress-llama" {
-        bail!("{} was trained in {}; a policy of compress-llama is needed", dir.name(), experiment.world.name);
+        refuse!("{} was trained in {}; a policy of compress-llama is needed", dir.name(), experiment.world.name);
     }
     let mut table = experiment.env.clone();
     for set in &args.set {
-        let (key, text) = set.split_once('=').ok_or_else(|| anyhow!("--set {set}: it must be key=value"))?;
+        let (key, text) =
+            set.split_once('=').ok_or_else(|| rlx::Error::usage(format!("--set {set}: it must be key=value")))?;
         let keys = &experiment.world.keys;
-        let near = || nearest(key, keys.iter().map(|k| k.name.as_str()));
-        let known = keys.get(key).ok_or_else(|| anyhow!("compress-llama has no key '{key}'{}", near()))?;
-        table.insert(key.into(), known.parse(text)?);
+        let Some(known) = keys.get(key) else {
+            refuse!("compress-llama has no key '{key}'{}", nearest(key, keys.iter().map(|k| k.name.as_str())))
+        };
+        let value = known.parse(text).map_err(|e| rlx::Error::usage(format!("--set {set}: {e}")))?;
+        table.insert(key.into(), value);
     }
-    experiment.world.keys.check("compress-llama", &table)?;
+    let checked = experiment.world.keys.check("compress-llama", &table);
+    checked.map_err(|e| rlx::Error::usage(format!("--set: {e}")))?;
     let trained: llama::Config = rlx::config::from_map(&table)?;
     let config = llama::Config {
         model: args.model.clone(),

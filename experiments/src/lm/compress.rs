@@ -94,7 +94,7 @@ const SAMPLES: usize = 10;
 /// Compresses a model.
 pub fn run(args: &Prune, runs: &Path, stop: &Stop) -> Result<()> {
     if args.output.exists() {
-        bail!("{} is there already: choose another -o", args.output.display());
+        refuse!("{} is there already: choose another -o", args.output.display());
     }
     if !(0.0..=0.95).contains(&args.ratio) {
         bail!("--ratio {}: it must be 0 to 0.95", args.ratio);
