@@ -127,8 +127,10 @@ pub fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> String 
     let best = names.iter().map(|n| (distance(n), *n)).min();
     let within = |n: &&&str| meant.len() >= 3 && (plain(n).contains(&meant) || meant.contains(&plain(n)));
     let contained = names.iter().filter(|n| !n.is_empty()).find(within);
+    // A third of its letters may be wrong: with more of them two short names have nothing in common.
+    let within_reach = wrong.chars().count().div_ceil(3).max(1);
     match (best, contained) {
-        (Some((distance, name)), _) if distance <= 1 + wrong.chars().count() / 3 => format!(": did you mean '{name}'?"),
+        (Some((distance, name)), _) if distance <= within_reach => format!(": did you mean '{name}'?"),
         (_, Some(name)) => format!(": did you mean '{name}'?"),
         _ if names.is_empty() => String::new(),
         _ => format!(": there are {}", names.join(", ")),

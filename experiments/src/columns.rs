@@ -30,7 +30,7 @@ mod tests {
         let text = super::columns(&rows);
         assert_eq!(
             text,
-            "                           greedy\na-long-name  100.0 [100.0, 100.0]\nna\u{ef}ve                             1\n"
+            "                           greedy\na-long-name  100.0 [100.0, 100.0]\nna\u{ef}ve                           1\n"
         );
     }
 }
