@@ -185,7 +185,7 @@ fn e7_every_command_in_a_sentence_is_one_that_there_is() {
             let capital = |e: &str| {
                 e.split("invalid value '").nth(1).is_some_and(|v| v.starts_with(|c: char| c.is_ascii_uppercase()))
             };
-            let missing = ["required arguments were not provided", "a value is required for", "requires a subcommand"];
+            let missing = ["required arguments were not provided", "a value is required for", "Commands:"];
             let partly =
                 crate::cli::accepts(&words).is_err_and(|e| missing.iter().any(|m| e.contains(m)) || capital(&e));
             if let Some(e) = refusal(&words).filter(|_| !partly) {
