@@ -109,6 +109,16 @@ pub fn matching<'a>(wanted: &str, names: impl Iterator<Item = &'a str>) -> Optio
     alike.next().filter(|_| alike.next().is_none()).copied()
 }
 
+/// The one of `names` that is meant by `wanted`, as [`matching`] finds it; `what` says what they are names of.
+///
+/// # Errors
+/// Naming the nearest, or all of them when none is near.
+pub fn choose<'a>(what: &str, wanted: &str, names: impl Iterator<Item = &'a str>) -> Result<&'a str> {
+    let names: Vec<&str> = names.collect();
+    matching(wanted, names.iter().copied())
+        .ok_or_else(|| Error::usage(format!("there is no {what} '{wanted}'{}", nearest(wanted, names.into_iter()))))
+}
+
 /// `, did you mean 'x'?` with the nearest of `names`, or the list of all of them when none is near.
 pub fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> String {
     let names: Vec<&str> = names.collect();
@@ -117,8 +127,10 @@ pub fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> String 
     let best = names.iter().map(|n| (distance(n), *n)).min();
     let within = |n: &&&str| meant.len() >= 3 && (plain(n).contains(&meant) || meant.contains(&plain(n)));
     let contained = names.iter().filter(|n| !n.is_empty()).find(within);
+    // A third of its letters may be wrong: with more of them two short names have nothing in common.
+    let within_reach = wrong.chars().count().div_ceil(3).max(1);
     match (best, contained) {
-        (Some((distance, name)), _) if distance <= 1 + wrong.chars().count() / 3 => format!(": did you mean '{name}'?"),
+        (Some((distance, name)), _) if distance <= within_reach => format!(": did you mean '{name}'?"),
         (_, Some(name)) => format!(": did you mean '{name}'?"),
         _ if names.is_empty() => String::new(),
         _ => format!(": there are {}", names.join(", ")),

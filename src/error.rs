@@ -41,6 +41,12 @@ pub enum Error {
         /// The value, where it stands, and what would be right.
         what: String,
     },
+    /// What was asked for cannot be: a name of something that is not there, or arguments that do not fit.
+    #[error("{what}")]
+    Usage {
+        /// What was asked for, and what would be right.
+        what: String,
+    },
     /// A number that is not finite where learning needs one.
     #[error("{what} is not finite at step {step}")]
     NonFinite {
@@ -95,5 +101,10 @@ impl Error {
     /// A value that is not allowed; `what` names it, its value and the allowed range.
     pub fn invalid(what: impl Into<String>) -> Self {
         Self::Invalid { what: what.into() }
+    }
+
+    /// Something was asked for that cannot be; `what` names it and what would be right.
+    pub fn usage(what: impl Into<String>) -> Self {
+        Self::Usage { what: what.into() }
     }
 }

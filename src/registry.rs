@@ -1,7 +1,7 @@
 //! What can be trained and with what: the one list that the command line reads, and that a crate of one's own adds to.
 use crate::{
     Env, Error, Learner, Oracle, Result, Spec, VecEnv, Vector,
-    config::{Config, Keys, from_map, matching, nearest},
+    config::{Config, Keys, choose, from_map, matching},
     conformance::{self, Report},
 };
 use serde_json::{Map, Value};
@@ -171,11 +171,8 @@ pub struct Registry {
 }
 
 fn find<'a, T>(what: &str, items: &'a [T], name: impl Fn(&T) -> &str + Copy, wanted: &str) -> Result<&'a T> {
-    let meant = matching(wanted, items.iter().map(name));
-    items.iter().find(|i| Some(name(i)) == meant).ok_or_else(|| {
-        let near = nearest(wanted, items.iter().map(name));
-        Error::invalid(format!("there is no {what} '{wanted}'{near}"))
-    })
+    let meant = choose(what, wanted, items.iter().map(name))?;
+    Ok(items.iter().find(|i| name(i) == meant).expect("one of their names"))
 }
 
 impl Registry {
@@ -346,7 +343,7 @@ impl Registry {
         }
         match self.worlds.iter().find(|w| of(&w.akin)) {
             Some(w) => {
-                Err(Error::invalid(format!("there is no world '{name}': did you mean '{}', which is like it?", w.name)))
+                Err(Error::usage(format!("there is no world '{name}': did you mean '{}', which is like it?", w.name)))
             }
             None => find("world", &self.worlds, |w| &w.name, name),
         }

@@ -43,9 +43,9 @@ fn bad_arguments_are_named_before_anything_is_made() {
     fs::write(dir.0.join("bad.toml"), "format = 7\n").unwrap();
     assert!(train(&["--config", "bad.toml"]).contains("format 7"));
     assert!(!dir.0.join("runs").exists(), "nothing was made");
-    assert!(fails(&dir.0, &["eval", "nothing"], 1).contains("there is no run 'nothing'"));
+    assert!(fails(&dir.0, &["eval", "nothing"], 2).contains("there is no run 'nothing'"));
     assert!(fails(&dir.0, &["list", "env"], 2).contains("did you mean 'envs'?"));
-    assert!(fails(&dir.0, &["bench", "cartpoll"], 1).contains("did you mean 'cartpole'?"));
+    assert!(fails(&dir.0, &["bench", "cartpoll"], 2).contains("did you mean 'cartpole'?"));
 }
 
 fn tch_has_cuda() -> bool {
@@ -117,7 +117,7 @@ fn json_has_the_fields_that_are_documented() {
     assert_eq!((elsewhere["set"][0].as_str(), elsewhere["length"]["max"].as_f64()), (Some("time_limit=5"), Some(5.0)));
     let wrong = fails(&dir.0, &["eval", "cartpole-ppo-j-s0", "--set", "gravty=1"], 2);
     assert!(wrong.contains("--set: cartpole has no key 'gravty': did you mean 'gravity'?"), "{wrong}");
-    let wrong = fails(&dir.0, &["eval", "cartpole-ppo-j-s0", "--checkpoint", "77"], 1);
+    let wrong = fails(&dir.0, &["eval", "cartpole-ppo-j-s0", "--checkpoint", "77"], 2);
     assert!(wrong.contains("there are best, last, 3072"), "{wrong}");
 
     for kind in ["envs", "algos", "presets"] {
@@ -168,7 +168,7 @@ fn export_is_a_policy_that_others_can_run() {
     let (_, about) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
     let about = about.metadata().as_ref().unwrap();
     assert_eq!((about["env"].as_str(), about["activation"].as_str()), ("pendulum", "tanh"));
-    assert!(fails(&dir.0, &["export", "pendulum-ppo-x-s0", "-o", "p.safetensors"], 1).contains("there already"));
+    assert!(fails(&dir.0, &["export", "pendulum-ppo-x-s0", "-o", "p.safetensors"], 2).contains("there already"));
 
     // Another run may start from it; one whose networks differ may not, and says which array.
     ok(
@@ -229,7 +229,7 @@ fn every_registered_world_signs_the_contract() {
 #[test]
 fn films_are_refused_before_they_are_made() {
     let dir = TempDir::new();
-    let refused = |args: &[&str]| fails(&dir.0, &[&["record", "reach"], args].concat(), 1);
+    let refused = |args: &[&str]| fails(&dir.0, &[&["record", "reach"], args].concat(), 2);
     assert!(refused(&["-o", "films/x.gif"]).contains("there is no folder films"));
     assert!(refused(&["-o", "x.html", "--size", "100x100"]).contains("--size is for pictures"));
     assert!(refused(&["-o", "x.gif", "--explore"]).contains("--explore is for runs"));

@@ -74,7 +74,7 @@ fn one_policy_answers_any_budget_and_what_it_writes_is_a_model() {
         let info: Value = serde_json::from_str(&ok(&dir.0, &["lm", "info", out, "--json"])).unwrap();
         assert!(info.is_object());
         assert!(dir.0.join(out).join("report/report.html").exists());
-        assert!(fails(&dir.0, &args, 1).contains("nothing is overwritten"));
+        assert!(fails(&dir.0, &args, 2).contains("nothing is overwritten"));
         // The calibration's guess and what is left to spend are measured beside what the policy decides, and never make it worse.
         let alone =
             ["compress", "tiny", "--budget", budget, "--policy", "compress-llama-ppo-p-s0", "--json", "--as-decided"];
@@ -90,7 +90,7 @@ fn one_policy_answers_any_budget_and_what_it_writes_is_a_model() {
     let small = ["compress", "tiny", "--budget", "1kB", "--policy", "compress-llama-ppo-p-s0", "-o", "u"];
     assert!(fails(&dir.0, &small, 1).contains("the smallest model that can be chosen has"));
     let wrong = [&small[..], &["--set", "recover_ful=3"]].concat();
-    assert!(fails(&dir.0, &wrong, 1).contains("did you mean 'recover_full'"));
+    assert!(fails(&dir.0, &wrong, 2).contains("did you mean 'recover_full'"));
 }
 
 const TINY: [&str; 6] = ["--set", "tokens=64", "--set", "ledger=ledger", "--set", "bits=[2,4]"];

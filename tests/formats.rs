@@ -154,7 +154,7 @@ fn a13_lm_info_needs_no_libtorch_for_any_format() {
     let info = info_within(&dir.0, "encoder");
     assert_eq!((&info["file_bytes"], &info["parameters"]), (&json!(bytes), &json!(240)));
     // What is wrong is said, and help is the whole program's.
-    let text = fails(&dir.0, &["lm", "info", "nothing"], 1);
+    let text = fails(&dir.0, &["lm", "info", "nothing"], 2);
     assert!(text.contains("no model 'nothing'"), "{text}");
     assert!(ok(&dir.0, &["lm", "info", "--help"]).contains("Usage: rlx lm info"));
     assert!(fails(&dir.0, &["lm", "info"], 2).contains("MODEL"));

@@ -16,6 +16,7 @@ mod offpolicy;
 mod red10;
 mod resume;
 mod speed;
+mod suggest;
 mod sweep;
 mod table;
 mod table_words;

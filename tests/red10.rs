@@ -95,7 +95,7 @@ fn idrl_learns_to_beat_random_play() {
     assert!(fails(&dir.0, &bot, 2).contains("'greedy' is a bot"));
     // Its network was made for other rules than the table's.
     let other = ["eval", "red10-idrl-t-s0", "--vs", "random", "--rules", "folk4"];
-    assert!(fails(&dir.0, &other, 1).contains("was trained with the rules paper"));
+    assert!(fails(&dir.0, &other, 2).contains("was trained with the rules paper"));
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn a_league_ranks_bots_and_stops_when_it_is_told_to() {
     assert_eq!(keys(&table["pairs"][0]), ["a", "b", "win", "score"]);
     assert_eq!(table["ratings"][2]["agent"], "random");
     assert!(fails(&dir.0, &["league", "greedy", "random", "greedy"], 2).contains("'greedy' is entered twice"));
-    assert!(fails(&dir.0, &["league", "greedy", "nobody"], 1).contains("the bots are random, greedy, belief"));
+    assert!(fails(&dir.0, &["league", "greedy", "nobody"], 2).contains("there are random, greedy, belief"));
     let mut child = rlx(&dir.0, &["league", "random", "greedy", "--decks", "3000"]).spawn().unwrap();
     // It says when a tenth is played.
     let mut line = String::new();
@@ -144,7 +144,7 @@ fn a_table_in_lines_and_its_log() {
     let again = ok(&dir.0, &["play", "--replay", "games.jsonl"]);
     assert!(again.contains("payoff"), "{again}");
     let out = play(&dir, &["play", "red10", "--log", "games.jsonl"], b"");
-    assert_eq!(out.status.code(), Some(1), "a log is never overwritten");
+    assert_eq!(out.status.code(), Some(2), "a log is never overwritten");
     let out = play(&dir, &["play", "red10"], b"hand\n");
     assert!(out.status.success() && String::from_utf8_lossy(&out.stdout).contains("The game is left"));
 }
@@ -155,13 +155,13 @@ fn records_are_replayed_and_bad_ones_named() {
     let record =
         ["record", "red10", "--agent", "greedy", "--games", "3", "--seed", "7", "--rules", "folk4", "-o", "g.jsonl"];
     ok(&dir.0, &record);
-    assert!(fails(&dir.0, &record, 1).contains("never overwritten"));
+    assert!(fails(&dir.0, &record, 2).contains("never overwritten"));
     for n in ["1", "2", "3"] {
         assert!(ok(&dir.0, &["play", "--replay", "g.jsonl", "--number", n]).contains("payoff"));
     }
-    assert!(fails(&dir.0, &["play", "--replay", "g.jsonl", "--number", "4"], 1).contains("3 games"));
+    assert!(fails(&dir.0, &["play", "--replay", "g.jsonl", "--number", "4"], 2).contains("3 games"));
     std::fs::write(dir.0.join("bad.jsonl"), "{\"format\":1}\n").unwrap();
     assert!(fails(&dir.0, &["play", "--replay", "bad.jsonl"], 1).contains("bad.jsonl line 1"));
-    assert!(fails(&dir.0, &["play", "red10", "--agent", "nobody"], 1).contains("the bots are random, greedy"));
+    assert!(fails(&dir.0, &["play", "red10", "--agent", "nobody"], 2).contains("there are random, greedy"));
     assert!(ok(&dir.0, &["list", "bots"]).contains("greedy"));
 }

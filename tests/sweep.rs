@@ -163,6 +163,27 @@ fn agree(trials: &Value, kept: &[Value]) {
     }
 }
 
+/// A sampler that repeats itself, also while the first of the two is still under way: each configuration is run once.
+#[test]
+fn a_configuration_that_optuna_repeats_is_run_once() {
+    let Some(python) = python() else { return };
+    let dir = TempDir::new();
+    let text = SWEEP.replace("METHOD", "optuna").replace("trials = 4", "sampler = \"random\"\ntrials = 6");
+    let text = text.replace("learning_rate = { low = 1e-5, high = 1e-2, log = true }\n", "");
+    let text = text.replace("epochs = { low = 1, high = 4 }", "epochs = { choices = [1, 2] }");
+    fs::write(dir.0.join("s.toml"), text).unwrap();
+    let out = rlx(&dir.0, &["sweep", "s.toml", "--jobs", "3", "-q", "--json"]).env("PYTHON", &python).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let said = json(&String::from_utf8_lossy(&out.stdout));
+    let trials = said["trials"].as_array().unwrap();
+    assert!(trials.len() == 6 && trials.iter().all(|t| t["status"] == "finished"), "{said:#}");
+    for a in trials {
+        let same: Vec<_> = trials.iter().filter(|b| b["keys"] == a["keys"]).collect();
+        assert!(same.iter().all(|b| b["value"] == a["value"] && b["run"] == a["run"]), "{said:#}");
+    }
+    assert!(fs::read_dir(dir.0.join("runs/sweeps/s/runs")).unwrap().count() <= 2);
+}
+
 #[test]
 fn optuna_is_asked_and_told_and_a_sweep_that_was_killed_ends_as_if_it_had_not_been() {
     let Some(python) = python() else { return };
@@ -290,10 +311,10 @@ fn runs_are_plotted_listed_compared_and_pruned() {
     ok(&dir.0, &["plot", names[0], names[1], "--smooth", "0.5"]);
     let svg = fs::read_to_string(dir.0.join("plot.svg")).unwrap();
     assert!(svg.contains("cartpole-ppo-a (seeds 0, 1)") && svg.contains("environment steps"));
-    assert!(fails(&dir.0, &["plot", names[0]], 1).contains("plot.svg"), "nothing is overwritten");
+    assert!(fails(&dir.0, &["plot", names[0]], 2).contains("plot.svg"), "nothing is overwritten");
     ok(&dir.0, &["plot", names[0], "--metric", "losses/entropy", "-o", "e.png"]);
     assert!(fs::read(dir.0.join("e.png")).unwrap().starts_with(b"\x89PNG"));
-    let error = fails(&dir.0, &["plot", names[0], "--metric", "losses/entrop", "-o", "x.svg"], 1);
+    let error = fails(&dir.0, &["plot", names[0], "--metric", "losses/entrop", "-o", "x.svg"], 2);
     assert!(error.contains("did you mean 'losses/entropy'?"), "{error}");
 
     let list = json(&ok(&dir.0, &["runs", "list", "--json"]));
@@ -318,5 +339,5 @@ fn runs_are_plotted_listed_compared_and_pruned() {
     let mut bare = rlx(&dir.0, &["tensorboard"]);
     let out = bare.env("PATH", "/nowhere").output().unwrap();
     assert!(out.status.code() == Some(1) && String::from_utf8_lossy(&out.stderr).contains("pip install tensorboard"));
-    assert!(fails(&dir.0, &["tensorboard", "cartpole-ppo-a-s7"], 1).contains("there is no run"));
+    assert!(fails(&dir.0, &["tensorboard", "cartpole-ppo-a-s7"], 2).contains("there is no run"));
 }

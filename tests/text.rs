@@ -149,7 +149,7 @@ fn e9_a_run_is_found_by_its_name_and_says_when_it_has_no_model() {
     fs::create_dir_all(dir.0.join("runs/r")).unwrap();
     fs::write(dir.0.join("runs/r/config.toml"), "").unwrap();
     for name in ["r", "runs/r"] {
-        let said = fails(&dir.0, &["lm", "generate", name, "--prompt", "a"], 1);
+        let said = fails(&dir.0, &["lm", "generate", name, "--prompt", "a"], 2);
         assert!(said.contains("has no model/"), "{said}");
     }
     fs::rename(dir.0.join("packed"), dir.0.join("runs/r/model")).unwrap();
@@ -167,16 +167,16 @@ fn e9_inputs_are_opened_before_a_model_and_causes_are_named_once() {
     fs::write(dir.0.join("ids.txt"), "1, x").unwrap();
     fs::write(dir.0.join("t.txt"), "abc").unwrap();
     for flag in ["--text", "--ids", "--tasks"] {
-        let said = fails(&dir.0, &["lm", "eval", "nowhere", flag, "nofile"], 1);
+        let said = fails(&dir.0, &["lm", "eval", "nowhere", flag, "nofile"], 2);
         assert_eq!(said.matches("No such file").count(), 1, "{said}");
         assert!(said.contains("nofile"), "{said}");
         let said = fails(&dir.0, &["lm", "eval", "nowhere", flag, "bin.txt"], 1);
         assert!(said.contains("bin.txt is no UTF-8 text: byte 2 is 0xff"), "{said}");
     }
     assert!(fails(&dir.0, &["lm", "eval", "nowhere", "--ids", "ids.txt"], 1).contains("'x' is not a token id"));
-    let said = fails(&dir.0, &["lm", "prune", "nowhere", "--text", "nofile", "-o", "x"], 1);
+    let said = fails(&dir.0, &["lm", "prune", "nowhere", "--text", "nofile", "-o", "x"], 2);
     assert!(said.contains("nofile") && said.matches("No such file").count() == 1, "{said}");
-    assert!(fails(&dir.0, &["lm", "eval", "nowhere", "--text", "t.txt"], 1).contains("no model 'nowhere'"));
+    assert!(fails(&dir.0, &["lm", "eval", "nowhere", "--text", "t.txt"], 2).contains("no model 'nowhere'"));
     // The same kind in the other commands.
     for args in [
         &["train", "--env", "cartpole", "--algo", "ppo", "--config", "nofile"][..],

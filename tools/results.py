@@ -40,7 +40,9 @@ def one(preset, seed, runs):
 
 
 def interval(values, resamples=10_000):
-    """95 % percentile bootstrap of the mean over seeds."""
+    """95 % percentile bootstrap of the mean over seeds; None of one seed, which says nothing of its spread."""
+    if len(values) < 2:
+        return None
     rng = random.Random(0)
     means = sorted(statistics.fmean(rng.choices(values, k=len(values))) for _ in range(resamples))
     return means[int(0.025 * resamples)], means[int(0.975 * resamples)]
@@ -53,8 +55,8 @@ def table(presets, seeds, runs, jobs):
         with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
             done = list(pool.map(lambda seed: one(preset, seed, runs), range(seeds)))
         returns, seconds = [d[0] for d in done], statistics.median(d[1] for d in done)
-        low, high = interval(returns)
-        print(f"| `{preset}` | {done[0][2]:,} | {statistics.fmean(returns):.1f} [{low:.1f}, {high:.1f}] | {min(returns):.1f} | "
+        spread = "[{:.1f}, {:.1f}]".format(*interval(returns)) if len(returns) > 1 else "[-]"
+        print(f"| `{preset}` | {done[0][2]:,} | {statistics.fmean(returns):.1f} {spread} | {min(returns):.1f} | "
               f"{max(returns):.1f} | {seeds} | {seconds:.0f} |", flush=True)
 
 

@@ -3,8 +3,8 @@ use crate::{
     experiment::{Experiment, Request},
     train,
 };
-use anyhow::{Result, bail};
-use rlx::{ActionBuffer, Registry, Rng, Scalars, Vector, config::nearest};
+use anyhow::Result;
+use rlx::{ActionBuffer, Registry, Rng, Scalars, Vector, config::choose};
 use serde::Serialize;
 use std::time::{Duration, Instant};
 
@@ -68,11 +68,9 @@ fn rate(
 /// # Errors
 /// When a name is unknown, or a world fails.
 pub fn run(registry: &Registry, names: &[String], repeats: usize, mut each: impl FnMut(&Rate)) -> Result<Vec<Rate>> {
-    let is_known = |n: &str| GROUPS.contains(&n) || registry.worlds().iter().any(|w| w.name == n);
-    if let Some(wrong) = names.iter().find(|n| !is_known(n)) {
-        let known = GROUPS.into_iter().chain(registry.worlds().iter().map(|w| w.name.as_str()));
-        bail!("there is no benchmark '{wrong}'{}", nearest(wrong, known));
-    }
+    let known = || GROUPS.into_iter().chain(registry.worlds().iter().map(|w| w.name.as_str()));
+    let names: Vec<String> =
+        names.iter().map(|n| choose("benchmark", n, known()).map(str::to_owned)).collect::<rlx::Result<_>>()?;
     let wanted = |n: &str| names.is_empty() || names.iter().any(|w| w == n);
     let mut out = Vec::new();
     let mut add = |r: Rate| {

@@ -20,8 +20,8 @@ use std::{
     process::ExitCode,
 };
 
-/// Exit codes: 0 done, 1 failed, 2 bad arguments or config, 75 held by another process, 130 interrupted.
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 bad arguments or config, 75 held by another process (it was waited for), 130 interrupted (what was begun goes on from its last checkpoint).";
+/// Exit codes: 0 done, 1 failed, 2 bad arguments or config, or a run, model or file that is not there, 75 held by another process, 130 interrupted.
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 bad arguments or config, or a run, model or file that is not there, 75 held by another process (it was waited for), 130 interrupted (what was begun goes on from its last checkpoint).";
 
 /// Reinforcement learning for research: training one can stop and resume to the bit.
 #[derive(Debug, Parser)]
@@ -316,9 +316,7 @@ fn unknown_flag(registry: &Registry, words: &[String], error: &clap::Error) -> O
 }
 
 fn failed(error: impl Into<anyhow::Error>) -> (anyhow::Error, u8) {
-    let error = error.into();
-    let code = crate::lock::exit_code(&error);
-    (error, code)
+    crate::lock::failed(error.into())
 }
 
 fn usage(error: impl Into<anyhow::Error>) -> (anyhow::Error, u8) {
@@ -480,6 +478,9 @@ fn run_train(registry: &Registry, runs: &std::path::Path, args: Train) -> Ended 
     greet(&trainer, args.quiet);
     let (run, experiment) = (trainer.dir().path().to_owned(), trainer.experiment());
     let compressed = (experiment.world.name == "compress-llama").then(|| rlx::config::from_map(&experiment.env));
+    // The rules that its policy learns: the first of them is what it can be judged and played by.
+    let rules = rlx::config::from_map::<rlx_red10::world::Config>(&experiment.env).ok();
+    let rules = rules.filter(|_| experiment.world.name == "red10").and_then(|c| Some(c.rules.rules().first()?.0));
     let summary = trainer.run().map_err(failed)?;
     if let Some(config) = compressed.filter(|_| summary.status == "finished") {
         let config = config.map_err(anyhow::Error::from).map_err(failed)?;
@@ -492,7 +493,7 @@ fn run_train(registry: &Registry, runs: &std::path::Path, args: Train) -> Ended 
         print(&format!("{:#}\n", json!(summary)))?;
     }
     if !args.quiet {
-        farewell(&summary);
+        farewell(&summary, rules);
     }
     Ok(if summary.status == "interrupted" { ExitCode::from(130) } else { ExitCode::SUCCESS })
 }
@@ -529,7 +530,7 @@ fn greet(trainer: &Trainer<'_>, quiet: bool) {
     );
 }
 
-fn farewell(s: &Summary) {
+fn farewell(s: &Summary, rules: Option<&str>) {
     let value = s.episodic_return.map_or(String::new(), |r| format!(", return {r:.1} over the last 100 episodes"));
     say!("{} after {} steps in {:.1} s{value}", s.status, thousands(s.steps), s.elapsed_s);
     if let Some(eval) = &s.eval {
@@ -541,21 +542,22 @@ fn farewell(s: &Summary) {
     let store = rlx::checkpoint::Store::new(run.join("checkpoints"));
     let saved = ["step", "best"].iter().any(|label| store.steps(label).is_ok_and(|steps| !steps.is_empty()));
     let report = run.join("report/report.html");
-    say!("next:\n  rlx train --resume {0}     # {next}\n  rlx tensorboard {0}", s.run);
+    let shown = crate::columns::quoted(&s.run);
+    say!("next:\n  rlx train --resume {shown}     # {next}\n  rlx tensorboard {shown}");
     // Measuring an objective's models again tells nothing that its report does not.
     if report.exists() {
         say!("  open {} in a browser", report.display());
     } else if saved {
-        say!("  rlx eval {}", s.run);
+        say!("  rlx eval {shown}");
     }
     if !saved {
         return;
     }
-    if s.env == "red10" {
-        say!("  rlx eval {0} --vs greedy\n  rlx play red10 --rules paper --agent {0}", s.run);
+    if let Some(rules) = rules {
+        say!("  rlx eval {shown} --vs greedy --rules {rules}\n  rlx play red10 --rules {rules} --agent {shown}");
     }
     if s.env == "compress-llama" {
-        say!("  rlx compress MODEL --budget 60MB --policy {} -o OUT", s.run);
+        say!("  rlx compress MODEL --budget 60MB --policy {shown} -o OUT");
     }
 }
 
@@ -573,13 +575,15 @@ fn run_duplicate(registry: &Registry, runs: &std::path::Path, args: &Eval, vs: &
         )));
     }
     let of = red10::duplicate::Match { rules: &rules, decks: args.decks, seed: args.seed };
-    let mut progress = Counting::new("decks", args.decks, args.json);
+    // Lines of progress in a pipe or a log are noise beside one table.
+    let quiet = args.json || !std::io::stderr().is_terminal();
+    let mut progress = Counting::new("decks", args.decks, quiet);
     let judged = red10::duplicate::judge_telling(of, &mut a, &mut b, &|| stop.asked(), &mut |done| progress.tick(done));
     progress.end();
     let judged = judged.map_err(failed)?;
     let bound = match args.bound {
         Some(most) => {
-            let mut progress = Counting::new("positions", most, args.json);
+            let mut progress = Counting::new("positions", most, quiet);
             let mut each = |done| progress.tick(done);
             let asked = &|| stop.asked();
             let bound = red10::bound::bound(&rules, &mut a, most as usize, args.seed, asked, &mut each);
@@ -651,7 +655,8 @@ fn run_eval(registry: &Registry, runs: &std::path::Path, args: &Eval) -> Ended {
     } else {
         let (step, n) = (thousands(checkpoint.step()), outcome.returns.count);
         let set = if args.set.is_empty() { String::new() } else { format!(", {}", args.set.join(", ")) };
-        let mut text = format!("{} at step {step}, {n} episodes{set}\n", dir.name());
+        let which = crate::run_dir::which(&args.checkpoint, &checkpoint);
+        let mut text = format!("{}, {which} at step {step}, {n} episodes{set}\n", dir.name());
         let metrics = outcome.metrics.iter().map(|(n, e)| (n.as_str(), e));
         for (name, e) in [("return", &outcome.returns), ("length", &outcome.length)].into_iter().chain(metrics) {
             let show = |x: f64| if name == "bytes" { in_megabytes(x) } else { format!("{x:.2}") };

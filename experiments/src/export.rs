@@ -1,5 +1,5 @@
 //! `rlx export`: a policy as safetensors, to use elsewhere; and back.
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use half::f16;
 use rlx::{Array, Export};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
@@ -11,7 +11,9 @@ use std::path::Path;
 /// # Errors
 /// When the file is there already, or can not be written.
 pub fn write(policy: &Export, path: &Path, small: bool) -> Result<()> {
-    ensure!(!path.exists(), "{} is there already: choose another name with -o", path.display());
+    if path.exists() {
+        refuse!("{} is there already: choose another name with -o", path.display());
+    }
     let encode = |data: &[f32]| -> Vec<u8> {
         if small {
             data.iter().flat_map(|x| f16::from_f32(*x).to_le_bytes()).collect()
@@ -33,7 +35,7 @@ pub fn write(policy: &Export, path: &Path, small: bool) -> Result<()> {
 
 /// The bytes of a safetensors file with metadata in the order given: safetensors 0.6.2 takes them as a hash map, in whose order, another one
 /// each time, it writes them.
-fn with_metadata(file: &[u8], about: &[(String, String)]) -> Result<Vec<u8>> {
+pub(crate) fn with_metadata(file: &[u8], about: &[(String, String)]) -> Result<Vec<u8>> {
     let (length, rest) = file.split_first_chunk::<8>().context("a safetensors header")?;
     let (header, data) = rest.split_at_checked(u64::from_le_bytes(*length) as usize).context("a safetensors header")?;
     let mut all = serde_json::Map::new();

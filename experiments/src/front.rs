@@ -33,7 +33,9 @@ pub fn main() -> ExitCode {
     // What does not parse, help among it, is the full program's to answer.
     let ours = arguments.len() > 2 && arguments[0] == "lm" && arguments[1] == "info";
     if ours && let Ok(light) = Light::try_parse_from(&arguments[1..]) {
-        return crate::ended(info::run(&light.info, Path::new("runs")).map(|()| ExitCode::SUCCESS).map_err(|e| (e, 1)));
+        return crate::ended(
+            info::run(&light.info, Path::new("runs")).map(|()| ExitCode::SUCCESS).map_err(crate::lock::failed),
+        );
     }
     let error = become_full(&name, &arguments);
     say!("error: {error:#}");

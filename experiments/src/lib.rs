@@ -18,8 +18,16 @@ macro_rules! say {
     }};
 }
 
+/// Refuses what was asked for, as `bail!` gives up: the program ends with the exit code for bad arguments.
+macro_rules! refuse {
+    ($($part:tt)*) => {
+        return Err(rlx::Error::usage(format!($($part)*)).into())
+    };
+}
+
 pub mod bench;
 mod cli;
+mod columns;
 pub mod compress;
 mod distance;
 #[cfg(test)]

@@ -13,6 +13,13 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// The exit code for what another process still holds: "temporary failure" of sysexits.h, after which the same command may go well.
 pub const HELD: u8 = 75;
 
+/// The exit code for arguments and configs that are wrong, and for a run, model, file or folder that is not there.
+pub const USAGE: u8 = 2;
+
+fn absent(cause: &std::io::Error) -> bool {
+    cause.kind() == std::io::ErrorKind::NotFound
+}
+
 /// Another process holds what is wanted.
 #[derive(Debug)]
 pub struct Held(pub String);
@@ -25,13 +32,22 @@ impl fmt::Display for Held {
 
 impl std::error::Error for Held {}
 
-/// The exit code of an error: interrupted, held by another process, or failed.
+/// The exit code of an error: interrupted, held by another process, asked for wrongly, or failed in the doing. An input file that is not
+/// there was asked for wrongly too.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
     match error {
         e if matches!(e.downcast_ref(), Some(rlx::Error::Interrupted)) => 130,
         e if e.is::<Held>() => HELD,
+        e if matches!(e.downcast_ref(), Some(rlx::Error::Usage { .. })) => USAGE,
+        e if matches!(e.downcast_ref(), Some(rlx::Error::Io { what: "reading", cause, .. }) if absent(cause)) => USAGE,
         _ => 1,
     }
+}
+
+/// An error with its exit code.
+pub fn failed(error: anyhow::Error) -> (anyhow::Error, u8) {
+    let code = exit_code(&error);
+    (error, code)
 }
 
 /// Takes the lock in `path`; None when another process holds it for longer than `patience`. `what` is what it holds.
@@ -79,5 +95,9 @@ mod tests {
         });
         assert_eq!(exit_code(&anyhow::Error::from(Held("x".into())).context("y")), HELD);
         assert_eq!(exit_code(&anyhow::anyhow!("x")), 1);
+        assert_eq!(exit_code(&anyhow::Error::from(rlx::Error::usage("x")).context("y")), USAGE);
+        let reading = |kind: std::io::ErrorKind| rlx::Error::io("reading", "x", kind.into()).into();
+        assert_eq!(exit_code(&reading(std::io::ErrorKind::NotFound)), USAGE);
+        assert_eq!(exit_code(&reading(std::io::ErrorKind::PermissionDenied)), 1);
     }
 }

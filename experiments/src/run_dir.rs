@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use rlx::{
     LoadDir,
     checkpoint::{LoadDir as Folder, Store},
-    config::nearest,
+    config::choose,
 };
 use std::{
     fs::{self, File},
@@ -15,6 +15,30 @@ use std::{
 
 /// Where runs are kept, unless `--runs` says otherwise.
 pub const RUNS: &str = "runs";
+
+const NONE_YET: &str = "has no checkpoint yet: it was stopped before its first one";
+
+fn usage(what: String) -> anyhow::Error {
+    rlx::Error::usage(what).into()
+}
+
+/// The names of the runs in a folder whose config `fits`, sorted.
+pub fn names(runs: &Path, fits: impl Fn(&Path) -> bool) -> Vec<String> {
+    let entries = fs::read_dir(runs).into_iter().flatten().flatten();
+    let run = |e: fs::DirEntry| {
+        let config = e.path().join("config.toml");
+        (config.is_file() && fits(&config)).then(|| e.file_name().into_string().ok()).flatten()
+    };
+    let mut names: Vec<String> = entries.filter_map(run).collect();
+    names.sort_unstable();
+    names
+}
+
+/// The world of a run's config.
+pub fn env(config: &Path) -> Option<String> {
+    let table: toml::Table = toml::from_str(&fs::read_to_string(config).ok()?).ok()?;
+    table.get("run")?.get("env")?.as_str().map(str::to_owned)
+}
 
 /// A run folder.
 #[derive(Debug)]
@@ -33,7 +57,7 @@ impl RunDir {
         if let Some(name) = name {
             let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
             if name.is_empty() || !name.chars().all(plain) || name.starts_with('.') {
-                bail!("--name '{name}': it must be of letters, digits, '.', '_' and '-'");
+                refuse!("--name '{name}': it must be of letters, digits, '.', '_' and '-'");
             }
         }
         let named = name.is_some();
@@ -49,7 +73,7 @@ impl RunDir {
                     return Ok(Self { path, _lock: Some(lock) });
                 }
                 Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists && !named => {}
-                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => bail!(
+                Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => refuse!(
                     "{} is there already: go on with it by --resume {0}, or choose another --name",
                     path.display()
                 ),
@@ -69,17 +93,15 @@ impl RunDir {
                 return Ok(Self { path, _lock: None });
             }
             if path.is_dir() && path.components().next().is_some() && path != Path::new("") {
-                bail!("{} is no run folder: it has no config.toml", path.display());
+                refuse!("{} is no run folder: it has no config.toml", path.display());
             }
         }
-        let names: Vec<String> = fs::read_dir(runs)
-            .map(|d| d.filter_map(|e| e.ok()?.file_name().into_string().ok()).collect())
-            .unwrap_or_default();
-        let mut sorted: Vec<&str> = names.iter().map(String::as_str).collect();
-        sorted.sort_unstable();
-        let near =
-            if sorted.is_empty() { format!(": {} has none", runs.display()) } else { nearest(run, sorted.into_iter()) };
-        bail!("there is no run '{run}'{near}")
+        let names = names(runs, |_| true);
+        if names.is_empty() {
+            refuse!("there is no run '{run}': {} has none", runs.display());
+        }
+        let name = choose("run", run, names.iter().map(String::as_str))?;
+        Ok(Self { path: runs.join(name), _lock: None })
     }
 
     /// The same, to write: refused while another process does, once that was waited for.
@@ -149,17 +171,27 @@ impl RunDir {
                     _ => {
                         let all: Vec<String> = steps.iter().map(u64::to_string).collect();
                         let best = if store.steps("best")?.is_empty() { "" } else { "best, " };
-                        bail!(
-                            "{} has no checkpoint '{step}': there are {best}last{}{}",
-                            self.name(),
-                            if all.is_empty() { "" } else { ", " },
-                            all.join(", ")
-                        )
+                        let (name, all) = (self.name(), all.join(", "));
+                        return Err(usage(match all.is_empty() {
+                            true => format!("{name} {NONE_YET}"),
+                            false => format!("{name} has no checkpoint '{step}': there are {best}last, {all}"),
+                        }));
                     }
                 }
             }
         };
-        found.with_context(|| format!("{} has no checkpoint yet: it was stopped before its first one", self.name()))
+        found.ok_or_else(|| usage(format!("{} {NONE_YET}", self.name())))
+    }
+}
+
+/// Which checkpoint `found` is, where `asked` was asked for: a run whose evaluations chose no best one gives its last.
+pub fn which(asked: &str, found: &Folder) -> &'static str {
+    let chosen = found.path().file_name().is_some_and(|n| n.to_string_lossy().starts_with("best"));
+    match asked {
+        _ if chosen => "its best checkpoint",
+        "best" => "its last checkpoint (no evaluation chose a best one)",
+        "last" => "its last checkpoint",
+        _ => "its checkpoint",
     }
 }
 

@@ -1,7 +1,10 @@
 //! No search: the configurations that an objective names as what one would choose without one ([`rlx::Objective::baselines`]), measured and kept
 //! as a searcher's trials are, so that they stand in the same table.
 use super::{Common, Stand, Strategy};
-use rlx::{Error, Result, Rng, config::nearest};
+use rlx::{
+    Error, Result, Rng,
+    config::{matching, nearest},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -44,10 +47,11 @@ impl Strategy for Baseline {
                 Error::invalid(format!("no baseline of {} costs at most {:.0}", objective.name(), stand.budget))
             });
         }
-        let found = all.iter().find(|(name, _)| *name == config.baseline);
+        let meant = matching(&config.baseline, names());
+        let found = all.iter().find(|(name, _)| Some(name.as_str()) == meant);
         let (name, found) = found.ok_or_else(|| {
             let (near, list) = (nearest(&config.baseline, names()), names().collect::<Vec<_>>().join(", "));
-            Error::invalid(format!("baseline = \"{}\"{near}: {} has {list}", config.baseline, objective.name()))
+            Error::usage(format!("baseline = \"{}\"{near}: {} has {list}", config.baseline, objective.name()))
         })?;
         let cost = objective.cost(found);
         if cost > stand.budget {

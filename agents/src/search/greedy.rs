@@ -38,9 +38,10 @@ pub struct Greedy;
 /// When the objective has no such feature, naming those it has that are of the whole configuration.
 pub fn upgrade(objective: &dyn Objective, mut start: Vec<u16>, feature: &str, budget: f64) -> Result<Vec<u16>> {
     let names = objective.feature_names();
-    let place = names.iter().position(|n| n == feature).ok_or_else(|| {
+    let meant = rlx::config::matching(feature, names.iter().map(String::as_str));
+    let place = names.iter().position(|n| Some(n.as_str()) == meant).ok_or_else(|| {
         let near = rlx::config::nearest(feature, names.iter().map(String::as_str).filter(|n| !n.starts_with("block ")));
-        Error::invalid(format!("{} has no feature '{feature}'{near}", objective.name()))
+        Error::usage(format!("{} has no feature '{feature}'{near}", objective.name()))
     })?;
     let mut features = vec![0.0; names.len()];
     fill(objective, &mut start, budget, &mut |config| {

@@ -10,7 +10,7 @@ pub use random::Random;
 pub(crate) use greedy::scores;
 
 use crate::Player;
-use rlx::{Error, Result};
+use rlx::{Result, config::choose};
 
 /// Every bot: its name and one line of what it is.
 pub const BOTS: [(&str, &str); 3] = [
@@ -25,15 +25,11 @@ pub const QUICK: [&str; 2] = ["random", "greedy"];
 /// The bot of that name.
 ///
 /// # Errors
-/// When there is none, naming them all.
+/// When there is none, naming the nearest or all of them.
 pub fn make(name: &str) -> Result<Box<dyn Player>> {
-    Ok(match name {
+    Ok(match choose("bot", name, BOTS.iter().map(|b| b.0))? {
         "random" => Box::new(Random),
         "greedy" => Box::<Greedy>::default(),
-        "belief" => Box::<Belief>::default(),
-        _ => {
-            let names: Vec<&str> = BOTS.iter().map(|b| b.0).collect();
-            return Err(Error::invalid(format!("there is no bot '{name}': the bots are {}", names.join(", "))));
-        }
+        _ => Box::<Belief>::default(),
     })
 }

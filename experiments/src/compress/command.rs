@@ -82,12 +82,12 @@ pub fn size(text: &str) -> Result<f64> {
     let bytes = number.parse::<f64>().unwrap_or(f64::NAN) * factor;
     // A bare 60 is 60 MB whose unit was left out: no model has so few bytes.
     if bytes > 0.0 && bytes < 1000.0 {
-        return Err(anyhow!("--budget {text}: that is {bytes} bytes: did you mean {number}MB?"));
+        refuse!("--budget {text}: that is {bytes} bytes: did you mean {number}MB?");
     }
     if bytes.is_finite() && bytes > 0.0 {
         return Ok(bytes);
     }
-    Err(anyhow!("--budget {text}: it must be a size such as 60MB, 57MiB or 60_000_000"))
+    refuse!("--budget {text}: it must be a size such as 60MB, 57MiB or 60_000_000")
 }
 
 /// Plays an episode: the policy decides a configuration, which is measured.
@@ -192,7 +192,7 @@ fn decided(registry: &Registry, runs: &Path, args: &CompressArgs, budget: f64) -
     let loaded = train::load(registry, runs, name, &args.checkpoint, &mut |w| say!("warning: {w}"));
     let (dir, experiment, mut learner, _) = loaded?;
     if experiment.world.name != "compress-llama" {
-        bail!("{} was trained in {}; a policy of compress-llama is needed", dir.name(), experiment.world.name);
+        refuse!("{} was trained in {}; a policy of compress-llama is needed", dir.name(), experiment.world.name);
     }
     let config = settings(args, budget, &experiment.world, &experiment.env)?;
     let front = report::front_of(&dir.path().join("report"))?;

@@ -10,7 +10,7 @@ use crate::{
     experiment::{Experiment, settings},
     red10, train,
 };
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use rayon::prelude::*;
 use rlx::{Learner, Mode, Registry, Spec, Table, Vector, World};
@@ -25,7 +25,7 @@ pub struct RecordArgs {
     /// red10 (games as JSON lines), or a world that can be seen, or a run in one (an episode as a picture).
     pub what: String,
     /// Who acts: a run, a world's own player (scripted), or random; by itself the run, or the world's own player.
-    /// red10: a run or a bot, one for all seats or one per seat.
+    /// red10: a run or a bot, one for all seats or one per seat, as greedy,random,belief,greedy or by --agent for each.
     #[arg(long, value_name = "RUN|BOT")]
     pub agent: Vec<String>,
     /// Seed of the episode or of the deals.
@@ -77,7 +77,7 @@ impl Kind {
             Some("gif") => Ok(Self::Gif),
             Some("png" | "apng") => Ok(Self::Png),
             Some("html" | "htm") => Ok(Self::Html),
-            _ => bail!("{}: the name must end in .gif, .png (animated) or .html", path.display()),
+            _ => refuse!("{}: the name must end in .gif, .png (animated) or .html", path.display()),
         }
     }
 }
@@ -96,7 +96,7 @@ fn scene(registry: &Registry, runs: &Path, args: &RecordArgs) -> Result<Scene> {
         Ok(world) => (world.clone(), world.keys.defaults(), None),
         Err(no_world) => {
             let Ok(dir) = crate::run_dir::RunDir::open(runs, &args.what) else {
-                bail!("{no_world}, and no run of that name in {}", runs.display())
+                refuse!("{no_world}, and no run of that name in {}", runs.display());
             };
             let experiment = Experiment::from_toml(registry, &dir.config()?)
                 .with_context(|| format!("{}/config.toml", dir.path().display()))?;
@@ -104,7 +104,7 @@ fn scene(registry: &Registry, runs: &Path, args: &RecordArgs) -> Result<Scene> {
             (experiment.world, experiment.eval_env, Some(args.what.clone()))
         }
     };
-    let table = settings(&world, &table, &args.set).context("--set")?;
+    let table = settings(&world, &table, &args.set).map_err(|e| rlx::Error::usage(format!("--set: {e:#}")))?;
     let spec = world.spec(&table)?;
     Ok(Scene { world, table, spec, run })
 }
@@ -118,7 +118,9 @@ enum Agent {
 
 fn agent(registry: &Registry, runs: &Path, scene: &Scene, args: &RecordArgs) -> Result<(String, Agent)> {
     let Scene { world, spec, run, .. } = scene;
-    ensure!(args.agent.len() <= 1, "--agent is given {} times: one acts in {}", args.agent.len(), world.name);
+    if args.agent.len() > 1 {
+        refuse!("--agent is given {} times: one acts in {}", args.agent.len(), world.name);
+    }
     let by_itself = || run.clone().or_else(|| spec.bots.first().cloned()).unwrap_or_else(|| "random".into());
     let name = args.agent.first().cloned().unwrap_or_else(by_itself);
     if let Some(number) = spec.bots.iter().position(|b| *b == name) {
@@ -133,13 +135,14 @@ fn agent(registry: &Registry, runs: &Path, scene: &Scene, args: &RecordArgs) -> 
         format!("'{name}' is none of {}'s own players ({}) and no run that can be loaded", world.name, bots.join(", "))
     })?;
     let theirs = &experiment.spec;
-    ensure!(
-        experiment.world.name == world.name && theirs.obs == spec.obs && theirs.act == spec.act,
-        "{} was trained in {}, which is seen and acted in otherwise than {} under these settings",
-        dir.name(),
-        experiment.world.name,
-        world.name
-    );
+    if experiment.world.name != world.name || theirs.obs != spec.obs || theirs.act != spec.act {
+        refuse!(
+            "{} was trained in {}, which is seen and acted in otherwise than {} under these settings",
+            dir.name(),
+            experiment.world.name,
+            world.name
+        );
+    }
     Ok((format!("{} at step {}", dir.name(), checkpoint.step()), Agent::Run(learner)))
 }
 
@@ -151,25 +154,31 @@ pub fn run(registry: &Registry, runs: &Path, args: &RecordArgs) -> Result<String
     if args.what == "red10" {
         let films = [("--set", !args.set.is_empty()), ("--size", args.size.is_some()), ("--explore", args.explore)];
         if let Some((flag, _)) = films.iter().find(|(_, given)| *given) {
-            bail!("{flag} is for worlds that are filmed: red10 is written as JSON lines");
+            refuse!("{flag} is for worlds that are filmed: red10 is written as JSON lines");
         }
         return red10::cli::run_record(registry, runs, args);
     }
     let of_games = [("--games", args.games.is_some()), ("--rules", args.rules.is_some())];
     if let Some((flag, _)) = of_games.iter().find(|(_, given)| *given) {
-        bail!("{flag} is for red10");
+        refuse!("{flag} is for red10");
     }
     let scene = scene(registry, runs, args)?;
     let kind = Kind::of(&args.output)?;
-    ensure!(kind != Kind::Html || args.size.is_none(), "--size is for pictures: a page is as large as its window");
+    if kind == Kind::Html && args.size.is_some() {
+        refuse!("--size is for pictures: a page is as large as its window");
+    }
     // Said before the work: the file is made at its end.
     let path = args.output.display();
-    ensure!(!args.output.exists(), "{path} is there already, and a file that is there is never overwritten");
+    if args.output.exists() {
+        refuse!("{path} is there already, and a file that is there is never overwritten");
+    }
     if let Some(folder) = args.output.parent().filter(|f| !f.as_os_str().is_empty() && !f.is_dir()) {
-        bail!("{path}: there is no folder {}", folder.display());
+        refuse!("{path}: there is no folder {}", folder.display());
     }
     let (who, mut agent) = agent(registry, runs, &scene, args)?;
-    ensure!(!args.explore || matches!(agent, Agent::Run(_)), "--explore is for runs, and {who} is none");
+    if args.explore && !matches!(agent, Agent::Run(_)) {
+        refuse!("--explore is for runs, and {who} is none");
+    }
     let mut worlds: Box<dyn Vector> = scene.world.vector(&scene.table, 1, args.seed)?;
     let mode = if args.explore { Mode::Explore } else { Mode::Greedy };
     let mut actor = match &mut agent {

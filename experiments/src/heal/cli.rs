@@ -153,6 +153,6 @@ fn farewell(s: &Summary) {
             t["accuracy_high"].as_f64().unwrap_or(f64::NAN),
             t["majority"]["accuracy"].as_f64().unwrap_or(f64::NAN)
         ),
-        None => say!("next:\n  rlx heal --resume {}", s.run),
+        None => say!("next:\n  rlx heal --resume {}", crate::columns::quoted(&s.run)),
     }
 }

@@ -380,7 +380,7 @@ impl<'a> Healer<'a> {
             })
             .collect();
         let shape = vec![rows.len(), self.ready.tuner.model.encoder.config().width];
-        write_tensors(&self.dir.path().join(REPRESENTATIONS), safetensors::Dtype::F16, &bytes, |_| shape.clone(), None)
+        write_tensors(&self.dir.path().join(REPRESENTATIONS), safetensors::Dtype::F16, &bytes, |_| shape.clone(), &[])
     }
 
     /// All parameters of the best model, named as in [`rlx_lm::bert::weights`]; `meta` says what its words are.
@@ -393,9 +393,9 @@ impl<'a> Healer<'a> {
             "config": self.ready.tuner.model.encoder.config(), "classes": self.ready.classes, "tokens": self.ready.texts.tokens,
             "pooling": self.config.pooling, "max_tokens": self.config.max_tokens,
         });
-        let meta = [("rlx".to_owned(), meta.to_string())].into();
+        let about = [("rlx".to_owned(), meta.to_string())];
         let shape = |i: usize| arrays[i].shape.clone();
-        write_tensors(&self.dir.path().join(MODEL), safetensors::Dtype::F32, &bytes, shape, Some(meta))
+        write_tensors(&self.dir.path().join(MODEL), safetensors::Dtype::F32, &bytes, shape, &about)
     }
 
     fn save(&mut self) -> Result<()> {

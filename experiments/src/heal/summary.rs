@@ -64,7 +64,7 @@ pub struct Summary {
     pub threads: usize,
 }
 
-/// Writes tensors of one kind.
+/// Writes tensors of one kind, and what is said `about` them in that order.
 ///
 /// # Errors
 /// When the disk can not take it.
@@ -73,13 +73,13 @@ pub(super) fn write_tensors(
     kind: safetensors::Dtype,
     bytes: &[(String, Vec<u8>)],
     shape: impl Fn(usize) -> Vec<usize>,
-    meta: Option<std::collections::HashMap<String, String>>,
+    about: &[(String, String)],
 ) -> Result<()> {
     let views = bytes.iter().enumerate().map(|(i, (name, data))| {
         let view = safetensors::tensor::TensorView::new(kind, shape(i), data);
         view.map(|v| (name.clone(), v))
     });
     let views: Vec<_> = views.collect::<std::result::Result<_, _>>().context("a tensor of its own size")?;
-    let file = safetensors::serialize(views, meta).context("writing tensors")?;
-    write_synced(path, &file)
+    let file = safetensors::serialize(views, None).context("writing tensors")?;
+    write_synced(path, &if about.is_empty() { file } else { crate::export::with_metadata(&file, about)? })
 }

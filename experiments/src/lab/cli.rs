@@ -28,9 +28,7 @@ const PLANNED: u64 = 10_000;
 pub type Answer = std::result::Result<ExitCode, (anyhow::Error, u8)>;
 
 fn failed(error: impl Into<anyhow::Error>) -> (anyhow::Error, u8) {
-    let error = error.into();
-    let code = lock::exit_code(&error);
-    (error, code)
+    lock::failed(error.into())
 }
 fn usage(error: impl Into<anyhow::Error>) -> (anyhow::Error, u8) {
     (error.into(), 2)

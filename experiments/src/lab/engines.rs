@@ -11,7 +11,7 @@ use super::{
     results::{Record, Results, Status},
     time_limit::{NOTICE_S, too_short},
 };
-use crate::interrupt::Stop;
+use crate::{columns::quoted, interrupt::Stop};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use std::{
@@ -86,11 +86,6 @@ struct Submission {
 const ARRAY: u64 = 1000;
 /// Tasks that Ray is handed at once, so that no grid is too large for its driver.
 const RAY: u64 = 10_000;
-
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.into() } else { format!("'{}'", word.replace('\'', r"'\''")) }
-}
 
 fn line(words: &[String]) -> String {
     words.iter().map(|w| quoted(w)).collect::<Vec<_>>().join(" ")

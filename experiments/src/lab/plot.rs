@@ -6,9 +6,9 @@ use super::{
     svg::Picture,
 };
 use crate::{metrics, run_dir::RunDir};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
-use rlx::config::nearest;
+use rlx::config::choose;
 use std::{
     collections::BTreeSet,
     fs::File,
@@ -108,23 +108,27 @@ fn series(number: usize, stem: &str, runs: &[(Option<u64>, Curve)], by_time: boo
 /// When a run or the metric is not there, or the file is.
 pub fn run(folder: &Path, args: &Plot) -> Result<PathBuf> {
     if !(0.0..1.0).contains(&args.smooth) {
-        bail!("--smooth {}: it must be from 0 to below 1", args.smooth);
+        refuse!("--smooth {}: it must be from 0 to below 1", args.smooth);
     }
     let kind = args.output.extension().and_then(|e| e.to_str()).unwrap_or_default().to_owned();
     if !["svg", "png"].contains(&kind.as_str()) {
-        bail!("-o {}: it must end in .svg or .png", args.output.display());
+        refuse!("-o {}: it must end in .svg or .png", args.output.display());
     }
     let mut groups: Vec<Group> = Vec::new();
     for (i, run) in args.names.iter().enumerate() {
         if args.names[..i].contains(run) {
-            bail!("{run} is given twice: a run repeated is no second seed");
+            refuse!("{run} is given twice: a run repeated is no second seed");
         }
         let dir = RunDir::open(folder, run)?;
         let mut curve = data::read(dir.path(), &[(args.metric.as_str(), None, false)])?.remove(0);
         if curve.points.is_empty() {
             let names = names(dir.path())?;
-            let near = nearest(&args.metric, names.iter().map(String::as_str));
-            bail!("{} has no '{}'{near}", dir.name(), args.metric);
+            if names.is_empty() {
+                refuse!("{} has no metrics yet", dir.name());
+            }
+            let meant = choose("metric", &args.metric, names.iter().map(String::as_str));
+            let meant = meant.with_context(|| dir.name())?;
+            curve = data::read(dir.path(), &[(meant, None, false)])?.remove(0);
         }
         smooth(&mut curve, args.smooth);
         let (stem, seed) = apart(&dir.name());
@@ -159,7 +163,13 @@ pub fn run(folder: &Path, args: &Plot) -> Result<PathBuf> {
     let panels: Vec<Picture> = worlds.iter().map(panel).collect();
     let picture = Picture::stacked(&format!("{} in {}", args.metric, worlds.join(", ")), &panels);
     let bytes = if kind == "png" { picture.png()? } else { picture.file().into_bytes() };
-    let mut file = File::create_new(&args.output).with_context(|| format!("making {}", args.output.display()))?;
+    let shown = args.output.display();
+    let mut file = match File::create_new(&args.output) {
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+            refuse!("{shown} is there already, and a file that is there is never overwritten")
+        }
+        made => made.with_context(|| format!("making {shown}"))?,
+    };
     file.write_all(&bytes).with_context(|| format!("writing {}", args.output.display()))?;
     Ok(args.output.clone())
 }

@@ -148,7 +148,8 @@ impl Filter {
 
     fn older(&self) -> Result<Duration> {
         let Some(text) = &self.older else { return Ok(Duration::ZERO) };
-        humantime::parse_duration(text).with_context(|| format!("--older {text}: it must be like 12h or 30d"))
+        humantime::parse_duration(text)
+            .map_err(|e| rlx::Error::usage(format!("--older {text}: it must be like 12h or 30d: {e}")).into())
     }
 
     /// The runs that it lets through, the oldest first. A folder without a config is no run and is passed over.
@@ -237,7 +238,7 @@ fn differ(
 
 fn prune(folder: &Path, filter: &Filter, yes: bool) -> Result<()> {
     if !filter.given() {
-        bail!("prune needs to be told which runs: a part of their name, --env, --algo, --status or --older");
+        refuse!("prune needs to be told which runs: a part of their name, --env, --algo, --status or --older");
     }
     let mut doomed = filter.runs(folder)?;
     doomed.retain(|e| e.status != "running");
@@ -274,7 +275,7 @@ fn prune(folder: &Path, filter: &Filter, yes: bool) -> Result<()> {
 /// # Errors
 /// With the exit code that the error is to have.
 pub fn run(registry: &Registry, folder: &Path, command: &Runs) -> super::cli::Answer {
-    let failed = |e: anyhow::Error| (e, 1);
+    let failed = crate::lock::failed;
     match command {
         Runs::List { filter, json } => {
             let entries = filter.runs(folder).map_err(failed)?;
@@ -298,8 +299,7 @@ pub fn run(registry: &Registry, folder: &Path, command: &Runs) -> super::cli::An
             }
         }
         Runs::Prune { filter, yes } => {
-            let code = if filter.given() { 1 } else { 2 };
-            prune(folder, filter, *yes).map_err(|e| (e, code))?;
+            prune(folder, filter, *yes).map_err(failed)?;
         }
     }
     Ok(std::process::ExitCode::SUCCESS)
@@ -314,7 +314,7 @@ pub fn tensorboard(folder: &Path, runs: &[String], extra: &[String]) -> Result<s
     let mut command = std::process::Command::new("tensorboard");
     match runs {
         [] if folder.is_dir() => command.arg("--logdir").arg(folder),
-        [] => bail!("there is no folder {}: nothing was trained yet", folder.display()),
+        [] => refuse!("there is no folder {}: nothing was trained yet", folder.display()),
         runs => {
             let mut spec = Vec::new();
             for run in runs {

@@ -1,6 +1,6 @@
 //! What an experiment is: a base config, what varies, seeds, budgets and metrics, as a TOML file; checked before anything runs.
 use anyhow::{Context, Result, anyhow, bail};
-use rlx::config::nearest;
+use rlx::config::{matching, nearest};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::{collections::BTreeMap, path::Path};
@@ -206,10 +206,11 @@ impl Spec {
     /// # Errors
     /// Naming the key that is wrong, and the nearest right one.
     pub fn open(which: &str, quick: bool) -> Result<Self> {
-        if let Some((name, text)) = builtin().find(|(name, _)| *name == which) {
+        let path = Path::new(which);
+        let meant = matching(which, builtin().map(|(name, _)| name)).filter(|name| *name == which || !path.exists());
+        if let Some((name, text)) = builtin().find(|(name, _)| Some(*name) == meant) {
             return Self::parse(name, text, quick);
         }
-        let path = Path::new(which);
         if path.extension().is_none() && !path.exists() {
             let near = nearest(which, builtin().map(|(name, _)| name));
             bail!("there is no experiment '{which}'{near}; one's own is the path of a .toml file");

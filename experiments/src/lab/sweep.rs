@@ -14,6 +14,7 @@ use super::{
 use crate::{
     experiment::{Experiment, Request},
     interrupt::Stop,
+    lock,
     progress::{Progress, thousands},
     train::Trainer,
 };
@@ -77,7 +78,7 @@ fn experiment(registry: &Registry, space: &Space, keys: &Table) -> Result<Experi
 /// # Errors
 /// With the exit code that the error is to have.
 pub fn run(registry: &Registry, runs: &Path, args: &Sweep) -> Answer {
-    let (failed, usage) = (|e: anyhow::Error| (e, 1), |e: anyhow::Error| (e, 2));
+    let (failed, usage) = (lock::failed, |e: anyhow::Error| (e, 2));
     if args.example {
         return print(EXAMPLE).map(|()| ExitCode::SUCCESS);
     }
@@ -221,6 +222,12 @@ fn search(asked: &mut Asked<'_>, args: &Sweep, runs: &Path, jobs: usize, stop: &
                     next += 1;
                     continue;
                 }
+                // What it repeats is still under way, here, or was killed and waits for the next start.
+                Begun::Repeats if !running.is_empty() => break,
+                Begun::Repeats => {
+                    next += 1;
+                    continue;
+                }
                 Begun::UsedUp(all) => {
                     if !args.quiet {
                         say!("the space is used up: each of its {all} configurations has had its trial");
@@ -270,6 +277,8 @@ enum Begun {
     Trial(Box<Trial>),
     /// It has ended.
     Ended,
+    /// A trial of the same configuration has begun and not ended: its result will be this one's too.
+    Repeats,
     /// There is no configuration left, of so many.
     UsedUp(u64),
 }
@@ -278,12 +287,12 @@ impl Asked<'_> {
     /// The trial of that number.
     fn begin(&mut self, number: u64) -> Result<Begun> {
         let folder = self.folder;
+        let known = folder.trials()?;
         match folder.read(number)? {
-            Some(t) if t.status == Status::Started => return Ok(Begun::Trial(Box::new(t))),
+            Some(t) if t.status == Status::Started => return self.unless_known(t, &known),
             Some(_) => return Ok(Begun::Ended),
             None => {}
         }
-        let known = folder.trials()?;
         let keys = match &mut self.optuna {
             Some(optuna) => optuna.ask(folder.space, number)?,
             None => {
@@ -296,13 +305,6 @@ impl Asked<'_> {
                 }
             }
         };
-        // A sampler that cannot be kept from repeating itself: the same configuration and seed would end in the same bytes.
-        if let Some(twin) = known.iter().find(|t| t.keys == keys && t.status == Status::Finished) {
-            let trial = Trial { number, elapsed_s: 0.0, ..twin.clone() };
-            folder.write(&trial)?;
-            self.ended(&trial)?;
-            return Ok(Begun::Ended);
-        }
         let made = experiment(self.registry, folder.space, &keys);
         let run = made.as_ref().map_or_else(
             |_| name(number),
@@ -314,10 +316,25 @@ impl Asked<'_> {
         let trial = Trial { number, keys, status, value: None, steps: 0, elapsed_s: 0.0, run, error };
         folder.write(&trial)?;
         if trial.status == Status::Started {
-            return Ok(Begun::Trial(Box::new(trial)));
+            return self.unless_known(trial, &known);
         }
         self.ended(&trial)?;
         Ok(Begun::Ended)
+    }
+
+    /// A trial that is to run, unless an earlier one has its configuration: a sampler cannot always be kept from repeating itself, and the
+    /// same configuration and seed would end in the same bytes. How that one ended, pruned and failed included, is then this one's end.
+    fn unless_known(&mut self, trial: Trial, known: &[Trial]) -> Result<Begun> {
+        match known.iter().find(|t| t.number < trial.number && t.keys == trial.keys) {
+            None => Ok(Begun::Trial(Box::new(trial))),
+            Some(twin) if twin.status == Status::Started => Ok(Begun::Repeats),
+            Some(twin) => {
+                let same = Trial { number: trial.number, elapsed_s: 0.0, ..twin.clone() };
+                self.folder.write(&same)?;
+                self.ended(&same)?;
+                Ok(Begun::Ended)
+            }
+        }
     }
 
     fn ended(&mut self, trial: &Trial) -> Result<()> {

@@ -71,17 +71,17 @@ const SAMPLES: usize = 10;
 pub fn run(args: &Prune, runs: &Path, stop: &Stop) -> Result<()> {
     args.output.check()?;
     if !(0.0..=0.95).contains(&args.ratio) {
-        bail!("--ratio {}: it must be 0 to 0.95", args.ratio);
+        refuse!("--ratio {}: it must be 0 to 0.95", args.ratio);
     }
     if args.steps > 0 && (args.text.is_none() || args.rank == 0) {
-        bail!("--steps trains adapters on a text: it needs --text FILE and --rank of 1 at least");
+        refuse!("--steps trains adapters on a text: it needs --text FILE and --rank of 1 at least");
     }
     let named = args.criterion.as_deref().unwrap_or(if args.text.is_some() { "taylor-first" } else { "magnitude" });
     let criterion: Criterion = serde_json::from_value(named.into())?;
     let asked = &|| stop.asked();
     let input = Input::read(args.text.as_deref(), None)?;
     if input.is_none() && !matches!(criterion, Criterion::Magnitude | Criterion::Random) {
-        bail!("--criterion {named} scores on a text: say --text FILE, or --criterion magnitude");
+        refuse!("--criterion {named} scores on a text: say --text FILE, or --criterion magnitude");
     }
     let loaded = open(&args.model, runs, args.on.device()?)?;
     // What can not be written is refused before the work is done, not after.

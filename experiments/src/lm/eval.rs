@@ -65,7 +65,7 @@ fn name(path: &Path) -> String {
 pub fn run(args: &Eval, runs: &Path, stop: &Stop) -> Result<()> {
     let on_text = args.text.is_some() || args.ids.is_some();
     if !on_text && args.tasks.is_empty() {
-        bail!("nothing to judge by: say --text FILE, --ids FILE or --tasks FILE,FILE");
+        refuse!("nothing to judge by: say --text FILE, --ids FILE or --tasks FILE,FILE");
     }
     let input = Input::read(args.text.as_deref(), args.ids.as_deref())?;
     let read = |path: &PathBuf| tasks::read(path, args.items as usize, args.seed);

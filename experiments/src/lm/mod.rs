@@ -71,7 +71,7 @@ fn left(run: &Path) -> Result<Option<PathBuf>> {
     if model.join("config.json").is_file() {
         return Ok(Some(model));
     }
-    bail!("the run {} has no model/: runs that compress a model leave one when they are finished", run.display())
+    refuse!("the run {} has no model/: runs that compress a model leave one when they are finished", run.display())
 }
 
 /// The file or folder of a model: a path, a run that has left one, or a name from the cache.

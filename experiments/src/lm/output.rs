@@ -53,11 +53,11 @@ impl Output {
     /// Refuses what would fail or be without effect, before any work is done.
     pub fn check(&self) -> Result<()> {
         if self.path.exists() {
-            bail!("{} is there already: nothing is overwritten; choose another -o", self.path.display());
+            refuse!("{} is there already: nothing is overwritten; choose another -o", self.path.display());
         }
         for (flag, given) in [("--gguf-type", &self.gguf_type), ("--gguf-embedding", &self.gguf_embedding)] {
             if let (Some(kind), true) = (given, self.format != Format::Gguf) {
-                bail!("{flag} {kind} is of a GGUF file: it needs --format gguf");
+                refuse!("{flag} {kind} is of a GGUF file: it needs --format gguf");
             }
         }
         self.path.file_name().with_context(|| format!("-o {}: it must end in a name", self.path.display()))?;

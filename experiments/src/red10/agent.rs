@@ -1,8 +1,8 @@
 //! Who sits at a table of Red-10: a bot or a run's policy, asked for many tables at once.
 use super::pretrained;
-use crate::train;
-use anyhow::{Result, bail};
-use rlx::{ActionsMut, ColumnRef, Frame, Insight, Learner, Mode, Policy, Ragged, Registry, Rng};
+use crate::{run_dir, train};
+use anyhow::Result;
+use rlx::{ActionsMut, ColumnRef, Frame, Insight, Learner, Mode, Policy, Ragged, Registry, Rng, config::choose};
 use rlx_red10::{Game, Move, Player, Rules, SEATS, Seat, Thought, bots, world};
 use std::path::Path;
 
@@ -38,24 +38,26 @@ impl Agent<'static> {
     /// # Errors
     /// When there is neither, or the run is of another world or other rules.
     pub fn open(registry: &Registry, runs: &Path, name: &str, checkpoint: &str, rules: &Rules) -> Result<Self> {
-        if bots::BOTS.iter().any(|b| b.0 == name) {
-            return Ok(Self::Bot(bots::make(name)?));
-        }
-        if name == pretrained::NAME {
-            return pretrained::shipped(registry, rules);
-        }
-        if Path::new(name).is_file() {
+        let bots: Vec<&str> = bots::BOTS.iter().map(|b| b.0).chain([pretrained::NAME]).collect();
+        let is_bot = bots.contains(&name);
+        if !is_bot && Path::new(name).is_file() {
             return pretrained::open(registry, Path::new(name), rules);
         }
-        if !Path::new(name).exists() && !runs.join(name).exists() {
-            let names: Vec<&str> = bots::BOTS.iter().map(|b| b.0).chain([pretrained::NAME]).collect();
-            bail!("there is no run and no bot '{name}': the bots are {}", names.join(", "));
+        if is_bot || (!Path::new(name).exists() && !runs.join(name).exists()) {
+            // Only what can sit down is suggested: bots, and runs of this world.
+            let players = run_dir::names(runs, |config| run_dir::env(config).is_some_and(|env| env == "red10"));
+            let all = bots.iter().copied().chain(players.iter().map(String::as_str));
+            match choose("run and no bot", name, all)? {
+                pretrained::NAME => return pretrained::shipped(registry, rules),
+                bot if bots.contains(&bot) => return Ok(Self::Bot(bots::make(bot)?)),
+                _ => {}
+            }
         }
         let (dir, experiment, learner, _) =
             train::load(registry, runs, name, checkpoint, &mut |w| say!("warning: {w}"))?;
         let config: world::Config = match experiment.world.name.as_str() {
             "red10" => rlx::config::from_map(&experiment.env)?,
-            other => bail!("{} is a run of {other}, not of red10", dir.name()),
+            other => refuse!("{} is a run of {other}, not of red10", dir.name()),
         };
         check_rules(&dir.name(), &config.rules.rules(), rules)?;
         Ok(Self::Run(learner, prior(&config)))
@@ -110,7 +112,8 @@ pub fn check_rules(who: &str, trained: &[(&str, Rules)], rules: &Rules) -> Resul
         return Ok(());
     }
     let names: Vec<&str> = trained.iter().map(|t| t.0).collect();
-    bail!("{who} was trained with the rules {}, and the table has others: see --rules", names.join(", "))
+    let names = names.join(", ");
+    refuse!("{who} was trained with the rules {names}, and the table has others: see --rules")
 }
 
 /// Positions as a policy takes them, one row each.

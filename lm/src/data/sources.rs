@@ -4,7 +4,10 @@ use super::{
     catalogue::Artefact,
     table::{self, Columns},
 };
-use rlx::{Error, Result, config::nearest};
+use rlx::{
+    Error, Result,
+    config::{matching, nearest},
+};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -24,14 +27,15 @@ pub const SETS: &[(&str, &str, &str)] = &[
 /// # Errors
 /// When it is neither, was not fetched (saying how), or a row of it is not sound.
 pub fn load(which: &str, columns: Columns<'_>, cache: &Path) -> Result<Labelled> {
-    let Some((name, artefact, _)) = SETS.iter().find(|(name, ..)| *name == which) else {
-        let path = Path::new(which);
-        if path.is_file() {
-            let table = table::read(path, columns)?;
-            return Ok(Labelled { empty_lines: table.empty_lines, ..Labelled::new(table.rows)? });
-        }
+    let (path, meant) = (Path::new(which), matching(which, SETS.iter().map(|s| s.0)));
+    // A file of that very name is meant, unless a set is called just so.
+    if path.is_file() && meant != Some(which) {
+        let table = table::read(path, columns)?;
+        return Ok(Labelled { empty_lines: table.empty_lines, ..Labelled::new(table.rows)? });
+    }
+    let Some((name, artefact, _)) = SETS.iter().find(|s| Some(s.0) == meant) else {
         let near = nearest(which, SETS.iter().map(|s| s.0));
-        return Err(Error::invalid(format!("there is no data set '{which}'{near}; one's own is the path of a table")));
+        return Err(Error::usage(format!("there is no data set '{which}'{near}; one's own is the path of a table")));
     };
     let folder = Artefact::named(artefact)?.find(cache)?;
     Labelled::new(match *name {
