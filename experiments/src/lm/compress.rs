@@ -1,7 +1,7 @@
 //! `rlx lm prune`: one choice for all blocks.
 use super::{Input, On, find, open, output::Output, peak_text, print};
 use crate::{interrupt::Stop, progress::thousands};
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use rlx_lm::{
     llama::{

@@ -1,7 +1,7 @@
 //! `rlx lm eval`.
 use super::{Bos, Input, On, open, peak_memory, peak_text, print, tokens_text};
 use crate::{interrupt::Stop, progress::Counting};
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use rlx_lm::llama::{
     judge::{Reference, Windows, evaluate},
@@ -97,9 +97,9 @@ pub fn run(args: &Eval, runs: &Path, stop: &Stop) -> Result<()> {
             "tokens": found.tokens, "window": args.window, "reference": args.reference,
             "before": frame.as_ref().map(|f| &f.before), "after": frame.as_ref().map(|f| &f.after)});
         text += &format!(
-            "nll {:.4} ± {:.4} nats a token, perplexity {:.3}, {} tokens in windows of {}\n",
+            "nll {:.4} ± {} nats a token, perplexity {:.3}, {} tokens in windows of {}\n",
             found.nll,
-            found.nll_error,
+            if found.nll_error.is_nan() { "-".into() } else { format!("{:.4}", found.nll_error) },
             found.perplexity(),
             found.tokens,
             args.window

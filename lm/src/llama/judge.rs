@@ -14,7 +14,7 @@ const BATCH: usize = 2048;
 pub struct Likelihood {
     /// Mean negative log-likelihood of a token, nats.
     pub nll: f64,
-    /// Its standard error, tokens taken as independent.
+    /// Its standard error, tokens taken as independent; NaN of one token, which says nothing of its spread.
     pub nll_error: f64,
     /// Mean of Σ p ln(p / q), p the reference's predictions, nats; none without a reference.
     pub kl: Option<f64>,
@@ -221,7 +221,7 @@ pub fn evaluate(
     }
     let n = count as f64;
     let nll = sum / n;
-    let nll_error = ((square / n - nll * nll).max(0.0) / n).sqrt();
+    let nll_error = if count < 2 { f64::NAN } else { ((square / n - nll * nll).max(0.0) / n).sqrt() };
     Ok(Likelihood { nll, nll_error, kl: reference.map(|_| divergence / n), tokens: count })
 }
 
