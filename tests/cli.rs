@@ -234,7 +234,7 @@ fn films_are_refused_before_they_are_made() {
     assert!(refused(&["-o", "x.html", "--size", "100x100"]).contains("--size is for pictures"));
     assert!(refused(&["-o", "x.gif", "--explore"]).contains("--explore is for runs"));
     let large = ["record", "reach", "-o", "x.gif", "--size", "4096x4096"];
-    assert!(fails(&dir.0, &large, 1).contains("pixels may each be"));
+    assert!(fails(&dir.0, &large, 2).contains("pixels may each be"));
     assert!(refused(&["-o", "x.gif", "--set", "rewrad=dense"]).contains("--set: reach has no key 'rewrad'"));
     assert_eq!(fs::read_dir(&dir.0).unwrap().count(), 0, "nothing is left behind");
     ok(&dir.0, &["record", "reach", "-o", "x.gif", "--size", "64x64"]);

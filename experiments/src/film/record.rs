@@ -224,10 +224,9 @@ const PIXELS: usize = 500_000_000;
 pub fn pictures(film: &Film, title: &str, size: Option<(usize, usize)>) -> Result<Vec<Picture>> {
     let (width, height) = size.unwrap_or((480, 360));
     let (n, most) = (film.frames.len(), PIXELS / film.frames.len());
-    ensure!(
-        width * height <= most,
-        "--size: {n} frames of {width}x{height} are more than can be held; {most} pixels may each be"
-    );
+    if width * height > most {
+        refuse!("--size: {n} frames of {width}x{height} are more than can be held; {most} pixels may each be");
+    }
     let writer = Writer::new(title, film.frames.len() - 1);
     film.frames
         .par_iter()
