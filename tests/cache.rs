@@ -13,7 +13,7 @@ fn a16_every_command_uses_rlx_cache() {
     fs::create_dir_all(cache.join("models")).unwrap();
     fs::create_dir(&home).unwrap();
     export::transformers(&tiny(1), None, Stored::F32, &cache.join("models/mine")).unwrap();
-    let row = |i: u32| format!("w{i} w{},{}\n", i * 7, if i % 2 == 0 { "good" } else { "bad" });
+    let row = |i: u32| format!("w{i} w{},{}\n", i * 7, if i.is_multiple_of(2) { "good" } else { "bad" });
     fs::write(dir.0.join("moods.csv"), format!("said,mood\n{}", (0..60).map(row).collect::<String>())).unwrap();
     let run = |args: &[&str]| -> Output {
         rlx(&dir.0, args).env("RLX_CACHE", &cache).env("HOME", &home).env_remove("XDG_CACHE_HOME").output().unwrap()

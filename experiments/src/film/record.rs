@@ -10,7 +10,7 @@ use crate::{
     experiment::{Experiment, settings},
     red10, train,
 };
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::Args;
 use rayon::prelude::*;
 use rlx::{Learner, Mode, Registry, Spec, Table, Vector, World};

@@ -529,7 +529,7 @@ mod tests {
                     let x = range.at(share).as_f64().unwrap();
                     assert!((low..=high).contains(&x), "{low} to {high}, log {log}, share {share}: {x}");
                 }
-                assert!(log || range.at(0.0) == Value::from(low));
+                assert!(log || range.at(0.0) == low);
             }
         }
         assert_eq!(

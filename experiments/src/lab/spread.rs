@@ -31,21 +31,20 @@ impl Spread {
         while out.groups.len() * GROUP < keys {
             let number = out.groups.len() as u64;
             let mut rng = Rng::named(seed, "spread", number);
-            let mut best: Option<(usize, (u32, u64), Vec<Vec<u64>>)> = None;
+            let of = |group| (0..GROUP).map(move |d| upper_halves(group, d));
+            let mut best = (usize::MAX, (0, 0));
             for _ in 0..TRIES {
                 let group = (rng.bits() as u32, rng.bits());
-                let own: Vec<Vec<u64>> = (0..GROUP).map(|d| upper_halves(group, d)).collect();
-                let ties = own.iter().flat_map(|a| halves.iter().map(move |b| ties(a, b))).sum();
-                if best.as_ref().is_none_or(|b| ties < b.0) {
-                    best = Some((ties, group, own));
+                let ties = of(group).map(|a| halves.iter().map(|b| ties(&a, b)).sum::<usize>()).sum();
+                if ties < best.0 {
+                    best = (ties, group);
                 }
                 if ties == 0 {
                     break;
                 }
             }
-            let (_, group, own) = best.expect("at least one seed was tried");
-            out.groups.push(group);
-            halves.extend(own);
+            out.groups.push(best.1);
+            halves.extend(of(best.1));
         }
         out
     }

@@ -194,8 +194,8 @@ fn e2_showing_winning_and_payoffs_are_as_the_rules_page_says() {
             let pay: Vec<f32> = (0..SEATS)
                 .map(|s| match (won, mine.contains(&s)) {
                     (false, _) => 0.0,
-                    (true, true) => f32::from(stake as u8),
-                    (true, false) => -f32::from(stake as u8),
+                    (true, true) => f32::from(stake),
+                    (true, false) => -f32::from(stake),
                 })
                 .collect();
             assert_eq!(end.payoff().to_vec(), pay, "{rules:?} out {out:?} red {holders:?}");

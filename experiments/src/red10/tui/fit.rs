@@ -148,7 +148,7 @@ pub fn flow(para: &Para, columns: usize, rows: usize) -> Vec<Line<'static>> {
 fn line(para: &Para, units: &[Unit], trim: bool) -> Line<'static> {
     let mut spans = Vec::new();
     for (k, u) in units.iter().enumerate() {
-        if !u.gap.is_empty() && !(k == 0 && trim) {
+        if !(u.gap.is_empty() || k == 0 && trim) {
             let inside = k > 0 && units[k - 1].item == u.item;
             spans.push(if inside {
                 Span::styled(u.gap.clone(), para.items[u.item].style)

@@ -177,9 +177,12 @@ impl Fan {
     }
 }
 
+/// A button: what it does, the number of its label, and where it is.
+pub type Button<T> = (T, usize, Rect);
+
 /// Places buttons in rows, as many as fit, and where a mark stands if not all do.
-pub fn buttons<T: Copy>(labels: &[(T, String)], area: Rect) -> (Vec<(T, usize, Rect)>, Option<(u16, u16)>) {
-    let mut placed: Vec<(T, usize, Rect)> = Vec::new();
+pub fn buttons<T: Copy>(labels: &[(T, String)], area: Rect) -> (Vec<Button<T>>, Option<(u16, u16)>) {
+    let mut placed: Vec<Button<T>> = Vec::new();
     let (mut x, mut y) = (area.x, area.y);
     for (i, (action, label)) in labels.iter().enumerate() {
         let width = Span::raw(label.as_str()).width() as u16;
