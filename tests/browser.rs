@@ -34,7 +34,9 @@ impl Browser {
             return None;
         };
         let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
-        let port = lines.find_map(|l| l.ok()?.split("on port ").nth(1)?.trim_end_matches('.').parse().ok()).unwrap();
+        let port = lines
+            .find_map(|l| l.ok()?.split("successfully on port ").nth(1)?.trim_end_matches('.').parse().ok())
+            .unwrap();
         std::thread::spawn(move || lines.for_each(drop));
         let profile = TempDir::new();
         let own = format!("--user-data-dir={}", profile.0.display());

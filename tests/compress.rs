@@ -172,12 +172,12 @@ fn e3_a_compressed_model_is_written_for_others_too() {
     assert_eq!(fs::read(dir.0.join("converted.gguf")).unwrap(), fs::read(dir.0.join("m.gguf")).unwrap());
     assert_eq!(names(&dir.0), ["converted.gguf", "folder", "ids.txt", "ledger", "m.gguf", "packed"]);
     // Nothing is overwritten, and a flag without effect is refused.
-    assert!(fails(&dir.0, &without_a_policy("70kB", "m.gguf", &gguf), 1).contains("nothing is overwritten"));
+    assert!(fails(&dir.0, &without_a_policy("70kB", "m.gguf", &gguf), 2).contains("nothing is overwritten"));
     assert!(
-        fails(&dir.0, &["lm", "convert", "packed", "-o", "m.gguf", "--format", "gguf"], 1).contains("is there already")
+        fails(&dir.0, &["lm", "convert", "packed", "-o", "m.gguf", "--format", "gguf"], 2).contains("is there already")
     );
     assert_eq!(fs::metadata(dir.0.join("m.gguf")).unwrap().len(), file);
-    let idle = fails(&dir.0, &without_a_policy("70kB", "u", &["--gguf-type", "F16"]), 1);
+    let idle = fails(&dir.0, &without_a_policy("70kB", "u", &["--gguf-type", "F16"]), 2);
     assert!(idle.contains("needs --format gguf"), "{idle}");
 }
 

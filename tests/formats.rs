@@ -107,7 +107,7 @@ fn a13_lm_info_of_sixteen_sparse_gigabytes_reads_headers_only() {
         assert_eq!((&info["file_bytes"], &info["files"]), (&json!(bytes), &json!(shards)), "{name}");
         assert!(bytes > 16_000_000_000);
         assert_eq!(info["parameters"], 8_030_261_248u64);
-        assert_eq!(info["format"], format!("safetensors, Half ({})", all.len()));
+        assert_eq!(info["format"], format!("safetensors, F16 ({})", all.len()));
     }
     // A shard that is missing, cut off, or has another shape than the config says.
     let folder = dir.0.join("sharded");
@@ -142,7 +142,7 @@ fn a13_lm_info_needs_no_libtorch_for_any_format() {
     let bytes = sparse(&at("encoder/model.safetensors"), &[("embeddings.word_embeddings.weight".into(), vec![30, 8])]);
     for (name, format) in [
         ("packed", "packed safetensors (rlx-packed-1)"),
-        ("folder", "safetensors, Half (29)"),
+        ("folder", "safetensors, F16 (29)"),
         ("m.gguf", "GGUF, F16 (1), F32 (7), Q8_0 (21)"),
     ] {
         let info = info_within(&dir.0, name);

@@ -162,7 +162,8 @@ fn decide(
 
 /// The settings of the world: those of `table`, with what `--set` says, under this budget.
 fn settings(args: &CompressArgs, budget: f64, world: &World, table: &Table) -> Result<llama::Config> {
-    let set: llama::Config = rlx::config::from_map(&experiment::settings(world, table, &args.set)?)?;
+    let set = experiment::settings(world, table, &args.set).map_err(|e| rlx::Error::usage(format!("--set: {e:#}")))?;
+    let set: llama::Config = rlx::config::from_map(&set)?;
     Ok(llama::Config {
         model: args.model.clone(),
         budget_low: budget / 1e6,

@@ -95,7 +95,9 @@ impl Unit<'_> {
             Ok(true) => record.status = Status::Finished,
             Ok(false) => record.status = Status::Interrupted,
             // Its run is held by another process (`rlx train --resume` by hand), or it was stopped while it waited for that.
-            Err(e) if lock::exit_code(&e) != 1 => record.status = Status::Interrupted,
+            Err(e) if e.is::<lock::Held>() || matches!(e.downcast_ref(), Some(rlx::Error::Interrupted)) => {
+                record.status = Status::Interrupted
+            }
             Err(e) => (record.status, record.error) = (Status::Failed, Some(format!("{e:#}"))),
         }
         self.results.write(&record)?;
