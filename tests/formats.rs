@@ -159,7 +159,7 @@ fn a13_lm_info_needs_no_libtorch_for_any_format() {
     assert!(ok(&dir.0, &["lm", "info", "--help"]).contains("Usage: rlx lm info"));
     assert!(fails(&dir.0, &["lm", "info"], 2).contains("MODEL"));
     fs::create_dir(at("empty")).unwrap();
-    assert!(fails(&dir.0, &["lm", "info", "empty"], 1).contains("config.json"));
+    assert!(fails(&dir.0, &["lm", "info", "empty"], 2).contains("config.json"));
 }
 
 /// Splits a GGUF of F32 tensors as llama-gguf-split does: the metadata in the first part, tensors in turn.
