@@ -1,8 +1,8 @@
 //! What cuts a text into words before byte-level BPE: the expressions of llama.cpp by the name that GGUF gives them, and back again.
 //!
-//! The table is that of llama.cpp v0.5.0 (`llm_tokenizer_bpe`, and `llama_vocab::impl::load` for what a name switches on). Every row was
-//! compared with its shared library over 1,500 texts of all scripts (tools/llama_tokens.py); what differs there or is in doubt is left out
-//! and refused by name.
+//! The table is that of llama.cpp v0.5.0 (`llm_tokenizer_bpe`, and `llama_vocab::impl::load` for what a name switches on). A test compares
+//! every row with its shared library over the texts that tools/llama_tokens.py recorded; what differs there or is in doubt is left out and
+//! refused by name.
 use rlx::{Error, Result};
 use serde_json::Value as Json;
 use tokenizers::{
