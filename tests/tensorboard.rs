@@ -3,6 +3,7 @@
 use crate::common::{TempDir, checkpoints, metrics, ok, python_of, rlx, signal, wait_for};
 use serde_json::Value;
 use std::{
+    fs,
     io::{BufRead, BufReader, Write},
     path::Path,
     process::{Child, ChildStdout, Command, Stdio},
@@ -149,4 +150,29 @@ fn c7_c8_an_open_tensorboard_shows_a_run_that_was_interrupted_killed_and_finishe
         assert!(shown.windows(2).all(|w| w[0] < w[1]), "c7: no curve steps back: {shown:?}");
         assert_eq!(shown.last(), expected.last());
     }
+}
+
+#[test]
+fn e6_the_last_evaluation_leaves_a_film_and_changes_nothing_else() {
+    let dir = TempDir::new();
+    let events = |film: &str| {
+        let film_key = format!("film={film}");
+        let args = ["train", "--env", "cartpole", "--algo", "ppo", "--name", film, "--steps", "4096", "-q"];
+        let set = ["--set", "eval_every=4096", "--set", "eval_episodes=2", "--set", &film_key];
+        ok(&dir.0, &[&args[..], &set].concat());
+        let run = dir.0.join(format!("runs/cartpole-ppo-{film}-s0"));
+        let name =
+            |p: &std::path::PathBuf| p.file_name().unwrap().to_string_lossy().starts_with("events.out.tfevents.");
+        let file = fs::read_dir(&run).unwrap().map(|e| e.unwrap().path()).find(name).unwrap();
+        let last = *crate::common::checkpoints(&run).last().unwrap();
+        (fs::read(file).unwrap(), crate::common::bytes(&run, last))
+    };
+    let ((with, saved), (without, saved_without)) = (events("true"), events("false"));
+    let count = |bytes: &[u8], what: &[u8]| bytes.windows(what.len()).filter(|w| *w == what).count();
+    assert_eq!((count(&with, b"GIF89a"), count(&without, b"GIF89a")), (1, 0));
+    assert_eq!(count(&with, b"eval/episode"), 1);
+    // Each frame of a GIF begins with a graphic control extension.
+    assert!(count(&with, &[0x21, 0xf9, 0x04]) > 5, "it moves");
+    assert!(with.len() < without.len() + 410_000, "it is small");
+    assert!(saved == saved_without, "filming draws from no stream of the training");
 }
