@@ -352,7 +352,7 @@ impl Experiment {
         out
     }
 
-    /// All choices as flat names and values, for TensorBoard's table of hyperparameters.
+    /// What a run has of its own, and what is varied most, as flat names and values for TensorBoard's table of hyperparameters.
     pub fn hparams(&self) -> Vec<(String, Value)> {
         let changed = |table: &Table, defaults: &Table, prefix: &str| -> Vec<(String, Value)> {
             let own = table.iter().filter(|(k, v)| defaults.get(*k) != Some(*v));
@@ -363,19 +363,15 @@ impl Experiment {
             .iter()
             .filter_map(|k| Some(((*k).to_owned(), run.get(*k)?.clone())))
             .collect();
-        // What this run has of its own comes first, then what is varied most; the world's own defaults are left out.
+        // TensorBoard (2.21.0) shows a column a key, alphabetically: what is as the algorithm has it by default would fill the table with
+        // constants. What is varied most is there in any case.
         out.extend(changed(&self.hyper, &self.algo.keys.defaults(), ""));
         out.extend(changed(&self.env, &self.world.keys.defaults(), "env/"));
-        let often = ["learning_rate", "gamma", "batch_size"];
-        let rest = often
-            .into_iter()
-            .filter(|k| self.hyper.contains_key(*k))
-            .map(str::to_owned)
-            .chain(self.hyper.keys().filter(|k| !often.contains(&k.as_str())).cloned());
-        for key in rest {
-            if out.iter().all(|(k, _)| *k != key) {
-                let value = self.hyper[&key].clone();
-                out.push((key, value));
+        for key in ["learning_rate", "gamma", "batch_size", "minibatch_size"] {
+            if let Some(value) = self.hyper.get(key)
+                && out.iter().all(|(k, _)| k != key)
+            {
+                out.push((key.into(), value.clone()));
             }
         }
         out

@@ -278,10 +278,10 @@ impl Field<'_> {
         let mut c = Canvas::new(width, height, self.title, self.note);
         let (low, high) = ends(self.rows.iter().flatten().copied());
         let n = self.rows.len();
-        let x = |v: f64| left + side * (v + self.reach) / (2.0 * self.reach);
-        let y = |v: f64| bottom - side * (v + self.reach) / (2.0 * self.reach);
         // A value stands in the middle of its cell; cells overlap by a hair, so that no paper shows between them.
         let cell = side / n as f64;
+        let along = |v: f64| 0.5 * cell + (side - cell) * (v + self.reach) / (2.0 * self.reach);
+        let (x, y) = (|v: f64| left + along(v), |v: f64| bottom - along(v));
         for (j, row) in self.rows.iter().enumerate() {
             for (i, v) in row.iter().enumerate() {
                 let at = (left + cell * i as f64, bottom - cell * (j + 1) as f64);
