@@ -89,7 +89,8 @@ pub struct RunConfig {
     pub eval_episodes: usize,
     /// What evaluations change of the world's config, each `key=value`: a chain that is learnt from anywhere, judged from its beginning.
     pub eval_set: Vec<String>,
-    /// Whether a held-out episode of the last evaluation is put beside TensorBoard's curves as a film, where the world has a picture.
+    /// Whether a held-out episode of the last evaluation is put beside TensorBoard's curves as a film, where the world has a picture. Runs of a
+    /// pool and trials of a sweep have none.
     pub film: bool,
     /// The run folder whose policy training starts from; empty for a fresh one.
     pub init_from: String,

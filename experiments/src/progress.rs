@@ -148,6 +148,11 @@ impl Progress {
         self.print(&format!("warning: {text}"));
     }
 
+    /// Whether it is one of many that a pool watches.
+    pub fn is_relayed(&self) -> bool {
+        self.relay.is_some()
+    }
+
     /// Leaves the terminal tidy.
     pub fn end(&mut self) {
         if let Some(bar) = self.bar.take() {

@@ -504,7 +504,8 @@ impl<'a> Trainer<'a> {
 
     /// A held-out episode as an animated picture beside the curves, where the world has one. It draws from no stream of the training.
     fn film(&mut self) -> Result<()> {
-        if self.envs.objective().is_some() || self.envs.draw(0).is_none() {
+        // Of the many runs of a pool nobody looks at films, which would take longer than the short ones among them.
+        if self.progress.is_relayed() || self.envs.objective().is_some() || self.envs.draw(0).is_none() {
             return Ok(());
         }
         let e = &self.experiment;

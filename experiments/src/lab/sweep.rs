@@ -61,6 +61,8 @@ pub struct Sweep {
 
 fn experiment(registry: &Registry, space: &Space, keys: &Table) -> Result<Experiment> {
     let mut request = Request { flags: vec![("seed", space.seed.to_string())], ..Request::default() };
+    // Trials are many; a spec may ask for films all the same.
+    request.set.push("film=false".into());
     for (key, value) in space.base.iter().chain(keys) {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         match key.as_str() {
