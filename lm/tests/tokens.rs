@@ -15,7 +15,7 @@ use std::{
 fn variable(name: &str, what: &str) -> Option<PathBuf> {
     let found = std::env::var_os(name).map(PathBuf::from);
     if found.is_none() {
-        println!("SKIPPED: {name} names no {what} (tools/llama_tokens.py)");
+        println!("skipped: {name} names no {what} (tools/llama_tokens.py)");
     }
     found
 }
@@ -78,7 +78,7 @@ fn check(name: &str, model: &Model, tokenizer: &Tokenizer) {
 fn a11_smollm2_is_cut_alike_elsewhere() {
     let path = rlx_lm::data::catalogue::cache().join("models/smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf");
     if !path.exists() {
-        println!("SKIPPED: {} is not there; `rlx fetch smollm2-135m` gets it", path.display());
+        println!("skipped: {} is not there; `rlx fetch smollm2-135m` gets it", path.display());
         return;
     }
     let loaded = load(&path).unwrap();

@@ -2,8 +2,8 @@
 //!
 //! The first 2^k points of a long Sobol sequence tie some of its dimensions whatever the scrambling: of eight points the fourth dimension is
 //! in its upper half exactly where the third is, or is not. So keys come in groups of [`GROUP`] dimensions that are free of such ties, and
-//! each group has a scrambling and an order of its own (padding, Burley 2020, section 4), whose seeds are chosen so that no key of it is tied
-//! to a key before it.
+//! each group has a scrambling and an order of its own (padding, Burley 2020, section 4), whose seeds are chosen so that as few keys of it as can
+//! be are tied to a key before it: none from 16 points on.
 use rlx::Rng;
 
 /// Dimensions of a group: those whose halves differ from 8 points on.
