@@ -36,11 +36,18 @@ fn allowed(name: &str) -> &'static [&'static str] {
         "rlx" => &[],
         "rlx-nn" => &["rlx"],
         "rlx-agents" | "rlx-lm" => &["rlx", "rlx-nn"],
-        "rlx-surgery" => &["rlx", "rlx-lm"],
+        "rlx-compression" => &["rlx", "rlx-lm"],
         "rlx-classic" | "rlx-red10" | "rlx-manipulation" => &["rlx"],
-        "rlx-experiments" => {
-            &["rlx", "rlx-nn", "rlx-lm", "rlx-agents", "rlx-classic", "rlx-red10", "rlx-manipulation", "rlx-surgery"]
-        }
+        "rlx-experiments" => &[
+            "rlx",
+            "rlx-nn",
+            "rlx-lm",
+            "rlx-agents",
+            "rlx-classic",
+            "rlx-red10",
+            "rlx-manipulation",
+            "rlx-compression",
+        ],
         "extension" => &["rlx", "rlx-experiments", "rlx-nn"],
         other => panic!("{other} is new: say here what it may depend on"),
     }
@@ -54,7 +61,7 @@ fn the_dependency_law_is_kept() {
         let ours: Vec<&String> = needs.iter().filter(|d| all.contains_key(*d)).collect();
         assert!(ours.iter().all(|d| allowed(name).contains(&d.as_str())), "{name} depends on {ours:?}");
         let torch = needs.iter().any(|d| d == "tch");
-        let may = ["rlx-nn", "rlx-lm", "rlx-agents", "rlx-surgery", "rlx-experiments"].contains(&name.as_str());
+        let may = ["rlx-nn", "rlx-lm", "rlx-agents", "rlx-compression", "rlx-experiments"].contains(&name.as_str());
         assert!(!torch || may, "{name} must not see tch");
         assert!(!needs.contains("clap") || name == "rlx-experiments", "{name} must not see clap");
         assert!(!needs.contains("rapier3d") || name == "rlx-manipulation", "{name} must not see rapier3d");
@@ -88,7 +95,7 @@ fn unsafe_is_allowed_once_in_the_upload_module() {
     }
     assert_eq!(found, ["nn/src/upload.rs", "nn/src/upload.rs"], "one attribute and one block");
     for member in
-        ["", "envs/classic", "envs/red10", "envs/manipulation", "envs/surgery", "nn", "lm", "agents", "experiments"]
+        ["", "envs/classic", "envs/red10", "envs/manipulation", "envs/compression", "nn", "lm", "agents", "experiments"]
     {
         let manifest = fs::read_to_string(root().join(member).join("Cargo.toml")).unwrap();
         assert!(manifest.contains("[lints]\nworkspace = true"), "{member} does not take over the workspace's lints");

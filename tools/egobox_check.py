@@ -54,7 +54,7 @@ def main():
     parser.add_argument("--share", type=float, default=0.15, help="the budget, from the smallest configuration to the largest")
     parser.add_argument("--seeds", type=int, default=5)
     args = parser.parse_args()
-    made = subprocess.run(["cargo", "run", "-q", "--release", "-p", "rlx-surgery", "--example", "synthetic_table", "--", str(args.blocks)],
+    made = subprocess.run(["cargo", "run", "-q", "--release", "-p", "rlx-compression", "--example", "synthetic_table", "--", str(args.blocks)],
                           check=True, capture_output=True, text=True)
     table = json.loads(made.stdout)
     costs = [cost for _, cost, _ in table]

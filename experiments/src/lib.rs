@@ -64,7 +64,7 @@ pub fn registry() -> rlx::Registry {
     rlx_classic::register(&mut registry);
     rlx_red10::register(&mut registry);
     rlx_manipulation::register(&mut registry);
-    rlx_surgery::register(&mut registry, interrupt::asked);
+    rlx_compression::register(&mut registry, interrupt::asked);
     rlx_agents::register(&mut registry);
     presets::register(&mut registry);
     registry

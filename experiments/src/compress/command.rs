@@ -12,7 +12,7 @@ use rlx::{
     ActionBuffer, Mode, Objective, Policy, Registry, Rng, Scalars, Spec, Table, Vector, World,
     objective::{Trial, fill, guessed},
 };
-use rlx_surgery::{SurrogateVector, llama};
+use rlx_compression::{SurrogateVector, llama};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 

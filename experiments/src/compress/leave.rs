@@ -2,7 +2,7 @@
 use super::report::{self, Point};
 use anyhow::{Context, Result};
 use rlx::Error;
-use rlx_surgery::llama;
+use rlx_compression::llama;
 use std::path::Path;
 
 /// The best compromise of a front: the point that dominates the largest rectangle up to the highest size and loss on it.

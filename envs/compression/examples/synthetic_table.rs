@@ -1,7 +1,7 @@
 //! Every configuration of a small `compress-synthetic` with its cost and loss, as JSON, for searchers of others to be tried on:
-//! `cargo run --release -p rlx-surgery --example synthetic_table -- 3` (blocks; each has 16 choices). `tools/egobox_check.py` reads it.
+//! `cargo run --release -p rlx-compression --example synthetic_table -- 3` (blocks; each has 16 choices). `tools/egobox_check.py` reads it.
 use rlx::Objective;
-use rlx_surgery::synthetic::{Config, Synthetic};
+use rlx_compression::synthetic::{Config, Synthetic};
 
 fn main() {
     let blocks = std::env::args().nth(1).and_then(|b| b.parse().ok()).filter(|b| (1..=4).contains(b));
