@@ -4,6 +4,9 @@ use schemars::{JsonSchema, generate::SchemaSettings};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
+/// A table of config values.
+pub type Table = Map<String, Value>;
+
 /// A config: a serde struct with `Default`, `#[serde(default, deny_unknown_fields)]`, a doc line per field and
 /// `#[schemars(range(min = .., max = ..))]` where a range applies.
 pub trait Config: Serialize + DeserializeOwned + Default + JsonSchema + Clone + Send + Sync + 'static {}

@@ -31,15 +31,18 @@ mod program;
 mod registry;
 pub mod replay;
 mod rng;
+mod rollout;
 mod sampling;
 mod scalars;
 pub mod snapshot;
 mod space;
 pub mod testing;
+mod vec_env;
 mod vector;
 
 pub use batch::{Frame, FrameMut, Ragged, Slab};
 pub use checkpoint::{LoadDir, SaveDir};
+pub use config::Table;
 pub use drawing::{Body, Camera, Drawing, Shape};
 pub use env::{Env, Oracle, Status, View};
 pub use error::{Error, Result, read_text};
@@ -49,12 +52,14 @@ pub use objective::{Ledger, Measure, Measured, Objective, SearchSpace};
 pub use program::{
     Arena, Counting, EvalPlan, Evaluator, Host, Meeting, OnFinish, Outcome, Playable, Recorder, Report, Trained,
 };
-pub use registry::{Algo, Algorithm, Device, Parts, Preset, Registry, Setup, Table, World};
+pub use registry::{Algo, Algorithm, Device, Parts, Preset, Registry, Setup, World};
 pub use rng::Rng;
+pub use rollout::{Actor, Rollout};
 pub use sampling::random_actions;
 pub use scalars::{Name, Scalars, Sink};
 pub use space::{
     ActionBuffer, Actions, ActionsMut, Column, ColumnMut, ColumnRef, Element, Encoding, Field, Goal, Judge, Judged,
     Skill, Space, Spec,
 };
-pub use vector::{Episodes, VecEnv, Vector};
+pub use vec_env::VecEnv;
+pub use vector::{Episodes, Vector};

@@ -1,7 +1,10 @@
 //! What a world may bring to the program beside itself: how its policies are judged, compared, recorded and played, which bots it has, and
 //! what a finished training leaves. All of it is optional and registered beside the world ([`crate::Registry::of`]); the program knows no world
 //! by name.
-use crate::{Estimate, Learner, Mode, Policy, Scalars, Table, config::Keys};
+use crate::{
+    Estimate, Learner, Mode, Policy, Scalars,
+    config::{Keys, Table},
+};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::Path};

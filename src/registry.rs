@@ -1,18 +1,14 @@
 //! What can be trained and with what: the one list that the command line reads, and that a crate of one's own adds to.
 use crate::{
     Arena, Env, Error, Evaluator, Learner, OnFinish, Oracle, Playable, Recorder, Result, Spec, VecEnv, Vector,
-    config::{Config, Keys, choose, from_map, matching},
+    config::{Config, Keys, Table, choose, from_map, matching},
     conformance::{self, Report},
 };
-use serde_json::{Map, Value};
 use std::{
     any::{Any, TypeId},
     collections::BTreeMap,
     sync::Arc,
 };
-
-/// A table of config values.
-pub type Table = Map<String, Value>;
 
 /// Where tensors live.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

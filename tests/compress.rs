@@ -233,7 +233,7 @@ fn e5_an_evaluation_of_a_search_says_megabytes_and_what_says_more() {
     assert!(fine, "{told}");
     let bytes = table.lines().find(|l| l.starts_with("bytes ")).unwrap();
     assert_eq!(bytes.matches(" MB").count(), 6, "{bytes}");
-    for part in ["playing 6 episodes", "report.html says more", "rlx compress MODEL --budget SIZE --policy"] {
+    for part in ["playing 6 episodes", "report.html says more", "rlx compress MODEL --budget 60MB --policy"] {
         assert!(told.contains(part), "{part}: {told}");
     }
     // What was measured is not measured again.

@@ -2,8 +2,7 @@
 use anyhow::{Result, bail};
 use clap::Parser;
 use rlx::say;
-use rlx_compress::lm::info;
-use rlx_compress::lm::info::Info;
+use rlx_compress::lm::info::{self, Info};
 use rlx_runs::{BUILT_IN, FRONT, FULL, SOURCES};
 use std::{
     env,

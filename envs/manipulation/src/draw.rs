@@ -4,6 +4,7 @@ use crate::{
     physics::CONTROL_S,
     robot::{FINGER, PALM, PALM_Z, RobotKind},
     scene::Scene,
+    solid::capsule,
     world::Manipulation,
 };
 use rapier3d::prelude::*;
@@ -19,15 +20,6 @@ const CAMERA: Camera = Camera { eye: [1.0, -1.05, 0.62], target: [0.02, 0.0, 0.1
 /// The same for an arm, all of which is to be seen.
 const FARTHER: Camera = Camera { eye: [1.2, -1.25, 0.75], target: [-0.12, 0.0, 0.24], angle: 0.56 };
 
-/// A link of a robot that is drawn though nothing touches it.
-pub(crate) struct Part {
-    /// Number of the multibody's link.
-    pub link: usize,
-    pub shape: rlx::Shape,
-    /// Its middle in the link's frame.
-    pub at: Pose,
-}
-
 fn body(shape: rlx::Shape, pose: Pose, [r, g, b]: [u8; 3]) -> Body {
     mark(shape, pose, [r, g, b, 255])
 }
@@ -35,17 +27,6 @@ fn body(shape: rlx::Shape, pose: Pose, [r, g, b]: [u8; 3]) -> Body {
 fn mark(shape: rlx::Shape, pose: Pose, colour: [u8; 4]) -> Body {
     let q = pose.rotation.normalize();
     Body { shape, colour, at: pose.translation.to_array(), turn: [q.x, q.y, q.z, q.w] }
-}
-
-/// A capsule between two points and where its middle is.
-pub(crate) fn capsule(a: Vector, b: Vector, radius: f32) -> (rlx::Shape, Pose) {
-    let half = 0.5 * (b - a);
-    let turn = if half.length() > 1e-6 {
-        Rotation::from_rotation_arc(Vector::Y, half.normalize())
-    } else {
-        Rotation::IDENTITY
-    };
-    (rlx::Shape::Capsule { radius, half: half.length() }, Pose::from_parts(a + half, turn))
 }
 
 /// The solids of a collider's shape, each with its place in the collider's frame.

@@ -11,6 +11,7 @@ mod layout;
 mod physics;
 mod robot;
 mod scene;
+mod solid;
 mod tasks;
 mod world;
 

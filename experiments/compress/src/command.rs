@@ -1,20 +1,14 @@
 //! `rlx compress`: what the calibration, a trained policy or a search makes of a model under a byte budget.
-use crate::lm::output::Format;
-use crate::lm::output::Output;
-use crate::lm::output::Written;
+use crate::lm::output::{Format, Output, Written};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, ValueEnum};
 use rlx::{
-    ActionBuffer, Mode, Objective, Policy, Registry, Rng, Scalars, Spec, Table, Vector, World,
+    Actor, Mode, Objective, Policy, Registry, Rng, Rollout, Scalars, Spec, Table, Vector, World,
     objective::{Trial, fill, guessed},
+    refuse, say,
 };
-use rlx::{refuse, say};
 use rlx_compression::{SurrogateVector, llama};
-use rlx_runs::experiment;
-use rlx_runs::interrupt;
-use rlx_runs::progress::Progress;
-use rlx_runs::search_report as report;
-use rlx_runs::search_report::Point;
+use rlx_runs::{experiment, interrupt, progress::Progress, search_report as report, search_report::Point};
 
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -93,21 +87,6 @@ pub fn size(text: &str) -> Result<f64> {
     refuse!("--budget {text}: it must be a size such as 60MB, 57MiB or 60_000_000")
 }
 
-/// Plays an episode: the policy decides a configuration, which is measured.
-fn episode(envs: &mut dyn Vector, spec: &Spec, policy: &mut dyn Policy, mode: Mode, rng: &mut Rng) -> Result<()> {
-    let mut slab = envs.slab(2);
-    let mut actions = ActionBuffer::new(&spec.act, 1);
-    envs.reset(slab.frame_mut(0));
-    let mut now = 0;
-    while envs.episodes().is_empty() {
-        policy.act(slab.frame(now), &[0], mode, std::slice::from_mut(rng), actions.get_mut())?;
-        envs.step(actions.get(), slab.frame_mut(1 - now))?;
-        now = 1 - now;
-    }
-    envs.episodes().clear();
-    Ok(())
-}
-
 /// A policy, and what it was trained in.
 type Trained<'a> = (&'a Spec, &'a mut dyn Policy);
 
@@ -133,10 +112,14 @@ fn decide(
                 spec.obs.describe()
             );
         }
-        let mut rng = Rng::named(seed, "compress", 0);
+        let mut stream = Rng::named(seed, "compress", 0);
         for k in 0..tries {
-            let mode = if k == 0 { Mode::Greedy } else { Mode::Explore };
-            episode(&mut envs, &spec, policy, mode, &mut rng)?;
+            // An episode: the policy decides on a configuration, which is measured.
+            let mut actor = Actor::Policy(&mut *policy, if k == 0 { Mode::Greedy } else { Mode::Explore });
+            let mut rollout = Rollout::new(&mut envs, |_| stream.clone());
+            while rollout.step(&mut actor)?.is_empty() {}
+            rollout.envs().episodes().clear();
+            stream = rollout.stream(0);
         }
     }
     let objective = envs.objective().ok_or_else(|| anyhow!("a world without an objective"))?;

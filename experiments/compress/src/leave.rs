@@ -2,8 +2,7 @@
 use anyhow::{Context, Result};
 use rlx::Error;
 use rlx_compression::llama;
-use rlx_runs::search_report as report;
-use rlx_runs::search_report::Point;
+use rlx_runs::{search_report as report, search_report::Point};
 use std::path::Path;
 
 /// The best compromise of a front: the point that dominates the largest rectangle up to the highest size and loss on it.

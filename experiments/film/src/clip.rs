@@ -1,10 +1,7 @@
 //! A short film of an evaluation episode, as the image that TensorBoard shows.
-use crate::encode;
-use crate::episode;
-use crate::episode::Actor;
-use crate::picture;
+use crate::{encode, episode, picture};
 use anyhow::Result;
-use rlx::{Mode, Policy, Vector};
+use rlx::{Actor, Mode, Policy, Vector};
 
 /// Frames at most: a longer episode is shown by every second, third, ... step.
 const FRAMES: usize = 60;

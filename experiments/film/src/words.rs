@@ -1,6 +1,5 @@
 //! Words over a picture: what world and who acts, the step, the reward, the goal and whether it is reached.
-use crate::episode::Frame;
-use crate::render::Picture;
+use crate::{episode::Frame, render::Picture};
 use anyhow::{Context, Result, anyhow};
 use maud::html;
 use resvg::{tiny_skia, usvg};

@@ -1,15 +1,18 @@
 //! The command.
-use crate::Config;
-use crate::run::Healer;
-use crate::summary::Summary;
+use crate::{Config, run::Healer, summary::Summary};
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use rlx::say;
-use rlx_runs::answer::{Answer, INTERRUPTED, print, usage};
-use rlx_runs::interrupt::Stop;
-use rlx_runs::progress::Progress;
+use rlx_runs::{
+    answer::{Answer, INTERRUPTED, print, usage},
+    interrupt::Stop,
+    progress::Progress,
+};
 use serde_json::json;
-use std::{path::Path, path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 /// `rlx heal`.
 #[derive(Debug, Args)]

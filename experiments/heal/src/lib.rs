@@ -16,4 +16,5 @@ pub use workload::Healing;
 /// Adds healings as a kind of work for experiments.
 pub fn register(registry: &mut rlx::Registry) {
     registry.extension_mut::<rlx_lab::workload::Lab>().workload(Healing);
+    registry.extension_mut::<rlx_lab::findings::Finders>().add(Healing);
 }

@@ -1,11 +1,9 @@
 //! What healings show, as parts of a report's document.
-use crate::report::Healed;
-use crate::report::RECOVERED;
-use crate::report::Row;
-use rlx_plot::charts::Column;
-use rlx_plot::charts::heat_map;
-use rlx_plot::charts::intervals;
-use rlx_plot::document::Block;
+use crate::report::{Healed, RECOVERED, Row};
+use rlx_plot::{
+    charts::{Column, heat_map, intervals},
+    document::Block,
+};
 use rlx_stats::scores::Interval;
 
 fn shown(i: Interval) -> String {

@@ -3,19 +3,17 @@
 //! Every healing is compared with the intact model that was fine-tuned with the same seed: on the same texts, in the same order.
 use crate::run::REPRESENTATIONS;
 use anyhow::{Context, Result};
-use rlx_lab::cells::Cell;
-use rlx_lab::cells::Cells;
-use rlx_lab::results::Results;
-use rlx_lab::results::Status;
-use rlx_lab::unit::summary;
+use rlx_lab::{
+    cells::{Cell, Cells},
+    results::{Results, Status},
+    unit::summary,
+};
 use rlx_lm::bert::similarity::linear_cka;
 use rlx_runs::metrics;
-use rlx_stats::compare::holm;
-use rlx_stats::compare::paired_test;
-use rlx_stats::scores::Interval;
-use rlx_stats::scores::RESAMPLES;
-use rlx_stats::scores::bootstrap;
-use rlx_stats::scores::mean;
+use rlx_stats::{
+    compare::{holm, paired_test},
+    scores::{Interval, RESAMPLES, bootstrap, mean},
+};
 use safetensors::SafeTensors;
 use serde::Serialize;
 use serde_json::Value;

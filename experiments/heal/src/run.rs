@@ -1,10 +1,9 @@
 //! A healing in its run folder: steps, validation after each pass, the test at the end; resumable at every step.
-use crate::Config;
-use crate::prepare::Ready;
-use crate::prepare::prepare;
-use crate::summary::Best;
-use crate::summary::Summary;
-use crate::summary::write_tensors;
+use crate::{
+    Config,
+    prepare::{Ready, prepare},
+    summary::{Best, Summary, write_tensors},
+};
 use anyhow::{Context, Result, bail};
 use rlx::{Error, Scalars, Sink, checkpoint::LoadDir, config::to_map, snapshot};
 use rlx_lm::{
@@ -12,13 +11,14 @@ use rlx_lm::{
     data::batches,
 };
 use rlx_plot::text::thousands;
-use rlx_runs::interrupt::Stop;
-use rlx_runs::lock;
-use rlx_runs::metrics::MetricsFile;
-use rlx_runs::progress::Progress;
-use rlx_runs::run_dir::RunDir;
-use rlx_runs::run_dir::write_synced;
-use rlx_runs::tensorboard::Events;
+use rlx_runs::{
+    interrupt::Stop,
+    lock,
+    metrics::MetricsFile,
+    progress::Progress,
+    run_dir::{RunDir, write_synced},
+    tensorboard::Events,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{

@@ -7,8 +7,9 @@ use rlx::{
 };
 use rlx_lab::{
     cells::Cells,
+    findings::{Finder, Findings},
     results::Results,
-    workload::{Findings, Job, Workload},
+    workload::{Job, Workload},
 };
 use rlx_runs::{experiment::Request, interrupt::Stop, progress::Progress};
 use serde_json::json;
@@ -39,9 +40,15 @@ impl Workload for Healing {
     fn read(&self, _registry: &Registry, config: &str) -> Result<Box<dyn Job>> {
         Ok(Box::new(Config::from_toml(config)?))
     }
-    fn findings(&self, cells: &Cells<'_>, results: &Results) -> Result<Option<Findings>> {
+}
+
+impl Finder for Healing {
+    fn kind(&self) -> &'static str {
+        Workload::kind(self)
+    }
+    fn find(&self, cells: &Cells<'_>, results: &Results) -> Result<Findings> {
         let healed = report::healed(cells, results)?;
-        Ok(Some(Findings { name: "heal", json: json!(healed), blocks: pages::blocks(&healed) }))
+        Ok(Findings { name: "heal", json: json!(healed), blocks: pages::blocks(&healed) })
     }
 }
 

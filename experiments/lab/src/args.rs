@@ -1,6 +1,5 @@
 //! What `rlx experiment` is told on the command line.
-use crate::engines::Engine;
-use crate::spec::Spec;
+use crate::{engines::Engine, spec::Spec};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use rlx::Registry;

@@ -1,32 +1,25 @@
 //! `rlx experiment`.
-use crate::args::Experiment;
-use crate::args::Plan;
-use crate::args::Report;
-use crate::args::Run;
-use crate::args::Which;
-use crate::cells::Cells;
-use crate::engines;
-use crate::engines::Engine;
-use crate::pages;
-use crate::plan;
-use crate::pool;
-use crate::report;
-use crate::results::Results;
-use crate::results::Status;
-use crate::spec::Spec;
-use crate::unit::Ended;
-use crate::unit::Unit;
-use crate::worker;
-use crate::workload::Lab;
+use crate::{
+    args::{Experiment, Plan, Report, Run, Which},
+    cells::Cells,
+    engines::{self, Engine},
+    findings::Finders,
+    pages, plan, pool, report,
+    results::{Results, Status},
+    spec::Spec,
+    unit::{Ended, Unit},
+    worker,
+    workload::Lab,
+};
 use anyhow::{Context, Result, anyhow};
-use rlx::Registry;
-use rlx::say;
-use rlx_plot::document::Block;
-use rlx_plot::text::thousands;
-use rlx_runs::answer::{Answer, Failure, print, printed, usage};
-use rlx_runs::interrupt::Stop;
-use rlx_runs::lock;
-use rlx_runs::progress::Progress;
+use rlx::{Registry, say};
+use rlx_plot::{document::Block, text::thousands};
+use rlx_runs::{
+    answer::{Answer, Failure, print, printed, usage},
+    interrupt::Stop,
+    lock,
+    progress::Progress,
+};
 use serde_json::json;
 use std::{io::Write, path::Path, process::ExitCode, time::Duration};
 
@@ -364,8 +357,7 @@ fn show_report(registry: &Registry, runs: &Path, args: &Report) -> Answer {
     let (spec, folder) = args.which.open(registry, runs).map_err(usage)?;
     let cells = Cells::new(registry, &spec).map_err(usage)?;
     let report = report::report(&cells, &Results::at(&folder), args.partial)?;
-    let workload = Lab::of(registry).find(&spec.kind).map_err(usage)?;
-    let findings = workload.findings(&cells, &Results::at(&folder))?;
+    let findings = Finders::of(registry, &cells, &Results::at(&folder))?;
     if args.json {
         let mut out = json!(report);
         if let Some(found) = findings {

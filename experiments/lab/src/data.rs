@@ -1,7 +1,5 @@
 //! A run's `metrics.jsonl` read for one or a few metrics: a stream, so that a file may be of any size, kept as a curve of bounded length.
-use crate::spec::Metric;
-use crate::spec::Reduce;
-use crate::spec::Scale;
+use crate::spec::{Metric, Reduce, Scale};
 use anyhow::{Context, Result, anyhow, bail};
 use memchr::memmem::Finder;
 use rlx_runs::metrics;

@@ -5,14 +5,12 @@
 //! system). Where there is none, each node gets `--out` on its own disk and cells of its own; the folders are then joined by copying
 //! them over each other, since no two cells share a file (see `results`). Locks hold on one machine, and on file systems whose locks
 //! reach across machines; the engine hands each cell to one node.
-use crate::call::call;
-use crate::call::on_path;
-use crate::cells::Cells;
-use crate::results::Record;
-use crate::results::Results;
-use crate::results::Status;
-use crate::time_limit::NOTICE_S;
-use crate::time_limit::too_short;
+use crate::{
+    call::{call, on_path},
+    cells::Cells,
+    results::{Record, Results, Status},
+    time_limit::{NOTICE_S, too_short},
+};
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use rlx::say;

@@ -8,6 +8,7 @@ pub mod cells;
 pub mod cli;
 pub mod data;
 pub mod engines;
+pub mod findings;
 mod optuna;
 pub mod pages;
 pub mod plan;

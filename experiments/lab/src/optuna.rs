@@ -1,13 +1,11 @@
 //! Optuna as a sampler of `rlx sweep`: a Python process that is asked and told (`optuna.py`). Its study is `optuna.journal` in the
 //! sweep's folder, which optuna-dashboard reads; trials, reports and pruning are the sweep's own.
-use crate::data::Curve;
-use crate::search::Range;
-use crate::search::Sampler;
-use crate::search::Space;
-use crate::spec::Table;
-use crate::trials::Folder;
-use crate::trials::Status;
-use crate::trials::Trial;
+use crate::{
+    data::Curve,
+    search::{Range, Sampler, Space},
+    spec::Table,
+    trials::{Folder, Status, Trial},
+};
 use anyhow::{Context, Result, anyhow, bail};
 use serde_json::{Value, json};
 use std::{

@@ -1,22 +1,15 @@
 //! A report's figures as a document.
-use crate::report::Band;
-use crate::report::MetricReport;
-use crate::report::Report;
-use crate::report::TaskRow;
-use rlx_plot::charts::Axis;
-use rlx_plot::charts::Column;
-use rlx_plot::charts::Lines;
-use rlx_plot::charts::Series;
-use rlx_plot::charts::heat_map;
-use rlx_plot::charts::intervals;
-use rlx_plot::document::Block;
-use rlx_plot::document::Document;
-use rlx_plot::svg::Picture;
-use rlx_plot::text::thousands;
-use rlx_stats::scores::BAND;
-use rlx_stats::scores::Interval;
-use rlx_stats::scores::RESAMPLES;
-use rlx_stats::threshold::ToThreshold;
+use crate::report::{Band, MetricReport, Report, TaskRow};
+use rlx_plot::{
+    charts::{Axis, Column, Lines, Series, heat_map, intervals},
+    document::{Block, Document},
+    svg::Picture,
+    text::thousands,
+};
+use rlx_stats::{
+    scores::{BAND, Interval, RESAMPLES},
+    threshold::ToThreshold,
+};
 
 /// Lines in one picture.
 const MOST_LINES: usize = 10;

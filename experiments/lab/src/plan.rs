@@ -1,8 +1,8 @@
 //! What an experiment would run, what is done of it, and how long the rest takes.
-use crate::cells::Cells;
-use crate::cells::Checked;
-use crate::results::Results;
-use crate::results::Status;
+use crate::{
+    cells::{Cells, Checked},
+    results::{Results, Status},
+};
 use anyhow::Result;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};

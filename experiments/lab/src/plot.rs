@@ -1,18 +1,14 @@
 //! `rlx plot`: a metric of any runs. Runs that differ in their seed alone are one line with its band.
-use crate::data;
-use crate::data::Curve;
+use crate::data::{self, Curve};
 use anyhow::{Context, Result};
 use clap::Args;
-use rlx::config::choose;
-use rlx::refuse;
-use rlx_plot::charts::Axis;
-use rlx_plot::charts::Lines;
-use rlx_plot::charts::Series;
-use rlx_plot::svg::Picture;
-use rlx_runs::metrics;
-use rlx_runs::run_dir::RunDir;
-use rlx_stats::scores::Interval;
-use rlx_stats::scores::band;
+use rlx::{config::choose, refuse};
+use rlx_plot::{
+    charts::{Axis, Lines, Series},
+    svg::Picture,
+};
+use rlx_runs::{metrics, run_dir::RunDir};
+use rlx_stats::scores::{Interval, band};
 use std::{
     collections::BTreeSet,
     fs::File,

@@ -1,11 +1,10 @@
 //! The local engine: a pool of worker processes, one run each, in one view. A worker that dies is replaced and its cell goes on from
 //! its checkpoint.
-use crate::cells::Cell;
-use crate::cells::Cells;
-use crate::results::Record;
-use crate::results::Results;
-use crate::results::Status;
-use crate::worker::Said;
+use crate::{
+    cells::{Cell, Cells},
+    results::{Record, Results, Status},
+    worker::Said,
+};
 use anyhow::{Context, Result};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rlx::say;

@@ -3,12 +3,10 @@
 //! `spec.toml` (its text), `cells/<id>.json` (the record of a cell, see [`Record`]), `cells/<id>.lock`, `runs/<run>/` (as any run).
 //! Nothing in it names a place outside it, and no two cells share a file: folders of nodes that share no file system are joined by
 //! copying them over each other.
-use crate::cells::Cell;
-use crate::spec::Spec;
+use crate::{cells::Cell, spec::Spec};
 use anyhow::{Context, Result, bail};
 use rlx::Registry;
-use rlx_runs::lock;
-use rlx_runs::run_dir::write_synced;
+use rlx_runs::{lock, run_dir::write_synced};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::HashMap,

@@ -1,13 +1,13 @@
 //! `rlx runs`: what there is in the folder of runs, compared, and pruned; and TensorBoard on it.
-use crate::unit::summary;
-use crate::workload::Lab;
+use crate::{unit::summary, workload::Lab};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Args, Subcommand};
-use rlx::Registry;
-use rlx::{refuse, say};
+use rlx::{Registry, refuse, say};
 use rlx_plot::text::thousands;
-use rlx_runs::answer::{Answer, print};
-use rlx_runs::run_dir::RunDir;
+use rlx_runs::{
+    answer::{Answer, print},
+    run_dir::RunDir,
+};
 use serde::Serialize;
 use serde_json::json;
 use std::{

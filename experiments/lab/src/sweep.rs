@@ -2,28 +2,25 @@
 //!
 //! `<runs>/sweeps/<name>/` has `sweep.toml`, `trials/NNNNN.json` (see `trials`), `runs/`, `report/`, and `optuna.journal` where Optuna
 //! is asked.
-use crate::optuna::Optuna;
-use crate::runs::busy;
-use crate::search::Method;
-use crate::search::Space;
-use crate::spec::Table;
-use crate::trials::Folder;
-use crate::trials::Status;
-use crate::trials::Trial;
-use crate::trials::best;
-use crate::trials::document;
-use crate::unit::summary;
+use crate::{
+    optuna::Optuna,
+    runs::busy,
+    search::{Method, Space},
+    spec::Table,
+    trials::{Folder, Status, Trial, best, document},
+    unit::summary,
+};
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use rlx::Registry;
-use rlx::say;
+use rlx::{Registry, say};
 use rlx_plot::text::thousands;
-use rlx_runs::answer::{Answer, print, printed, usage};
-use rlx_runs::experiment::Experiment;
-use rlx_runs::experiment::Request;
-use rlx_runs::interrupt::Stop;
-use rlx_runs::progress::Progress;
-use rlx_runs::train::Trainer;
+use rlx_runs::{
+    answer::{Answer, print, printed, usage},
+    experiment::{Experiment, Request},
+    interrupt::Stop,
+    progress::Progress,
+    train::Trainer,
+};
 use serde_json::json;
 use std::{
     fs,

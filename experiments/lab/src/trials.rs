@@ -1,15 +1,15 @@
 //! The folder of a sweep, the records of its trials, and their report.
-use crate::data;
-use crate::search::Range;
-use crate::search::Space;
-use crate::spec::Table;
+use crate::{
+    data,
+    search::{Range, Space},
+    spec::Table,
+};
 use anyhow::{Context, Result, anyhow, bail};
-use rlx_plot::charts::Axis;
-use rlx_plot::charts::Lines;
-use rlx_plot::charts::Series;
-use rlx_plot::document::Block;
-use rlx_plot::document::Document;
-use rlx_plot::text::thousands;
+use rlx_plot::{
+    charts::{Axis, Lines, Series},
+    document::{Block, Document},
+    text::thousands,
+};
 use rlx_runs::run_dir::write_synced;
 use rlx_stats::scores::Interval;
 use serde::{Deserialize, Serialize};

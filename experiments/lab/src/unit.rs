@@ -1,16 +1,12 @@
 //! The unit of work: one cell, run to its end from wherever it stands. Idempotent, so that any engine may start it any number of times.
-use crate::cells::Cell;
-use crate::cells::Cells;
-use crate::results::Record;
-use crate::results::Results;
-use crate::results::Status;
-use crate::workload::{self, Job, Lab};
+use crate::{
+    cells::{Cell, Cells},
+    results::{Record, Results, Status},
+    workload::{Job, Lab},
+};
 use anyhow::{Context, Result, anyhow, bail};
 use rlx::{Registry, Table};
-use rlx_runs::host_name;
-use rlx_runs::interrupt::Stop;
-use rlx_runs::lock;
-use rlx_runs::progress::Progress;
+use rlx_runs::{host_name, interrupt::Stop, lock, progress::Progress};
 use serde_json::Value;
 use std::{
     fs,
@@ -122,7 +118,7 @@ impl Unit<'_> {
         progress.set_total(job.steps(), 0);
         let go = || -> Result<bool> {
             let run = folder.file_name().and_then(|n| n.to_str()).context("a run has a name")?;
-            workload::go(job, registry, &runs, (run, &cell.run_name()), progress, stop)
+            go(job, registry, &runs, (run, &cell.run_name()), progress, stop)
         };
         catch_unwind(AssertUnwindSafe(|| pool.install(go))).unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
@@ -151,6 +147,29 @@ impl Unit<'_> {
             folder.display()
         )
     }
+}
+
+/// Runs a job as `name` under `runs`, or goes on with the run that is there. True when it reached its end, false when it was asked to stop.
+///
+/// # Errors
+/// When it fails; what it saved before stays.
+fn go(
+    job: &dyn Job,
+    registry: &Registry,
+    runs: &Path,
+    (run, name): (&str, &str),
+    progress: &mut Progress,
+    stop: &Stop,
+) -> Result<bool> {
+    let folder = runs.join(run);
+    if !folder.join("config.toml").exists() {
+        return job.start(registry, runs, name, progress, stop);
+    }
+    // Killed between the end of its run and its record: there is nothing left to do.
+    if summary(&folder).is_some_and(|s| s["status"] == "finished") {
+        return Ok(true);
+    }
+    job.resume(registry, runs, run, progress, stop)
 }
 
 fn difference(section: &str, old: &Table, new: &Table) -> Vec<String> {

@@ -1,10 +1,8 @@
 //! A worker of the local pool: a process that reads cell numbers from its standard input and answers in JSON lines. One process for
 //! many cells, since loading libtorch takes as long as a short run; a process and no thread, so that a crash costs one cell.
-use crate::unit::Ended;
-use crate::unit::Unit;
+use crate::unit::{Ended, Unit};
 use anyhow::{Context, Result};
-use rlx_runs::interrupt::Stop;
-use rlx_runs::progress::Progress;
+use rlx_runs::{interrupt::Stop, progress::Progress};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde::{Deserialize, Serialize};
 use std::{

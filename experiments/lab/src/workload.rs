@@ -1,12 +1,10 @@
 //! What a cell is: a training in a world, or whatever else a crate registers. All end in a run folder of the same form, so that everything else
 //! of an experiment (cells, pool, engines, reports) is the same for all.
-use crate::{cells::Cells, results::Results, unit::summary};
 use anyhow::{Result, bail};
 use rlx::{
     Registry, Scalars, Table,
     config::{Keys, nearest, to_map},
 };
-use rlx_plot::document::Block;
 use rlx_runs::{
     experiment::{Experiment, Request},
     interrupt::Stop,
@@ -14,8 +12,11 @@ use rlx_runs::{
     train::Trainer,
     trained,
 };
-use serde_json::Value;
-use std::{path::Path, sync::Arc, sync::LazyLock, time::Instant};
+use std::{
+    path::Path,
+    sync::{Arc, LazyLock},
+    time::Instant,
+};
 
 /// A kind of run that the cells of an experiment can be.
 pub trait Workload: Send + Sync {
@@ -39,23 +40,6 @@ pub trait Workload: Send + Sync {
     /// # Errors
     /// As [`Workload::resolve`].
     fn read(&self, registry: &Registry, config: &str) -> Result<Box<dyn Job>>;
-    /// What reports have beside curves and scores.
-    ///
-    /// # Errors
-    /// When a record cannot be read.
-    fn findings(&self, _cells: &Cells<'_>, _results: &Results) -> Result<Option<Findings>> {
-        Ok(None)
-    }
-}
-
-/// A part of a report.
-pub struct Findings {
-    /// Its name in the report's JSON.
-    pub name: &'static str,
-    /// For programs.
-    pub json: Value,
-    /// For people.
-    pub blocks: Vec<Block>,
 }
 
 /// A checked config, ready to be run.
@@ -89,29 +73,6 @@ pub trait Job: Send + Sync {
     /// As [`Job::start`].
     fn resume(&self, registry: &Registry, runs: &Path, run: &str, progress: &mut Progress, stop: &Stop)
     -> Result<bool>;
-}
-
-/// Runs a job as `name` under `runs`, or goes on with the run that is there. True when it reached its end, false when it was asked to stop.
-///
-/// # Errors
-/// When it fails; what it saved before stays.
-pub fn go(
-    job: &dyn Job,
-    registry: &Registry,
-    runs: &Path,
-    (run, name): (&str, &str),
-    progress: &mut Progress,
-    stop: &Stop,
-) -> Result<bool> {
-    let folder = runs.join(run);
-    if !folder.join("config.toml").exists() {
-        return job.start(registry, runs, name, progress, stop);
-    }
-    // Killed between the end of its run and its record: there is nothing left to do.
-    if summary(&folder).is_some_and(|s| s["status"] == "finished") {
-        return Ok(true);
-    }
-    job.resume(registry, runs, run, progress, stop)
 }
 
 /// What the registry has for experiments: kinds of work, and specs that can be run by their names.

@@ -1,6 +1,5 @@
 //! A document of headings, texts, tables and pictures, as one page of HTML that opens from disk and as Markdown with files beside it.
-use crate::svg;
-use crate::svg::Picture;
+use crate::svg::{self, Picture};
 use anyhow::{Context, Result};
 use maud::{DOCTYPE, PreEscaped, html};
 use std::{fs, path::Path};

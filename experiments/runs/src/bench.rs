@@ -1,7 +1,8 @@
 //! Throughput as numbers with their spread: environments, learners, and the matrix products that a floor is stated in.
-use crate::experiment::Experiment;
-use crate::experiment::{Request, settings};
-use crate::trained;
+use crate::{
+    experiment::{Experiment, Request, settings},
+    trained,
+};
 use anyhow::Result;
 use rlx::{ActionBuffer, Registry, Rng, Scalars, Vector, config::choose};
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,7 @@
 //! Held-out evaluation: episodes on seeds that training never sees.
 use crate::{experiment::Experiment, interrupt::Stop};
 use anyhow::{Result, bail};
-use rlx::{ActionBuffer, EvalPlan, Outcome, Policy, Rng, estimate, objective::Tell};
+use rlx::{Actor, EvalPlan, Outcome, Policy, Rng, Rollout, estimate, objective::Tell};
 use std::collections::BTreeMap;
 
 /// Most environments stepped side by side.
@@ -30,27 +30,19 @@ pub fn evaluate(
     if let (Some(objective), Some(tell)) = (envs.objective(), tell) {
         objective.listen(tell);
     }
-    let (rows, players) = (worlds * experiment.spec.rows, experiment.spec.players);
-    let mut slab = envs.slab(2);
-    let mut actions = ActionBuffer::new(&experiment.spec.act, rows);
-    let mut rngs: Vec<Rng> = (0..rows as u64).map(|i| Rng::named(seed, "policy", i)).collect();
-    let all: Vec<u32> = (0..rows as u32).collect();
-    envs.reset(slab.frame_mut(0));
+    let players = experiment.spec.players;
+    let mut rollout = Rollout::new(&mut *envs, |i| Rng::named(seed, "policy", i));
+    let mut actor = Actor::Policy(policy, plan.mode);
     let (mut returns, mut lengths) = (Vec::new(), Vec::new());
     let mut metrics = BTreeMap::<String, Vec<f64>>::new();
     // Where it does not divide, the last ones play one episode less.
     let less = worlds * each - plan.episodes;
     let mut left: Vec<usize> = (0..worlds).map(|i| each - usize::from(i >= worlds - less)).collect();
-    let mut now = 0;
     while left.iter().any(|n| *n > 0) {
         if stop.asked() {
             bail!(rlx::Error::Interrupted);
         }
-        let frame = slab.frame(now).with_candidates(envs.candidates());
-        policy.act(frame, &all, plan.mode, &mut rngs, actions.get_mut())?;
-        envs.step(actions.get(), slab.frame_mut(1 - now))?;
-        now = 1 - now;
-        let ended = envs.episodes();
+        let ended = rollout.step(&mut actor)?;
         for i in 0..ended.len() {
             let world = ended.worlds[i] as usize;
             if left[world] == 0 {

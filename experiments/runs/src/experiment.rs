@@ -327,7 +327,7 @@ fn place<'a, 'k>(
         ["algo"] => Ok((&mut tables.algo, &algo.keys, name)),
         [] => {
             let known: Vec<&str> = all.iter().flat_map(|(_, keys)| keys.iter().map(|k| k.name.as_str())).collect();
-            let meant = crate::flags::ours(name).into_iter().find(|n| known.contains(n));
+            let meant = crate::synonyms::ours(name).into_iter().find(|n| known.contains(n));
             let near = meant.map_or_else(|| nearest(name, known.into_iter()), |n| format!(": did you mean '{n}'?"));
             bail!("--set {key}: neither the run, {} nor {} has it{near}", world.name, algo.name)
         }

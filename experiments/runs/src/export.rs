@@ -1,8 +1,7 @@
 //! `rlx export`: a policy as safetensors, to use elsewhere; and back.
 use anyhow::{Context, Result, bail};
 use half::f16;
-use rlx::refuse;
-use rlx::{Array, Export};
+use rlx::{Array, Export, refuse};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::path::Path;
 

@@ -1,4 +1,5 @@
 //! Counts on the command line, and what is meant by a flag of another library's.
+use crate::synonyms::ours;
 use rlx::{Registry, config::Keys};
 use std::ops::{Bound, RangeBounds};
 
@@ -35,20 +36,6 @@ pub fn count<T: TryFrom<u64> + 'static>(
     }
 }
 
-/// Names that Stable-Baselines3, CleanRL and their like have for keys of this program.
-const SYNONYMS: &[(&str, &[&str])] = &[
-    ("lr", &["learning_rate"]),
-    ("discount", &["gamma"]),
-    ("n_steps", &["num_steps"]),
-    ("n_envs", &["num_envs"]),
-    ("n_epochs", &["epochs"]),
-    ("update_epochs", &["epochs"]),
-    ("batch_size", &["batch_size", "minibatch_size"]),
-    ("ent_coef", &["entropy_coef"]),
-    ("vf_coef", &["value_coef"]),
-    ("clip_coef", &["clip_range"]),
-];
-
 /// Names that they have for flags of `rlx train`.
 const FLAGS: &[(&str, &str)] = &[
     ("total_timesteps", "--steps"),
@@ -60,11 +47,6 @@ const FLAGS: &[(&str, &str)] = &[
     ("num_threads", "--threads"),
     ("exp_name", "--name"),
 ];
-
-/// The names here of what others call `name`.
-pub fn ours(name: &str) -> Vec<&str> {
-    SYNONYMS.iter().find(|s| s.0 == name).map_or_else(|| vec![name], |s| s.1.to_vec())
-}
 
 fn given<'a>(words: &'a [String], flag: &str) -> Option<&'a str> {
     let at = words.iter().position(|w| w == flag || w.starts_with(&format!("{flag}=")))?;
@@ -98,6 +80,7 @@ pub fn meant(registry: &Registry, words: &[String], flag: &str) -> Option<String
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::synonyms::SYNONYMS;
 
     #[test]
     fn e8_counts_are_read_alike_and_what_is_wrong_is_said() {

@@ -1,9 +1,6 @@
 //! What a person sees while training: a live line on a terminal, plain lines when piped. All of it goes to standard error.
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use rlx::Estimate;
-use rlx::objective::Tell;
-use rlx::shown;
-use rlx::{Outcome, say};
+use rlx::{Estimate, Outcome, objective::Tell, say, shown};
 use rlx_plot::text::thousands;
 use std::{io::IsTerminal, time::Duration};
 

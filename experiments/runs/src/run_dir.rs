@@ -1,12 +1,11 @@
 //! A run's folder: everything needed to resume or repeat it is inside.
-use crate::lock;
-use crate::lock::Held;
+use crate::lock::{self, Held};
 use anyhow::{Context, Result, bail};
-use rlx::refuse;
 use rlx::{
     LoadDir,
     checkpoint::{LoadDir as Folder, Store},
     config::choose,
+    refuse,
 };
 use std::{
     fs::{self, File},

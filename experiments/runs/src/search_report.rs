@@ -4,15 +4,12 @@ use rlx::{
     Objective, Scalars,
     objective::{Trial, front},
 };
-use rlx_plot::charts::Axis;
-use rlx_plot::charts::Lines;
-use rlx_plot::charts::Series;
-use rlx_plot::charts::dots;
-use rlx_plot::charts::heat_map;
-use rlx_plot::document::Block;
-use rlx_plot::document::Document;
-use rlx_plot::svg::Picture;
-use rlx_plot::text::thousands;
+use rlx_plot::{
+    charts::{Axis, Lines, Series, dots, heat_map},
+    document::{Block, Document},
+    svg::Picture,
+    text::thousands,
+};
 use rlx_stats::scores::Interval;
 use serde::{Deserialize, Serialize};
 use std::path::Path;

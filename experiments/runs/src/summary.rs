@@ -1,7 +1,15 @@
 //! How a run ended.
-use crate::train::Best;
 use rlx::Outcome;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+/// The best evaluation so far.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// Environment step.
+    pub step: u64,
+    /// Mean return.
+    pub value: f64,
+}
 
 /// How a training ended, as `summary.json` has it.
 #[derive(Clone, Debug, Serialize)]

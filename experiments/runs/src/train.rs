@@ -1,66 +1,24 @@
 //! The budget loop: iterate, log, evaluate, save; resumable at every boundary.
-use crate::evaluate::evaluate;
-use crate::experiment::Experiment;
-use crate::experiment::Request;
-use crate::interrupt::Limit;
-use crate::interrupt::Stop;
-use crate::lock;
-use crate::metrics::MetricsFile;
-use crate::progress::Progress;
-use crate::run_dir::RunDir;
-use crate::run_dir::write_synced;
-use crate::tensorboard::Events;
 use crate::{
-    summary::Summary,
+    evaluate::evaluate,
+    experiment::{Experiment, Request},
+    interrupt::{Limit, Stop},
+    lock,
+    metrics::MetricsFile,
+    progress::Progress,
+    run_dir::{RunDir, write_synced},
+    state::{State, next},
+    summary::{Best, Summary},
+    tensorboard::Events,
     trained::{load, make, of_revision},
 };
 use anyhow::{Context, Result, bail};
-use rlx::{Error, Learner, Mode, Registry, Rng, Scalars, Sink, Vector};
-use rlx::{EvalPlan as Plan, Outcome};
-use serde::{Deserialize, Serialize};
+use rlx::{Error, EvalPlan as Plan, Learner, Mode, Registry, Rng, Scalars, Sink, Vector};
 use serde_json::Value;
 use std::{
-    collections::{BTreeMap, VecDeque},
     path::Path,
     time::{Duration, Instant},
 };
-
-/// Episodes that the running mean is over.
-const RECENT: usize = 100;
-
-/// The loop's own state. It is in every checkpoint, so it holds no clock.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct State {
-    step: u64,
-    next_log: u64,
-    next_eval: u64,
-    next_checkpoint: u64,
-    episodes: u64,
-    recent: VecDeque<Episode>,
-    best: Option<Best>,
-    /// The last evaluation, and its step.
-    eval: Option<(u64, Outcome)>,
-    /// Of the program that wrote it.
-    #[serde(default)]
-    revision: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Episode {
-    value: f64,
-    length: u32,
-    metrics: BTreeMap<String, f64>,
-}
-
-/// The best evaluation so far.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Best {
-    /// Environment step.
-    pub step: u64,
-    /// Mean return.
-    pub value: f64,
-}
 
 /// A training in progress.
 pub struct Trainer<'a> {
@@ -103,12 +61,7 @@ impl<'a> Trainer<'a> {
         let dir = RunDir::create(runs, &run.env, &run.algo, name, run.seed, &experiment.to_toml())?;
         let metrics = MetricsFile::create(dir.path())?;
         let events = Events::create(dir.path(), &experiment.hparams(), &["charts/episodic_return", "eval/return"])?;
-        let state = State {
-            next_log: run.log_every,
-            next_eval: if run.eval_every == 0 { u64::MAX } else { run.eval_every },
-            next_checkpoint: run.checkpoint_every,
-            ..State::default()
-        };
+        let state = State::new(run);
         Ok(Self::new(experiment, dir, learner, envs, (metrics, events), state, Duration::ZERO, progress, stop))
     }
 
@@ -149,8 +102,7 @@ impl<'a> Trainer<'a> {
                     let (_, _, other, _) = load(registry, runs, &run.init_from, "best", &mut |w| progress.warn(&w))?;
                     learner.init_from(&other.export()?)?;
                 }
-                let next_eval = if run.eval_every == 0 { u64::MAX } else { run.eval_every };
-                State { next_log: run.log_every, next_eval, next_checkpoint: run.checkpoint_every, ..State::default() }
+                State::new(run)
             }
         };
         // A run killed before its files were made has none to cut.
@@ -192,7 +144,8 @@ impl<'a> Trainer<'a> {
     ) -> Self {
         let from_step = state.step;
         let (log, started) = (Scalars::default(), Instant::now());
-        let state = State { revision: crate::REVISION.into(), ..state };
+        let mut state = state;
+        state.revision = crate::REVISION.into();
         // A run that this one begins from has set its own.
         rlx_nn::threads::set(experiment.run.threads);
         Self { experiment, dir, learner, envs, metrics, events, state, log, before, started, from_step, progress, stop }
@@ -290,9 +243,9 @@ impl<'a> Trainer<'a> {
                 }
             }
             longest = longest.max(begun.elapsed());
-            self.count();
+            self.state.count(self.envs.episodes(), self.experiment.spec.players);
             let rate = self.rate();
-            self.progress.tick(self.state.step, self.mean_return(), rate);
+            self.progress.tick(self.state.step, self.state.mean_return(), rate);
         }
     }
 
@@ -341,42 +294,9 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
-    /// Takes the episodes that ended into account.
-    fn count(&mut self) {
-        let players = self.experiment.spec.players;
-        let ended = self.envs.episodes();
-        for i in 0..ended.len() {
-            let value = ended.returns[i * players..(i + 1) * players].iter().sum::<f64>() / players as f64;
-            // A ratio of nothing says nothing, and JSON has no word for it.
-            let metrics = ended.metrics[i].iter().filter(|m| m.1.is_finite()).map(|(n, v)| (n.to_owned(), v)).collect();
-            if self.state.recent.len() == RECENT {
-                self.state.recent.pop_front();
-            }
-            self.state.recent.push_back(Episode { value, length: ended.lengths[i], metrics });
-        }
-        self.state.episodes += ended.len() as u64;
-        ended.clear();
-    }
-
-    fn mean_return(&self) -> Option<f64> {
-        let recent = &self.state.recent;
-        (!recent.is_empty()).then(|| recent.iter().map(|e| e.value).sum::<f64>() / recent.len() as f64)
-    }
-
     fn write_row(&mut self) -> Result<()> {
         let mut row = Scalars::default();
-        if let Some(value) = self.mean_return() {
-            let n = self.state.recent.len() as f64;
-            row.put("charts/episodic_return", value);
-            row.put("charts/episodic_length", self.state.recent.iter().map(|e| f64::from(e.length)).sum::<f64>() / n);
-            let names: std::collections::BTreeSet<&String> =
-                self.state.recent.iter().flat_map(|e| e.metrics.keys()).collect();
-            for name in names {
-                let values: Vec<f64> = self.state.recent.iter().filter_map(|e| e.metrics.get(name).copied()).collect();
-                row.put(format!("charts/{name}"), values.iter().sum::<f64>() / values.len() as f64);
-            }
-        }
-        row.put("charts/episodes", self.state.episodes as f64);
+        self.state.report(&mut row);
         if let Some(objective) = self.envs.objective() {
             objective.report(&mut row);
         }
@@ -389,7 +309,7 @@ impl<'a> Trainer<'a> {
         row.put("perf/steps_per_second", self.rate());
         row.put("perf/elapsed_s", self.elapsed().as_secs_f64());
         self.report(&row)?;
-        let (rate, mean) = (self.rate(), self.mean_return());
+        let (rate, mean) = (self.rate(), self.state.mean_return());
         self.progress.row(self.state.step, mean, rate, self.left());
         Ok(())
     }
@@ -464,7 +384,7 @@ impl<'a> Trainer<'a> {
             steps: self.state.step,
             episodes: self.state.episodes,
             elapsed_s: self.elapsed().as_secs_f64(),
-            episodic_return: self.mean_return(),
+            episodic_return: self.state.mean_return(),
             eval: self.state.eval.as_ref().map(|e| e.1.clone()),
             best: self.state.best,
             rlx: env!("CARGO_PKG_VERSION"),
@@ -473,11 +393,6 @@ impl<'a> Trainer<'a> {
             threads: self.experiment.run.threads,
         }
     }
-}
-
-/// The first multiple of `every` after `step`.
-fn next(step: u64, every: u64) -> u64 {
-    (step / every + 1) * every
 }
 
 /// The keys that a resumed run may be given anew.

@@ -2,17 +2,16 @@
 //! a picture of its field.
 use super::Context;
 use anyhow::{Result, bail};
-use rlx::Estimate;
-use rlx::estimate;
-use rlx::quantile;
-use rlx::say;
-use rlx::shown;
-use rlx::{ActionBuffer, Frame, Goal, Mode, Policy, Registry, Rng, Status, Vector};
-use rlx_plot::charts;
-use rlx_plot::svg::Picture;
-use rlx_runs::answer::{Answer, printed};
-use rlx_runs::interrupt::Stop;
-use rlx_runs::trained;
+use rlx::{
+    ActionBuffer, Actor, Estimate, Frame, Goal, Mode, Policy, Registry, Rng, Rollout, Status, Vector, estimate,
+    quantile, say, shown,
+};
+use rlx_plot::{charts, svg::Picture};
+use rlx_runs::{
+    answer::{Answer, printed},
+    interrupt::Stop,
+    trained,
+};
 use rlx_stats::rank::spearman;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -68,25 +67,19 @@ fn traces(
     stop: &Stop,
 ) -> Result<(Vec<Trace>, usize)> {
     let (n, width) = (envs.len(), envs.spec().obs.width());
-    let act = envs.spec().act.clone();
-    let mut slab = envs.slab(2);
-    envs.reset(slab.frame_mut(0));
-    let (mut actions, mut asked) = (ActionBuffer::new(&act, n), ActionBuffer::new(&act, n));
-    let mut rngs: Vec<Rng> = (0..n as u64).map(|i| Rng::named(1, "scripted", i)).collect();
-    let all: Vec<u32> = (0..n as u32).collect();
+    let mut asked = ActionBuffer::new(&envs.spec().act, n);
+    let mut rollout = Rollout::new(envs, |i| Rng::named(1, "scripted", i));
     let (mut estimates, mut reached) = (vec![Vec::new(); n], vec![None; n]);
-    let (mut out, mut failed, mut now) = (Vec::new(), 0, 0);
+    let (mut out, mut failed) = (Vec::new(), 0);
     while out.len() + failed < episodes {
         if stop.asked() {
             bail!(rlx::Error::Interrupted);
         }
-        for (of, d) in estimates.iter_mut().zip(ask(policy, slab.frame(now), n, &mut asked)?) {
+        for (of, d) in estimates.iter_mut().zip(ask(policy, rollout.frame(), n, &mut asked)?) {
             of.push(d);
         }
-        envs.bot(bot, &all, &mut rngs, actions.get_mut())?;
-        envs.step(actions.get(), slab.frame_mut(1 - now))?;
-        now = 1 - now;
-        let frame = slab.frame(now);
+        rollout.step(&mut Actor::Bot(bot))?.clear();
+        let frame = rollout.frame();
         for world in 0..n {
             let ended = frame.status[world] != Status::Running;
             let rows = if ended { frame.last } else { frame.obs };
@@ -106,7 +99,6 @@ fn traces(
                 }
             }
         }
-        envs.episodes().clear();
     }
     Ok((out, failed))
 }

@@ -1,10 +1,10 @@
 //! `rlx record`: one episode as GIF, APNG or HTML, or in a format of its world.
 use super::Context;
 use anyhow::{Context as _, Result};
-use rlx::{Learner, Mode, Registry, Spec, Table, Vector, World, refuse, say};
+use rlx::{Actor, Learner, Mode, Registry, Spec, Table, Vector, World, refuse, say};
 use rlx_film::{
     encode,
-    episode::{self, Actor, Film},
+    episode::{self, Film},
     page,
     picture::pictures,
     words::short,
@@ -157,6 +157,11 @@ pub fn run(context: &Context<'_>, args: &Args) -> Answer {
         let ends = recorder.extensions().join(", .");
         let said = format!("{flag} is for environments that are filmed: {} is written as .{ends}", world.name);
         return Err(rlx::Error::usage(said).into());
+    }
+    let given = args.output.extension().and_then(|e| e.to_str()).unwrap_or_default();
+    if !recorder.extensions().contains(&given) {
+        let ends = recorder.extensions().join(" or .");
+        return Err(rlx::Error::usage(format!("{}: the name must end in .{ends}", args.output.display())).into());
     }
     let options = context.options.table(&world.name, &recorder.keys())?;
     let host = context.host(false)?;

@@ -1,8 +1,5 @@
 //! Whether one method is better than another: probability of improvement, a paired test, and the correction for many of them.
-use crate::scores::Interval;
-use crate::scores::Scores;
-use crate::scores::bootstrap;
-use crate::scores::mean;
+use crate::scores::{Interval, Scores, bootstrap, mean};
 use rlx::Rng;
 
 /// The probability that a run of `x` is better than one of `y`, per task by the Mann-Whitney statistic (ties count half), over tasks

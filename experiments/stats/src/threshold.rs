@@ -1,7 +1,5 @@
 //! How long it takes to reach a threshold, when some runs never do: they are censored, not left out.
-use crate::scores::Interval;
-use crate::scores::RESAMPLES;
-use crate::scores::bootstrap;
+use crate::scores::{Interval, RESAMPLES, bootstrap};
 use serde::Serialize;
 
 /// A run: when it reached the threshold, or until when it is known not to have.

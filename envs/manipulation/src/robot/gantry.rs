@@ -1,6 +1,6 @@
 //! A hand on three linear axes, which are one joint: ONE multibody with the fingers.
 use super::{ARM, Drive, Robot, TOOL, down, link, mass};
-use crate::{draw::Part, physics::Settings};
+use crate::{physics::Settings, solid::Part};
 use rapier3d::prelude::*;
 
 const LINEAR: Drive = Drive { link: 1, axis: 0, stiffness: 4000.0, damping: 200.0, force: 60.0, armature: 0.0 };

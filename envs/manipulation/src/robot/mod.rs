@@ -8,8 +8,8 @@ pub(crate) use gantry::Gantry;
 pub(crate) use panda::Panda;
 
 use crate::{
-    draw::Part,
     physics::{CONTROL_S, ROBOT, Settings},
+    solid::Part,
 };
 use rapier3d::prelude::*;
 use schemars::JsonSchema;

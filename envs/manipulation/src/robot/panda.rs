@@ -1,8 +1,8 @@
 //! A Franka Panda: seven revolute joints with the real arm's origins and masses, and the same hand.
 use super::{ARM, Drive, Robot, TOOL, along, down, link, mass};
 use crate::{
-    draw::{Part, capsule},
     physics::{ROBOT, Settings},
+    solid::{Part, capsule},
 };
 use rapier3d::prelude::*;
 use std::f32::consts::{FRAC_PI_2, FRAC_PI_4};

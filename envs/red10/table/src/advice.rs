@@ -1,6 +1,5 @@
 //! What an agent says of positions and of moves that were made: hints and reviews.
-use crate::record::Record;
-use crate::record::show;
+use crate::record::{Record, show};
 use anyhow::Result;
 use rlx::Insight;
 use rlx_red10::{Kind, Move, SEATS};

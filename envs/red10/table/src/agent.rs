@@ -1,8 +1,9 @@
 //! Who sits at a table of Red-10: a bot or a run's policy, asked for many tables at once.
 use crate::pretrained;
 use anyhow::Result;
-use rlx::refuse;
-use rlx::{ActionsMut, ColumnRef, Frame, Host, Insight, Learner, Mode, Policy, Ragged, Rng, Trained, config::choose};
+use rlx::{
+    ActionsMut, ColumnRef, Frame, Host, Insight, Learner, Mode, Policy, Ragged, Rng, Trained, config::choose, refuse,
+};
 use rlx_red10::{Game, Move, Player, Rules, SEATS, Seat, Thought, bots, world};
 
 /// The world that is played.

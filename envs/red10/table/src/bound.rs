@@ -4,11 +4,9 @@
 //! All four seats are played by the agent, which draws its moves as softmax(Q / [`TEMPERATURE`]) with [`FLOOR`] spread over all legal
 //! ones, and the posterior takes just this for the others' policy. So no guess from the same seat's view can cost less on average, but
 //! for chance in the positions and for the sampler, whose particles make the posterior a little worse than it is.
-use crate::agent::Agent;
-use crate::agent::Rows;
+use crate::agent::{Agent, Rows};
 use anyhow::{Result, bail};
-use rlx::quantile;
-use rlx::{Insight, Mode, Policy, Rng};
+use rlx::{Insight, Mode, Policy, Rng, quantile};
 use rlx_red10::{
     Game, Likelihood, Move, Rules, SEATS, Sampler, Seat,
     posterior::{Track, exact, softmax},

@@ -1,8 +1,6 @@
 //! Judging by duplicate deals: every deck is played in all four rotations, first by A with the red tens against B, then swapped,
 //! and with mixed teams. Intervals are over decks, since games of one deck are not independent.
-use crate::agent;
-use crate::agent::Agent;
-use crate::agent::Waiting;
+use crate::agent::{self, Agent, Waiting};
 use anyhow::Result;
 use rlx::{Estimate, EvalPlan, Outcome, Policy, Rng, estimate};
 use rlx_red10::{Cards, Game, Move, Rules, SEATS, Seat, bots};

@@ -1,12 +1,10 @@
 //! A round robin of duplicate deals: every pair plays the same decks, and one number per player sums it up.
-use crate::agent::Agent;
-use crate::duplicate::Match;
-use crate::duplicate::judge_telling;
+use crate::{
+    agent::Agent,
+    duplicate::{Match, judge_telling},
+};
 use anyhow::{Result, bail};
-use rlx::Estimate;
-use rlx::Rng;
-use rlx::quantile;
-use rlx::shown;
+use rlx::{Estimate, Rng, quantile, shown};
 use rlx_plot::text::columns;
 use serde::Serialize;
 

@@ -6,6 +6,7 @@ pub mod duplicate;
 pub mod guide;
 mod input;
 pub mod league;
+mod objection;
 mod parts;
 pub mod play;
 pub mod pretrained;

@@ -1,25 +1,26 @@
 //! A table in lines of text: for a pipe, a screen reader, a terminal that can do no more. It is the terminal table's game: the same
 //! words, the same names of cards and seats. Nothing that the player's seat may not see is printed before the end.
-use crate::advice::review;
-use crate::agent::Agent;
-use crate::guide;
-use crate::record::Record;
-use crate::replay::each_other;
-use crate::replay::moment;
 pub use crate::replay::replay;
 use crate::replay::seat;
 use crate::session::Session;
 pub use crate::session::Table;
 use crate::text::Lang;
+use crate::text::Mark;
 use crate::text::Text;
 use crate::text::faces;
 use crate::text::fill;
 use crate::text::percent;
 use crate::text::printable;
 use crate::text::red_tens;
-use crate::tui::Mark;
 use crate::typed;
 use crate::typed::Typed;
+use crate::{
+    advice::review,
+    agent::Agent,
+    guide,
+    record::Record,
+    replay::{each_other, moment},
+};
 use anyhow::Result;
 use rlx_red10::{Cards, Kind, SEATS, Seat};
 use std::{

@@ -1,10 +1,8 @@
 //! Games as JSON lines: what other tools can check and learn from, and what `rlx play --replay` shows again. The format is
 //! described in docs/red10-records.md.
-use crate::agent::Agent;
-use crate::agent::Waiting;
+use crate::agent::{Agent, Waiting};
 use anyhow::{Context, Result, ensure};
-use rlx::Rng;
-use rlx::refuse;
+use rlx::{Rng, refuse};
 use rlx_red10::{Cards, Game, Kind, Move, Rules, SEATS};
 use serde::{Deserialize, Serialize};
 use std::{fs, io::Write, path::Path};

@@ -1,13 +1,9 @@
 //! A recorded game as lines of text.
-use crate::advice::Judged;
-use crate::advice::review;
-use crate::record::Record;
-use crate::text::Lang;
-use crate::text::Text;
-use crate::text::faces;
-use crate::text::fill;
-use crate::text::percent;
-use crate::text::printable;
+use crate::{
+    advice::{Judged, review},
+    record::Record,
+    text::{Lang, Text, faces, fill, percent, printable},
+};
 use anyhow::Result;
 use rlx_red10::SEATS;
 use std::io::Write;

@@ -1,9 +1,9 @@
 //! Judgements as text.
-use crate::bound::Bound;
-use crate::bound::Cost;
-use crate::duplicate::Judgement;
-use rlx::Estimate;
-use rlx::shown;
+use crate::{
+    bound::{Bound, Cost},
+    duplicate::Judgement,
+};
+use rlx::{Estimate, shown};
 
 /// Wins and scores, then who is guessed to be with whom.
 pub fn text(judged: &Judgement) -> String {

@@ -1,11 +1,10 @@
 //! Games at a table, one after the other: who is asked, what is recorded, what the adviser says. The line mode and the terminal table
 //! both drive this, and see of a game that goes on only what the player's seat may know.
-use crate::advice::Advice;
-use crate::agent::Agent;
-use crate::agent::Waiting;
-use crate::record;
-use crate::record::Record;
-use crate::record::show;
+use crate::{
+    advice::Advice,
+    agent::{Agent, Waiting},
+    record::{self, Record, show},
+};
 use anyhow::{Context, Result};
 use rlx::Rng;
 use rlx_red10::{Game, Move, Rules, SEATS, Seat};

@@ -1,10 +1,5 @@
 //! `rlx lm prune`: one choice for all blocks.
-use crate::lm::Input;
-use crate::lm::On;
-use crate::lm::find;
-use crate::lm::open;
-use crate::lm::output::Output;
-use crate::lm::peak_text;
+use crate::lm::{Input, On, find, open, output::Output, peak_text};
 use anyhow::Result;
 use clap::Args;
 use rlx::{refuse, say};
@@ -19,8 +14,7 @@ use rlx_lm::{
     tokenizer::Frame,
 };
 use rlx_plot::text::thousands;
-use rlx_runs::answer::print;
-use rlx_runs::interrupt::Stop;
+use rlx_runs::{answer::print, interrupt::Stop};
 use std::path::{Path, PathBuf};
 
 /// `rlx lm prune MODEL`

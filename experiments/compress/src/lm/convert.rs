@@ -1,7 +1,5 @@
 //! `rlx lm convert`: the same model in another format.
-use crate::lm::open;
-use crate::lm::output::Output;
-use crate::lm::peak_text;
+use crate::lm::{open, output::Output, peak_text};
 use anyhow::Result;
 use clap::Args;
 use rlx::say;

@@ -1,22 +1,13 @@
 //! `rlx lm eval`.
-use crate::lm::Bos;
-use crate::lm::Input;
-use crate::lm::On;
-use crate::lm::open;
-use crate::lm::peak_memory;
-use crate::lm::peak_text;
-use crate::lm::tokens_text;
+use crate::lm::{Bos, Input, On, open, peak_memory, peak_text, tokens_text};
 use anyhow::Result;
 use clap::Args;
-use rlx::Counting as _;
-use rlx::refuse;
+use rlx::{Counting as _, refuse};
 use rlx_lm::llama::{
     judge::{Reference, Windows, evaluate},
     tasks,
 };
-use rlx_runs::answer::print;
-use rlx_runs::interrupt::Stop;
-use rlx_runs::progress::Counting;
+use rlx_runs::{answer::print, interrupt::Stop, progress::Counting};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use tch::Kind;

@@ -1,9 +1,5 @@
 //! `rlx lm generate`.
-use crate::lm::Bos;
-use crate::lm::On;
-use crate::lm::open;
-use crate::lm::peak_text;
-use crate::lm::tokens_text;
+use crate::lm::{Bos, On, open, peak_text, tokens_text};
 use anyhow::{Result, bail};
 use clap::Args;
 use rlx::say;
@@ -11,8 +7,7 @@ use rlx_lm::llama::{
     Model,
     generate::{Generator, Kernel},
 };
-use rlx_runs::answer::print;
-use rlx_runs::interrupt::Stop;
+use rlx_runs::{answer::print, interrupt::Stop};
 use std::{
     path::Path,
     time::{Duration, Instant},

@@ -4,14 +4,13 @@ use super::{
     fit::{self, Block, Item, Para},
     keys::{Action, spell_ten, table_key, viewer_key},
     layout::{self, Areas, Needs},
-    scene::Mark,
     table::Sitting,
     viewer::{Source, Viewer},
 };
-use crate::guide;
-use crate::text::Lang;
-use crate::text::Text;
-use crate::text::fill;
+use crate::{
+    guide,
+    text::{Lang, Mark, Text, fill},
+};
 use anyhow::Result;
 use ratatui::{
     crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEventKind},

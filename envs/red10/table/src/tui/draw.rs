@@ -8,15 +8,11 @@ use super::{
     scene::Scene,
     viewer::Viewer,
 };
-use crate::guide;
-use crate::replay::moment;
-use crate::text::Text;
-use crate::text::faces;
-use crate::text::fill;
-use crate::text::letters;
-use crate::text::percent;
-use crate::text::printable;
-use crate::text::red_tens;
+use crate::{
+    guide,
+    replay::moment,
+    text::{Text, faces, fill, letters, percent, printable, red_tens},
+};
 use ratatui::{
     Frame,
     buffer::Buffer,

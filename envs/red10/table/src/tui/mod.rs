@@ -38,7 +38,6 @@ use std::{
 use table::Sitting;
 use viewer::{Source, Viewer};
 
-pub use scene::Mark;
 pub use terminal::signals;
 
 /// How a terminal table looks.

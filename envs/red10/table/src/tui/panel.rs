@@ -2,14 +2,9 @@
 use super::{
     draw::Theme,
     fit::{Block, Item, Para},
-    scene::{Mark, Player},
+    scene::Player,
 };
-use crate::text::Text;
-use crate::text::faces;
-use crate::text::fill;
-use crate::text::percent;
-use crate::text::printable;
-use crate::text::red_tens;
+use crate::text::{Mark, Text, faces, fill, percent, printable, red_tens};
 use ratatui::{layout::Rect, style::Style};
 use rlx_red10::Kind;
 

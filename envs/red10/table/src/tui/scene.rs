@@ -1,17 +1,6 @@
 //! What there is to see of a game: from a seat's view, or with all hands open.
+use crate::text::Mark;
 use rlx_red10::{Cards, Game, Kind, Move, Ply, SEATS, Seat};
-
-/// What the player thinks of somebody.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mark {
-    /// Nothing yet.
-    #[default]
-    Unknown,
-    /// Of the player's team.
-    Friend,
-    /// Of the other team.
-    Foe,
-}
 
 impl Mark {
     /// The next one.

@@ -1,15 +1,9 @@
 //! A game that is played: the selection, the marks, the hints, the agents' turns.
-use super::{
-    keys::Action,
-    scene::{Mark, Scene},
+use super::{keys::Action, scene::Scene};
+use crate::{
+    session::Session,
+    text::{Mark, Text, face, fill, letters, percent, printable},
 };
-use crate::session::Session;
-use crate::text::Text;
-use crate::text::face;
-use crate::text::fill;
-use crate::text::letters;
-use crate::text::percent;
-use crate::text::printable;
 use anyhow::Result;
 use rlx_red10::{Cards, Kind, SEATS, Seat};
 use std::{path::Path, time::Duration};

@@ -6,12 +6,12 @@ use super::{
     table::Sitting,
     viewer::{Source, Viewer},
 };
-use crate::agent::Agent;
-use crate::record;
-use crate::session::Session;
-use crate::session::Table;
-use crate::text::Lang;
-use crate::text::faces;
+use crate::{
+    agent::Agent,
+    record,
+    session::{Session, Table},
+    text::{Lang, faces},
+};
 use ratatui::{
     Terminal,
     backend::TestBackend,
@@ -370,7 +370,7 @@ fn a_click_hits_what_is_drawn() {
         click(&mut app, x, y);
         assert!(app.sitting.as_ref().unwrap().notice.contains("2 across"), "{size:?}");
     }
-    assert_eq!(app.sitting.as_ref().unwrap().marks[2], super::scene::Mark::Friend, "four clicks: round and one on");
+    assert_eq!(app.sitting.as_ref().unwrap().marks[2], crate::text::Mark::Friend, "four clicks: round and one on");
 }
 
 /// Replays step, play by themselves, hide hands, and go through the games of a file.

@@ -7,10 +7,10 @@ use super::{
     tests::{bot, picture, play_to_the_end, press, sit, table},
     viewer::{Source, Viewer},
 };
-use crate::record;
-use crate::text::Lang;
-use crate::text::face;
-use crate::text::faces;
+use crate::{
+    record,
+    text::{Lang, face, faces},
+};
 use ratatui::{crossterm::event::KeyCode, layout::Rect};
 use rlx_red10::{Rules, SEATS};
 

@@ -1,12 +1,11 @@
 //! A record that is looked at: a replay, a game that agents play, the review of a game.
 use super::{keys::Action, scene::Scene};
-use crate::advice::Judged;
-use crate::advice::review;
-use crate::record;
-use crate::record::Record;
-use crate::session::Session;
-use crate::text::Text;
-use crate::text::fill;
+use crate::{
+    advice::{Judged, review},
+    record::{self, Record},
+    session::Session,
+    text::{Text, fill},
+};
 use anyhow::{Context, Result};
 use rlx_red10::{Game, SEATS};
 use std::{path::PathBuf, time::Duration};
