@@ -62,13 +62,21 @@ def rlx(program, *arguments):
 
 
 def content(file):
-    """What must be equal of a file: its bytes, without the revision of the program and what the clock said."""
+    """What must be equal of a file: its bytes, without the program's revision, what the clock said, and comments."""
     if file.name == "metrics.jsonl":
         rows = [json.loads(line) for line in file.read_text().splitlines()]
         return [{k: v for k, v in row.items() if not k.startswith("perf/")} for row in rows]
     if file.name == "trainer.json":
         return {k: v for k, v in json.loads(file.read_text()).items() if k != "revision"}
-    return file.read_bytes()
+    data = file.read_bytes()
+    if file.suffix != ".safetensors":
+        return data
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    # The run's config goes along with its comments, which are words and no choices.
+    config = header["__metadata__"]["config"].splitlines()
+    header["__metadata__"]["config"] = [line for line in config if not line.startswith("#")]
+    return list(header.items()), data[end:]
 
 
 def contents(run):
