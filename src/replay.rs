@@ -28,7 +28,7 @@ pub struct Hindsight {
 
 /// What a replay keeps and how it samples.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Plan {
+pub struct ReplayConfig {
     /// Transitions kept, over all worlds; rounded up to whole chunks.
     pub capacity: usize,
     /// Steps summed into one return.
@@ -44,7 +44,7 @@ const CHUNKS: usize = 16;
 
 /// A ring of ticks, every tick a transition of each of `n` solo worlds.
 pub struct Replay {
-    plan: Plan,
+    config: ReplayConfig,
     spec: Spec,
     n: usize,
     ticks: usize, // of the ring
@@ -75,7 +75,7 @@ pub struct Batch {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Head {
+struct Manifest {
     world: String,
     n: u64,
     ticks: u64,
@@ -95,13 +95,6 @@ fn copy(to: &mut Column, at: Range<usize>, from: ColumnRef<'_>) -> Result<()> {
     }
 }
 
-fn part_of(act: &ActionBuffer, part: Range<usize>) -> ActionBuffer {
-    match act {
-        ActionBuffer::Discrete(x) => ActionBuffer::Discrete(x[part].to_vec()),
-        ActionBuffer::Continuous(x) => ActionBuffer::Continuous(x[part].to_vec()),
-    }
-}
-
 fn copy_actions(to: &mut ActionBuffer, at: Range<usize>, from: Actions<'_>) -> Result<()> {
     match (to, from) {
         (ActionBuffer::Discrete(to), Actions::Discrete(from)) if from.len() == at.len() => to[at].copy_from_slice(from),
@@ -117,27 +110,27 @@ impl Replay {
     /// An empty one for `n` worlds, its memory taken now. `slab` is one of the worlds' vector: its columns' type is kept.
     ///
     /// # Errors
-    /// When the world is not solo, the plan has a zero in it, or hindsight is asked of a world without goals.
-    pub fn new(plan: Plan, spec: &Spec, n: usize, slab: &Slab) -> Result<Self> {
+    /// When the world is not solo, the config has a zero in it, or hindsight is asked of a world without goals.
+    pub fn new(config: ReplayConfig, spec: &Spec, n: usize, slab: &Slab) -> Result<Self> {
         if spec.rows != 1 || spec.players != 1 || spec.candidates.is_some() {
             return Err(Error::invalid(format!(
                 "{}: a replay is for one player and a fixed set of actions",
                 spec.name
             )));
         }
-        if plan.capacity == 0 || plan.n_step == 0 || n == 0 {
+        if config.capacity == 0 || config.n_step == 0 || n == 0 {
             return Err(Error::invalid(format!(
                 "replay: capacity {}, n-step {}, {n} worlds: each at least 1",
-                plan.capacity, plan.n_step
+                config.capacity, config.n_step
             )));
         }
-        if plan.hindsight.is_some() {
+        if config.hindsight.is_some() {
             if spec.goal.is_none() && spec.skills.is_empty() {
                 return Err(Error::invalid(format!("{} has no goals to relabel", spec.name)));
             }
             slab.all_obs().f32()?;
         }
-        let ticks = plan.capacity.div_ceil(n).div_ceil(CHUNKS).max(1) * CHUNKS;
+        let ticks = config.capacity.div_ceil(n).div_ceil(CHUNKS).max(1) * CHUNKS;
         let width = spec.obs.width();
         let column = |len: usize| match slab.all_obs() {
             ColumnRef::F32(_) => Column::F32(vec![0.0; len]),
@@ -145,7 +138,7 @@ impl Replay {
             ColumnRef::I64(_) => Column::I64(vec![0; len]),
         };
         Ok(Self {
-            plan,
+            config,
             n,
             ticks,
             pushed: 0,
@@ -216,15 +209,15 @@ impl Replay {
         (tick % self.ticks as u64) as usize * self.n + world
     }
 
-    /// The last tick of the episode that `tick` is in, as far as it was recorded.
-    fn end(&self, tick: u64, world: usize) -> u64 {
+    /// The last tick of the episode that `tick` is in, as far as it was recorded. A linear scan.
+    fn episode_end(&self, tick: u64, world: usize) -> u64 {
         (tick..self.pushed - 1)
             .find(|t| self.status[self.cell(*t, world)] != Status::Running)
             .unwrap_or(self.pushed - 1)
     }
 
-    /// The first tick of the episode that `tick` is in, as far as it is still kept.
-    fn start(&self, tick: u64, world: usize) -> u64 {
+    /// The first tick of the episode that `tick` is in, as far as it is still kept. A linear scan.
+    fn episode_start(&self, tick: u64, world: usize) -> u64 {
         let oldest = self.pushed - self.filled();
         (oldest..tick).rev().find(|t| self.status[self.cell(*t, world)] != Status::Running).map_or(oldest, |t| t + 1)
     }
@@ -266,18 +259,10 @@ impl Replay {
                 return Err(Error::invalid("the replay has no transition of the kind that is asked for"));
             };
             let at = self.cell(tick, world);
-            let relabelled = self.draw_goal(goal, tick, world, rng);
+            let relabelled = self.sample_hindsight_goal(goal, tick, world, rng);
             copy(&mut out.obs, k * width..(k + 1) * width, self.obs.slice(at * width..(at + 1) * width))?;
-            match (&mut out.act, &self.act) {
-                (ActionBuffer::Discrete(to), ActionBuffer::Discrete(from)) => {
-                    to[k * wide..(k + 1) * wide].copy_from_slice(&from[at * wide..(at + 1) * wide]);
-                }
-                (ActionBuffer::Continuous(to), ActionBuffer::Continuous(from)) => {
-                    to[k * wide..(k + 1) * wide].copy_from_slice(&from[at * wide..(at + 1) * wide]);
-                }
-                _ => return Err(Error::mismatch("batch", "one of this replay", "another")),
-            }
-            let (reward, discount, last) = self.sum(goal.filter(|_| relabelled), tick, world)?;
+            copy_actions(&mut out.act, k * wide..(k + 1) * wide, self.act.slice(at * wide..(at + 1) * wide))?;
+            let (reward, discount, last) = self.n_step_return(goal.filter(|_| relabelled), tick, world)?;
             copy(&mut out.next, k * width..(k + 1) * width, self.next.slice(last * width..(last + 1) * width))?;
             (out.reward[k], out.discount[k], out.relabelled[k]) = (reward, discount, relabelled);
             if let (true, Some(goal)) = (relabelled, goal) {
@@ -299,17 +284,17 @@ impl Replay {
     }
 
     /// Draws whether to relabel, and if so the goal, into the scratch.
-    fn draw_goal(&mut self, goal: Option<&Goal>, tick: u64, world: usize, rng: &mut Rng) -> bool {
-        let (Some(plan), Some(goal)) = (self.plan.hindsight, goal) else { return false };
-        if rng.unit() >= plan.k / (plan.k + 1.0) {
+    fn sample_hindsight_goal(&mut self, goal: Option<&Goal>, tick: u64, world: usize, rng: &mut Rng) -> bool {
+        let (Some(hindsight), Some(goal)) = (self.config.hindsight, goal) else { return false };
+        if rng.unit() >= hindsight.k / (hindsight.k + 1.0) {
             return false;
         }
-        let end = self.end(tick, world);
-        let chosen = match plan.strategy {
+        let end = self.episode_end(tick, world);
+        let chosen = match hindsight.strategy {
             Strategy::Final => end,
             Strategy::Future => tick + rng.below((end - tick + 1) as usize) as u64,
             Strategy::Episode => {
-                let start = self.start(tick, world);
+                let start = self.episode_start(tick, world);
                 start + rng.below((end - start + 1) as usize) as u64
             }
         };
@@ -321,9 +306,9 @@ impl Replay {
 
     /// The discounted sum from `tick` on, by the drawn goal where `relabelled` says how it is judged; the discount of what follows, and
     /// the cell it leads to.
-    fn sum(&self, relabelled: Option<&Goal>, tick: u64, world: usize) -> Result<(f32, f32, usize)> {
+    fn n_step_return(&self, relabelled: Option<&Goal>, tick: u64, world: usize) -> Result<(f32, f32, usize)> {
         let (mut sum, mut discount, mut last) = (0.0, 1.0, 0);
-        for t in tick..self.pushed.min(tick + self.plan.n_step as u64) {
+        for t in tick..self.pushed.min(tick + self.config.n_step as u64) {
             last = self.cell(t, world);
             let (reward, status) = match relabelled {
                 Some(goal) => {
@@ -341,7 +326,7 @@ impl Replay {
                 None => (self.reward[last], self.status[last]),
             };
             sum += discount * reward;
-            discount *= self.plan.gamma;
+            discount *= self.config.gamma;
             match status {
                 Status::Running => {}
                 Status::Truncated => break,
@@ -359,7 +344,7 @@ impl Replay {
             from,
             self.obs.slice(start * width..end * width).to_column(),
             self.next.slice(start * width..end * width).to_column(),
-            part_of(&self.act, start * wide..end * wide),
+            self.act.slice(start * wide..end * wide).to_buffer(),
             self.reward[start..end].to_vec(),
             self.status[start..end].to_vec(),
         )
@@ -388,24 +373,24 @@ impl Checkpoint for Replay {
         }
         let (width, act) = (self.spec.obs.width() as u64, self.spec.act.width() as u64);
         let world = self.spec.name.clone();
-        let head = Head { world, n: self.n as u64, ticks: self.ticks as u64, width, act, pushed: self.pushed };
+        let manifest = Manifest { world, n: self.n as u64, ticks: self.ticks as u64, width, act, pushed: self.pushed };
         let mut bytes = Vec::new();
-        snapshot::put(&mut bytes, &head);
+        snapshot::put(&mut bytes, &manifest);
         to.put("replay.bin", &bytes)
     }
 
     fn load(&mut self, from: &LoadDir) -> Result<()> {
-        let head: Head = snapshot::get(&from.get("replay.bin")?)?;
+        let manifest: Manifest = snapshot::get(&from.get("replay.bin")?)?;
         let (width, wide) = (self.spec.obs.width(), self.spec.act.width());
         let own = (self.n as u64, self.ticks as u64, width as u64, wide as u64);
-        let found = (head.n, head.ticks, head.width, head.act);
+        let found = (manifest.n, manifest.ticks, manifest.width, manifest.act);
         if found != own {
             return Err(Error::mismatch("replay (worlds, ticks, widths)", format!("{own:?}"), format!("{found:?}")));
         }
-        if head.world != self.spec.name {
-            return Err(Error::mismatch("replay's world", &self.spec.name, head.world));
+        if manifest.world != self.spec.name {
+            return Err(Error::mismatch("replay's world", &self.spec.name, manifest.world));
         }
-        self.pushed = head.pushed;
+        self.pushed = manifest.pushed;
         for (name, start, end, _) in self.chunks() {
             let (tick, obs, next, act, reward, status): Part = snapshot::get(&from.get(&name)?)?;
             let (first, cells) = (self.cell(start, 0), (end - start) as usize * self.n);

@@ -180,7 +180,21 @@ pub enum Actions<'a> {
     Continuous(&'a [f32]),
 }
 
-impl Actions<'_> {
+impl<'a> Actions<'a> {
+    /// A part of them.
+    pub fn slice(self, part: Range<usize>) -> Self {
+        match self {
+            Self::Discrete(x) => Self::Discrete(&x[part]),
+            Self::Continuous(x) => Self::Continuous(&x[part]),
+        }
+    }
+    /// An owned copy.
+    pub fn to_buffer(self) -> ActionBuffer {
+        match self {
+            Self::Discrete(x) => ActionBuffer::Discrete(x.to_vec()),
+            Self::Continuous(x) => ActionBuffer::Continuous(x.to_vec()),
+        }
+    }
     /// Number of scalars.
     pub fn len(&self) -> usize {
         match self {
@@ -218,6 +232,17 @@ impl ActionBuffer {
         match space {
             Space::Box { .. } => Self::Continuous(vec![0.0; rows * space.width()]),
             _ => Self::Discrete(vec![0; rows * space.width()]),
+        }
+    }
+    /// A part to read.
+    pub fn slice(&self, part: Range<usize>) -> Actions<'_> {
+        self.get().slice(part)
+    }
+    /// A part to write.
+    pub fn slice_mut(&mut self, part: Range<usize>) -> ActionsMut<'_> {
+        match self {
+            Self::Discrete(x) => ActionsMut::Discrete(&mut x[part]),
+            Self::Continuous(x) => ActionsMut::Continuous(&mut x[part]),
         }
     }
     /// To read.

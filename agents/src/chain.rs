@@ -1,12 +1,13 @@
 //! Chains of skills: one soft actor-critic a skill, and what makes a skill end where the next can start.
 //!
-//! The world ([`rlx::Spec::skills`]) runs through the chain; every skill's policy acts where it is at work, learns from its own share of
+//! The environment ([`rlx::Spec::skills`]) runs through the chain; every skill's policy acts where it is at work, learns from its own share of
 //! one replay with its own goal, and a success ends its episode. With `bridge = "tdrp"` that success is paid by how few transitions lie
 //! between where it ended and where the next skill succeeded from (TDRP's reward for chains, arXiv 2402.07412); with `bridge = "terminal"`
 //! by a discriminator of the two (terminal-state regularisation, T-STAR, arXiv 2111.07999); with `none` by nothing: naive chaining.
 use crate::{
     distance::{Auxiliary, Method},
-    sac::{self, core::Core},
+    export,
+    sac::networks::Networks,
 };
 use rlx::{
     ActionBuffer, ActionsMut, Algorithm, Checkpoint, Device, Error, Export, Frame, Learner, LoadDir, Mode, Policy,
@@ -14,76 +15,27 @@ use rlx::{
     replay::{Batch, Replay},
     snapshot,
 };
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 mod bridge;
+mod config;
 mod update;
-use bridge::{Beginnings, Discriminator};
-
-/// What a skill's success is paid by, beside the success.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Bridge {
-    /// Nothing: naive chaining.
-    None,
-    /// The transition distance from where it ended to where the next skill succeeded from.
-    #[default]
-    Tdrp,
-    /// A discriminator between where it ended and where the next skill succeeded from.
-    Terminal,
-}
-
-/// When skills learn.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Order {
-    /// All of them all the time.
-    #[default]
-    Joint,
-    /// One after another: a skill once those before it succeed.
-    Sequence,
-}
-
-/// Hyperparameters: those of each skill's SAC, and how the chain is held together.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct Config {
-    /// What a skill's success is paid by.
-    pub bridge: Bridge,
-    /// Weight of that.
-    #[schemars(range(min = 0.0, max = 1e6))]
-    pub bridge_scale: f64,
-    /// When skills learn.
-    pub order: Order,
-    /// Success rate of a skill from which on the next one learns, in sequence.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub competence: f64,
-    #[serde(flatten)]
-    #[allow(missing_docs)]
-    pub sac: sac::Config,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        let (bridge, order) = (Bridge::default(), Order::default());
-        Self { bridge, bridge_scale: 0.25, order, competence: 0.8, sac: sac::Config::default() }
-    }
-}
+use bridge::{Discriminator, RecentStates};
+pub use config::{Bridge, Config, Order};
 
 /// What is saved beside networks and replay.
 #[derive(Serialize, Deserialize)]
 struct State {
-    rngs: Vec<Rng>, // one a world, for its actions
+    rngs: Vec<Rng>, // [envs], for actions
     sampling: Rng,
     steps: u64,
-    due: f64,                    // updates that are owed
-    credit: Vec<f64>,            // [skills], updates that a skill is owed by the others
-    success: Vec<f64>,           // [skills], running rate
-    kept: Vec<u64>,              // [skills], transitions seen of each
-    begun: Vec<f32>,             // [worlds, width]: where the skill at work began
-    beginnings: Vec<Beginnings>, // [skills], that led to a success
-    endings: Vec<Beginnings>,    // [skills], of successes
+    updates_owed: f64,
+    credit: Vec<f64>,              // [skills], updates that a skill is owed by the others
+    success: Vec<f64>,             // [skills], running rate
+    transitions: Vec<u64>,         // [skills], seen of each
+    start_obs: Vec<f32>,           // [envs, width], where the skill at work began
+    beginnings: Vec<RecentStates>, // [skills], that led to a success
+    endings: Vec<RecentStates>,    // [skills], of successes
 }
 
 /// The learner.
@@ -91,26 +43,26 @@ pub struct Chain {
     config: Config,
     setup: Setup,
     skill_at: usize,
-    cores: Vec<Core>,
+    skills: Vec<Networks>,
     distance: Option<Auxiliary>,
     discriminators: Vec<Discriminator>, // [skills - 1], of the next one's beginnings
     state: State,
     running: Option<Running>,
-    saved: Option<(Vec<u8>, LoadDir)>, // a checkpoint's frame and where its replay is, until the worlds are there
+    saved: Option<(Vec<u8>, LoadDir)>, // a checkpoint's frame and where its replay is, until the environments are there
     actions: ActionBuffer,
     obs: Vec<f32>,
     rows: Vec<f32>,
     act: Vec<f32>,
 }
 
-/// What needs the worlds to be made.
+/// What needs the environments to be made.
 struct Running {
-    slab: Slab, // two ticks: now and after, in turn
+    slab: Slab, // two time steps: now and after, in turn
     now: usize,
     replay: Replay,
     batch: Batch,
-    last: Vec<f32>, // [worlds, width], as the skill at work sees endings
-    status: Vec<Status>,
+    final_obs: Vec<f32>, // [envs, width], as the skill at work sees endings
+    status: Vec<Status>, // [envs], likewise
 }
 
 fn skill_at(spec: &Spec) -> Option<usize> {
@@ -140,7 +92,7 @@ impl Algorithm for Chain {
         }
         let (spec, worlds, seed) = (&setup.spec, setup.worlds, setup.seed);
         let (skills, width) = (spec.skills.len(), spec.obs.width());
-        let skill_at = skill_at(spec).ok_or_else(|| Error::invalid("the world has no field 'skill'"))?;
+        let skill_at = skill_at(spec).ok_or_else(|| Error::invalid("the environment has no field 'skill'"))?;
         let mut distance = config.sac.distance.clone();
         if config.bridge == Bridge::Tdrp && distance.auxiliary == Method::None {
             distance.auxiliary = Method::Tdrp;
@@ -155,20 +107,20 @@ impl Algorithm for Chain {
             _ => Vec::new(),
         };
         Ok(Self {
-            cores: (0..skills).map(|k| Core::new(config.sac.clone(), spec, seed_of(k))).collect(),
+            skills: (0..skills).map(|k| Networks::new(config.sac.clone(), spec, seed_of(k))).collect(),
             distance,
             discriminators,
             state: State {
                 rngs: (0..worlds as u64).map(|i| Rng::named(seed, "chain actions", i)).collect(),
                 sampling: Rng::named(seed, "chain batches", 0),
                 steps: 0,
-                due: 0.0,
+                updates_owed: 0.0,
                 credit: vec![0.0; skills],
                 success: vec![0.0; skills],
-                kept: vec![0; skills],
-                begun: vec![0.0; worlds * width],
-                beginnings: vec![Beginnings::new(width); skills],
-                endings: vec![Beginnings::new(width); skills],
+                transitions: vec![0; skills],
+                start_obs: vec![0.0; worlds * width],
+                beginnings: vec![RecentStates::new(width); skills],
+                endings: vec![RecentStates::new(width); skills],
             },
             running: None,
             saved: None,
@@ -187,7 +139,7 @@ impl Learner for Chain {
     fn iterate(&mut self, envs: &mut dyn Vector, log: &mut Scalars) -> Result<u64> {
         let mut r = match self.running.take() {
             Some(r) => r,
-            None => self.first(envs)?,
+            None => self.start(envs)?,
         };
         let done = self.iterate_on(&mut r, envs, log);
         self.running = Some(r);
@@ -200,42 +152,39 @@ impl Learner for Chain {
 
     fn export(&self) -> Result<Export> {
         let mut arrays = Vec::new();
-        for (k, core) in self.cores.iter().enumerate() {
-            arrays.extend(core.arrays().into_iter().map(|mut a| {
+        for (k, networks) in self.skills.iter().enumerate() {
+            arrays.extend(networks.arrays().into_iter().map(|mut a| {
                 a.name = format!("skill{k}.{}", a.name);
                 a
             }));
         }
         let training = arrays.iter().map(|a| a.name.clone()).filter(|n| n.contains(".critic")).collect();
         let names: Vec<&str> = self.setup.spec.skills.iter().map(|s| s.name.as_str()).collect();
-        let about = vec![
-            ("algo".into(), Self::NAME.into()),
-            ("env".into(), self.setup.spec.name.clone()),
-            ("skills".into(), names.join(" ")),
-            ("action".into(), "of the skill that the field 'skill' names, as sac's".into()),
-        ];
+        let mut about = export::metadata(Self::NAME, &self.setup.spec);
+        about.push(("skills".into(), names.join(" ")));
+        about.push(("action".into(), "of the skill that the field 'skill' names, as sac's".into()));
         Ok(Export { about, arrays, training })
     }
 
     fn init_from(&mut self, policy: &Export) -> Result<()> {
-        for (k, core) in self.cores.iter_mut().enumerate() {
+        for (k, networks) in self.skills.iter_mut().enumerate() {
             let own = policy.arrays.iter().filter_map(|a| {
                 let name = a.name.strip_prefix(&format!("skill{k}."))?.to_owned();
                 Some(rlx::Array { name, ..a.clone() })
             });
-            core.import(&own.collect::<Vec<_>>())?;
+            networks.import(&own.collect::<Vec<_>>())?;
         }
         Ok(())
     }
 }
 
 impl Chain {
-    /// Makes room and starts the worlds, or goes on from a checkpoint.
-    fn first(&mut self, envs: &mut dyn Vector) -> Result<Running> {
+    /// Makes room and starts the environments, or goes on from a checkpoint.
+    fn start(&mut self, envs: &mut dyn Vector) -> Result<Running> {
         let spec = &self.setup.spec;
         let mut slab = envs.slab(2);
         slab.all_obs().f32()?;
-        let mut replay = Replay::new(self.config.sac.plan(true), spec, self.setup.worlds, &slab)?;
+        let mut replay = Replay::new(self.config.sac.replay(true), spec, self.setup.worlds, &slab)?;
         match self.saved.take() {
             Some((frame, from)) => {
                 slab.load_tick(0, &mut &frame[..])?;
@@ -243,7 +192,7 @@ impl Chain {
             }
             None => {
                 envs.reset(slab.frame_mut(0));
-                self.state.begun.copy_from_slice(slab.frame(0).obs.f32()?);
+                self.state.start_obs.copy_from_slice(slab.frame(0).obs.f32()?);
             }
         }
         let batch = replay.batch(self.config.sac.batch_size);
@@ -253,13 +202,13 @@ impl Chain {
             now: 0,
             replay,
             batch,
-            last: vec![0.0; n * spec.obs.width()],
+            final_obs: vec![0.0; n * spec.obs.width()],
             status: vec![Status::Running; n],
         })
     }
 
     fn skill_of(&self, row: &[f32]) -> usize {
-        (row[self.skill_at].max(0.0) as usize).min(self.cores.len() - 1)
+        (row[self.skill_at].max(0.0) as usize).min(self.skills.len() - 1)
     }
 
     fn iterate_on(&mut self, r: &mut Running, envs: &mut dyn Vector, log: &mut Scalars) -> Result<u64> {
@@ -267,53 +216,53 @@ impl Chain {
         for _ in 0..ticks {
             self.obs.clear();
             self.obs.extend_from_slice(r.slab.frame(r.now).obs.f32()?);
-            self.choose(envs)?;
+            self.choose_actions(envs)?;
             envs.step(self.actions.get(), r.slab.frame_mut(1 - r.now))?;
-            self.record(r)?;
+            self.record_step(r)?;
             r.now = 1 - r.now;
             self.state.steps += worlds as u64;
         }
         if self.state.steps >= self.config.sac.learning_starts {
-            self.state.due += self.config.sac.utd * (worlds * ticks) as f64;
+            self.state.updates_owed += self.config.sac.utd * (worlds * ticks) as f64;
         }
         let progress = self.config.sac.lr_schedule.factor(self.state.steps, self.setup.steps);
         let mut made = 0;
-        while self.state.due >= 1.0 {
+        while self.state.updates_owed >= 1.0 {
             let Some(k) = self.next_skill() else {
                 // Nobody may learn yet: what was owed is not made up for later.
-                self.state.due = 0.0;
+                self.state.updates_owed = 0.0;
                 break;
             };
-            self.state.due -= 1.0;
-            self.learn(r, k, self.config.sac.learning_rate * progress)?;
+            self.state.updates_owed -= 1.0;
+            self.update_skill(r, k, self.config.sac.learning_rate * progress)?;
             made += 1;
         }
-        for (k, core) in self.cores.iter_mut().enumerate() {
-            if let Some(name) = core.not_finite() {
+        for (k, networks) in self.skills.iter_mut().enumerate() {
+            if let Some(name) = networks.not_finite() {
                 let what = format!("parameter {name} of skill {k}");
                 return Err(Error::NonFinite { what, step: self.state.steps });
             }
-            core.report(&format!("skill{k}_"), log);
+            networks.report(&format!("skill{k}_"), log);
             log.put(format!("charts/skill{k}_success"), self.state.success[k]);
         }
         if let Some(distance) = &mut self.distance {
             distance.report(log);
         }
-        log.put("charts/updates", self.cores.iter().map(|c| c.updates()).sum::<u64>() as f64);
-        log.put("perf/gflop", f64::from(made) * self.cores[0].flop(self.config.sac.batch_size) * 1e-9);
+        log.put("charts/updates", self.skills.iter().map(|c| c.updates()).sum::<u64>() as f64);
+        log.put("perf/gflop", f64::from(made) * self.skills[0].flop(self.config.sac.batch_size) * 1e-9);
         Ok((worlds * ticks) as u64)
     }
 
     /// Actions for the observations in `self.obs`, each by its own skill's policy.
-    fn choose(&mut self, envs: &dyn Vector) -> Result<()> {
+    fn choose_actions(&mut self, envs: &dyn Vector) -> Result<()> {
         let ActionBuffer::Continuous(out) = &mut self.actions else {
             return Err(Error::mismatch("actions of chain", "continuous", "discrete"));
         };
-        let early = self.state.steps < self.config.sac.learning_starts;
+        let warming_up = self.state.steps < self.config.sac.learning_starts;
         let (mut out, mut rngs) = (std::mem::take(out), std::mem::take(&mut self.state.rngs));
         let obs = std::mem::take(&mut self.obs);
-        let acted = if early { Ok(()) } else { self.act_by_skill(&obs, Mode::Explore, &mut rngs, &mut out) };
-        let acted = acted.and_then(|()| self.config.sac.explore(&self.cores[0], early, envs, &mut rngs, &mut out));
+        let acted = if warming_up { Ok(()) } else { self.act_by_skill(&obs, Mode::Explore, &mut rngs, &mut out) };
+        let acted = acted.and_then(|()| self.skills[0].explore(warming_up, envs, &mut rngs, &mut out));
         (self.obs, self.state.rngs) = (obs, rngs);
         self.actions = ActionBuffer::Continuous(out);
         acted
@@ -322,7 +271,7 @@ impl Chain {
     fn act_by_skill(&mut self, obs: &[f32], mode: Mode, rngs: &mut [Rng], out: &mut [f32]) -> Result<()> {
         let (width, act) = (self.setup.spec.obs.width(), self.setup.spec.act.width());
         let (mut rows, mut actions) = (std::mem::take(&mut self.rows), std::mem::take(&mut self.act));
-        for k in 0..self.cores.len() {
+        for k in 0..self.skills.len() {
             let own: Vec<usize> =
                 obs.chunks_exact(width).enumerate().filter(|(_, o)| self.skill_of(o) == k).map(|(i, _)| i).collect();
             if own.is_empty() {
@@ -332,7 +281,7 @@ impl Chain {
             own.iter().for_each(|i| rows.extend_from_slice(&obs[i * width..(i + 1) * width]));
             actions.resize(own.len() * act, 0.0);
             let mut streams: Vec<Rng> = own.iter().filter_map(|i| rngs.get(*i).cloned()).collect();
-            self.cores[k].act(&rows, mode, &mut streams, &mut actions)?;
+            self.skills[k].act(&rows, mode, &mut streams, &mut actions)?;
             for (n, i) in own.iter().enumerate() {
                 out[i * act..(i + 1) * act].copy_from_slice(&actions[n * act..(n + 1) * act]);
                 if let (Some(to), Some(from)) = (rngs.get_mut(*i), streams.get(n)) {
@@ -344,41 +293,41 @@ impl Chain {
         Ok(())
     }
 
-    /// Puts a tick into the replay as the skills see it: a success ends a skill's episode, also where the chain goes on.
-    fn record(&mut self, r: &mut Running) -> Result<()> {
+    /// Puts a time step into the replay as the skills see it: a success ends a skill's episode, also where the chain goes on.
+    fn record_step(&mut self, r: &mut Running) -> Result<()> {
         let (now, after) = (r.slab.frame(r.now), r.slab.frame(1 - r.now));
-        if let Some(world) = after.reward.iter().position(|x| !x.is_finite()) {
-            return Err(Error::NonFinite { what: format!("reward of world {world}"), step: self.state.steps });
+        if let Some(env) = after.reward.iter().position(|x| !x.is_finite()) {
+            return Err(Error::NonFinite { what: format!("reward of environment {env}"), step: self.state.steps });
         }
         let width = self.setup.spec.obs.width();
         let (obs, next, last) = (now.obs.f32()?, after.obs.f32()?, after.last.f32()?);
-        for world in 0..self.setup.worlds {
-            let row = world * width..(world + 1) * width;
+        for env in 0..self.setup.worlds {
+            let row = env * width..(env + 1) * width;
             let k = self.skill_of(&obs[row.clone()]);
-            self.cores[k].see(&obs[row.clone()]);
-            self.state.kept[k] += 1;
-            let status = after.status[world];
+            self.skills[k].update_normalizer(&obs[row.clone()]);
+            self.state.transitions[k] += 1;
+            let status = after.status[env];
             let end = if status == Status::Running { &next[row.clone()] } else { &last[row.clone()] };
             // In time also where time is then up for the skill that is next.
             let switched = status != Status::Terminated && self.skill_of(end) != k;
-            r.status[world] = if switched { Status::Terminated } else { status };
-            if r.status[world] == Status::Running {
+            r.status[env] = if switched { Status::Terminated } else { status };
+            if r.status[env] == Status::Running {
                 continue;
             }
-            r.last[row.clone()].copy_from_slice(end);
-            let success = r.status[world] == Status::Terminated;
+            r.final_obs[row.clone()].copy_from_slice(end);
+            let success = r.status[env] == Status::Terminated;
             self.state.success[k] += 0.02 * (f64::from(u8::from(success)) - self.state.success[k]);
             if success {
-                self.state.beginnings[k].push(&self.state.begun[row.clone()]);
+                self.state.beginnings[k].push(&self.state.start_obs[row.clone()]);
                 self.state.endings[k].push(end);
             }
-            self.state.begun[row.clone()].copy_from_slice(&next[row]);
+            self.state.start_obs[row.clone()].copy_from_slice(&next[row]);
         }
         if let Some(distance) = &mut self.distance {
-            // Its trails run through the whole chain: only the world's own endings cut them.
+            // Its trails run through the whole chain: only the environment's own endings cut them.
             distance.observe(next, last, after.status);
         }
-        let seen = Frame { last: rlx::ColumnRef::F32(&r.last), status: &r.status, ..after };
+        let seen = Frame { last: rlx::ColumnRef::F32(&r.final_obs), status: &r.status, ..after };
         r.replay.push(now, self.actions.get(), seen)
     }
 }
@@ -402,8 +351,8 @@ impl Policy for Chain {
 
 impl Checkpoint for Chain {
     fn save(&self, to: &mut SaveDir) -> Result<()> {
-        for (k, core) in self.cores.iter().enumerate() {
-            core.save(&format!("skill{k}."), to)?;
+        for (k, networks) in self.skills.iter().enumerate() {
+            networks.save(&format!("skill{k}."), to)?;
         }
         if let Some(distance) = &self.distance {
             distance.save(to)?;
@@ -423,8 +372,8 @@ impl Checkpoint for Chain {
     }
 
     fn load(&mut self, from: &LoadDir) -> Result<()> {
-        for (k, core) in self.cores.iter_mut().enumerate() {
-            core.load(&format!("skill{k}."), from)?;
+        for (k, networks) in self.skills.iter_mut().enumerate() {
+            networks.load(&format!("skill{k}."), from)?;
         }
         if let Some(distance) = &mut self.distance {
             distance.load(from)?;
@@ -432,10 +381,14 @@ impl Checkpoint for Chain {
         let bytes = from.get("chain.bin")?;
         let mut rest = &bytes[..];
         let state: State = snapshot::take(&mut rest)?;
-        let sizes = |s: &State| (s.rngs.len(), s.success.len(), s.begun.len());
+        let sizes = |s: &State| (s.rngs.len(), s.success.len(), s.start_obs.len());
         if sizes(&state) != sizes(&self.state) {
             let show = |s: &State| format!("{:?}", sizes(s));
-            return Err(Error::mismatch("saved chain (worlds, skills, scalars)", show(&self.state), show(&state)));
+            return Err(Error::mismatch(
+                "saved chain (environments, skills, scalars)",
+                show(&self.state),
+                show(&state),
+            ));
         }
         let discriminators: Vec<Vec<u8>> = snapshot::take(&mut rest)?;
         for (discriminator, bytes) in self.discriminators.iter_mut().zip(&discriminators) {

@@ -1,8 +1,8 @@
 //! Distances between states, learnt from how many transitions lie between them, and the auxiliary rewards made of them: TDRP (arXiv
-//! 2402.07412) and what it is compared with, behind one seam that off-policy learners and PPO share.
+//! 2402.07412) and what it is compared with, behind one interface that off-policy learners and PPO share.
 //!
-//! A learner hands every tick over (`observe`), lets the distance learn now and then (`learn`), and has its
-//! rewards changed (`shape`). TDRP's text leaves open: networks, losses and scales. This project's choices are in
+//! A learner hands every time step over (`observe`), lets the distance learn now and then (`learn`), and has its
+//! rewards shaped (`shape`). TDRP's text leaves open: networks, losses and scales. This project's choices are in
 //! docs/tdrp.md and beside the code.
 use rlx::{Error, Goal, LoadDir, Result, Rng, SaveDir, Scalars, Spec, Status, snapshot};
 use schemars::JsonSchema;
@@ -95,11 +95,12 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Whether it can be had in such a world.
+    /// Whether it can be had in such an environment.
     pub(crate) fn check(&self, spec: &Spec) -> std::result::Result<(), String> {
         if self.auxiliary != Method::None && spec.goal.is_none() && spec.skills.is_empty() {
             return Err(
-                "the auxiliary reward is a distance to the goal, and the world has none: --set auxiliary=none".into()
+                "the auxiliary reward is a distance to the goal, and the environment has none: --set auxiliary=none"
+                    .into(),
             );
         }
         Ok(())
@@ -115,7 +116,7 @@ struct Parts {
 }
 
 impl Parts {
-    /// Of a world with a goal: what is to be reached are achieved goals.
+    /// Of an environment with a goal: what is to be reached are achieved goals.
     fn of_goal(width: usize, goal: &Goal) -> Self {
         let state = (0..width).filter(|i| !goal.desired.contains(i)).collect();
         Self { state, achieved: goal.achieved.clone().collect(), desired: goal.desired.clone().collect() }
@@ -165,7 +166,7 @@ impl Auxiliary {
     /// None where none is asked for.
     ///
     /// # Errors
-    /// When its networks can not be made.
+    /// When its networks cannot be made.
     pub fn new(config: &Config, spec: &Spec, worlds: usize, gamma: f64, seed: u64) -> Result<Option<Self>> {
         if config.auxiliary == Method::None {
             return Ok(None);
@@ -198,20 +199,21 @@ impl Auxiliary {
         self.config.auxiliary_every
     }
 
-    /// A tick of all worlds: where it led, `[worlds, width]`, and how it left the episodes; `last` where they ended.
-    pub fn observe(&mut self, after: &[f32], last: &[f32], status: &[Status]) {
+    /// A time step of all environments: the observations it led to, `[envs, width]`, how it left the episodes, and the final observations
+    /// where they ended.
+    pub fn observe(&mut self, next_obs: &[f32], final_obs: &[f32], status: &[Status]) {
         self.row.clear();
-        self.row.extend_from_slice(after);
-        let rows = self.row.chunks_exact_mut(self.width).zip(last.chunks_exact(self.width));
-        for ((row, last), status) in rows.zip(status) {
+        self.row.extend_from_slice(next_obs);
+        let rows = self.row.chunks_exact_mut(self.width).zip(final_obs.chunks_exact(self.width));
+        for ((row, final_obs), status) in rows.zip(status) {
             if *status != Status::Running {
-                row.copy_from_slice(last);
+                row.copy_from_slice(final_obs);
             }
         }
         self.trails.push(&self.row, status);
         gather(&self.row, self.width, &self.parts.state, &mut self.scratch[0]);
         gather(&self.row, self.width, &self.parts.achieved, &mut self.scratch[1]);
-        self.embedding.see(&self.scratch[0], &self.scratch[1]);
+        self.embedding.update_normalizers(&self.scratch[0], &self.scratch[1]);
     }
 
     /// One update, if there is anything to learn from.
@@ -239,7 +241,7 @@ impl Auxiliary {
     /// Estimated transitions from each row of observations, `[rows, width]`, to its own desired goal.
     ///
     /// # Errors
-    /// When the networks can not be read.
+    /// When the networks cannot be read.
     pub fn goal_distances(&mut self, obs: &[f32], to: &mut Vec<f32>) -> Result<()> {
         let [state, target] = &mut self.scratch;
         gather(obs, self.width, self.parts.of(self.embedding.of()), state);
@@ -259,7 +261,7 @@ impl Auxiliary {
     /// Estimated transitions from each row of observations to the nearest of `set`, `[at least 1, width]`.
     ///
     /// # Errors
-    /// When the networks can not be read.
+    /// When the networks cannot be read.
     pub fn set_distances(&mut self, obs: &[f32], set: &[f32], to: &mut Vec<f32>) -> Result<()> {
         to.clear();
         if obs.is_empty() {
@@ -283,7 +285,7 @@ impl Auxiliary {
     /// the episode terminated, so that the last potential is 0).
     ///
     /// # Errors
-    /// When the networks can not be read.
+    /// When the networks cannot be read.
     pub fn shape(&mut self, obs: &[f32], next: &[f32], discount: &[f32], reward: &mut [f32]) -> Result<()> {
         let [mut now, mut then] = std::mem::take(&mut self.distances);
         self.goal_distances(next, &mut then)?;
@@ -326,7 +328,7 @@ impl Auxiliary {
         self.rng = snapshot::take(&mut rest)?;
         let trails: Trails = snapshot::take(&mut rest)?;
         if !trails.fits(&self.trails) {
-            return Err(Error::corrupt(from.path().join("auxiliary.bin"), "its states are of another world"));
+            return Err(Error::corrupt(from.path().join("auxiliary.bin"), "its states are of another environment"));
         }
         self.trails = trails;
         self.embedding.load(rest)

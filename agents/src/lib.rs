@@ -1,9 +1,10 @@
-//! Learners: one file per algorithm, each owning its loop. They know worlds only through the core's contracts.
+//! Learners: one file per algorithm, each owning its loop. They know environments only through the core's contracts.
 mod actor_critic;
 pub mod advantage;
 pub mod chain;
 pub mod distance;
 pub mod dmc;
+mod export;
 pub mod idrl;
 pub mod mfrl;
 pub mod ppo;

@@ -1,177 +1,41 @@
 //! Proximal policy optimisation (Schulman et al., arXiv 1707.06347), for discrete, multi-discrete and continuous actions.
 //!
-//! One iteration: step the worlds `num_steps` times with the current policy, estimate advantages (arXiv 1506.02438), then make
-//! `epochs` passes over the transitions in shuffled minibatches. The loss and its derivative by the networks' outputs are written
-//! out below, so that one loop serves whatever runs the networks.
+//! [`Ppo::iterate_on`] is the algorithm: collect a rollout with the policy as it is, value it, estimate advantages (arXiv 1506.02438), then
+//! make `epochs` passes over its transitions in shuffled minibatches. The loss and its derivative by the networks' outputs are written
+//! out ([`loss`], [`head`]), so that one loop serves whatever runs the networks. The price is paid on CUDA: outputs come down and
+//! derivatives go up for every minibatch.
+//!
+//! A *slot* is one acting row of one environment over time: with one agent an environment, slots are environments.
 use crate::{
-    Schedule,
     actor_critic::{ActorCritic, OutputGrads, Shape},
     advantage::{self, Rewards},
-    distance::{self, Auxiliary},
+    distance::Auxiliary,
+    export,
 };
 use rlx::{
-    ActionBuffer, ActionsMut, Algorithm, Array, Checkpoint, Error, Export, Frame, Learner, LoadDir, Mode, Policy,
-    Result, Rng, SaveDir, Scalars, Setup, Slab, Space, Spec, Status, Vector, snapshot,
+    ActionBuffer, ActionsMut, Algorithm, Checkpoint, ColumnRef, Error, Export, Frame, Learner, LoadDir, Mode, Policy,
+    Result, Rng, SaveDir, Scalars, Setup, Slab, Spec, Status, Vector, snapshot,
 };
-use rlx_nn::{
-    Activation, AdamConfig, Normalizer,
-    sample::{Choices, gaussian_entropy, gaussian_log_prob},
-};
-use schemars::JsonSchema;
+use rlx_nn::{AdamConfig, Normalizer};
 use serde::{Deserialize, Serialize};
 
+mod config;
+mod head;
+mod loss;
+mod rewards;
 mod rollout;
-mod update;
-use rollout::{finite, normalize, sample_sets, scale_actions};
-
-/// Hyperparameters of PPO.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
-pub struct Config {
-    /// Worlds stepped side by side.
-    #[schemars(range(min = 1, max = 65536))]
-    pub num_envs: usize,
-    /// Ticks per world and iteration.
-    #[schemars(range(min = 1, max = 1_000_000))]
-    pub num_steps: usize,
-    /// Passes over the transitions of an iteration.
-    #[schemars(range(min = 1, max = 1000))]
-    pub epochs: usize,
-    /// Transitions per step of the optimiser.
-    #[schemars(range(min = 1))]
-    pub minibatch_size: usize,
-    /// Step size of Adam at the start.
-    #[schemars(range(min = 1e-8, max = 1.0))]
-    pub learning_rate: f64,
-    /// How the step size goes on.
-    pub lr_schedule: Schedule,
-    /// Discount of a step.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub gamma: f64,
-    /// Lambda of the advantage estimate.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub gae_lambda: f64,
-    /// How far the probability ratio may move from 1 before the gradient is cut, at the start.
-    #[schemars(range(min = 1e-4, max = 10.0))]
-    pub clip_range: f64,
-    /// How the clip range goes on.
-    pub clip_schedule: Schedule,
-    /// How far a value may move from its old one before its gradient is cut; 0 for no limit.
-    #[schemars(range(min = 0.0))]
-    pub clip_range_value: f64,
-    /// Weight of the entropy bonus.
-    #[schemars(range(min = 0.0))]
-    pub entropy_coef: f64,
-    /// Weight of the value loss, which is half the mean squared error.
-    #[schemars(range(min = 0.0))]
-    pub value_coef: f64,
-    /// Largest global norm of the gradient.
-    #[schemars(range(min = 1e-6))]
-    pub max_grad_norm: f64,
-    /// Stop an iteration's passes when the policy has moved 1.5 times this far (approximate KL divergence); 0 for never.
-    #[schemars(range(min = 0.0))]
-    pub target_kl: f64,
-    /// Whether advantages are brought to mean 0 and standard deviation 1 in each minibatch.
-    pub normalize_advantage: bool,
-    /// Whether observations are brought to mean 0 and standard deviation 1 over all that were seen.
-    pub normalize_obs: bool,
-    /// Whether rewards are divided by the standard deviation of the running discounted return.
-    pub normalize_reward: bool,
-    /// Widths of the hidden layers of both networks.
-    #[schemars(inner(range(min = 1, max = 65536)))]
-    pub hidden: Vec<usize>,
-    /// What stands between layers.
-    pub activation: Activation,
-    /// Log standard deviation of continuous actions at the start, in units of half the action range.
-    #[schemars(range(min = -10.0, max = 3.0))]
-    pub log_std_init: f64,
-    #[serde(flatten)]
-    #[allow(missing_docs)]
-    pub distance: distance::Config,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            num_envs: 8,
-            num_steps: 128,
-            epochs: 10,
-            minibatch_size: 64,
-            learning_rate: 3e-4,
-            lr_schedule: Schedule::Linear,
-            gamma: 0.99,
-            gae_lambda: 0.95,
-            clip_range: 0.2,
-            clip_schedule: Schedule::Constant,
-            clip_range_value: 0.0,
-            entropy_coef: 0.0,
-            value_coef: 0.5,
-            max_grad_norm: 0.5,
-            target_kl: 0.0,
-            normalize_advantage: true,
-            normalize_obs: false,
-            normalize_reward: false,
-            hidden: vec![64, 64],
-            activation: Activation::Tanh,
-            log_std_init: 0.0,
-            distance: distance::Config::default(),
-        }
-    }
-}
-
-/// What the policy's outputs mean.
-#[derive(Clone, Debug)]
-enum Head {
-    /// Logits of one or several sets of choices.
-    Choices(Vec<usize>),
-    /// Means of a normal, in units where each bounded action is in [-1, 1]; (middle, half width) of each.
-    Normal(Vec<(f32, f32)>),
-}
-
-/// The transitions of an iteration, `[ticks, streams]` unless said otherwise; a stream is one acting row over time.
-#[derive(Default)]
-struct Rollout {
-    x: Vec<f32>,       // [ticks + 1, streams, width], normalised observations
-    ids: Vec<i64>,     // [ticks, streams, sets]
-    vectors: Vec<f32>, // [ticks, streams, act], before they are clipped to the action range
-    log_probs: Vec<f32>,
-    rewards: Vec<f32>,
-    status: Vec<Status>,
-    values: Vec<f32>, // [ticks + 1, streams]
-    last_values: Vec<f32>,
-    advantages: Vec<f32>,
-}
-
-/// A minibatch, gathered.
-#[derive(Default)]
-struct Batch {
-    x: Vec<f32>,
-    d_actor: Vec<f32>,
-    d_critic: Vec<f32>,
-    d_log_std: Vec<f32>,
-    advantages: Vec<f32>,
-}
-
-/// Sums over the minibatches of an iteration.
-#[derive(Default)]
-struct Totals {
-    policy: f64,
-    value: f64,
-    entropy: f64,
-    kl: f64,
-    clipped: f64,
-    norm: f64,
-    samples: f64,
-    updates: u64,
-}
+pub use config::Config;
+use head::{Head, Row, RowGrad};
+use loss::{ClippedSurrogate, LossSums};
+use rollout::{Minibatch, Rollout, append_inputs};
 
 /// What is saved beside the networks.
 #[derive(Serialize, Deserialize)]
 struct State {
-    obs_normal: Normalizer,
-    return_normal: Normalizer,
-    returns: Vec<f32>,
-    rngs: Vec<Rng>,
+    obs_normalizer: Normalizer,
+    return_normalizer: Normalizer,
+    returns: Vec<f32>, // [slots]
+    rngs: Vec<Rng>,    // [slots], for actions
     shuffle: Rng,
     steps: u64,
     updates: u64,
@@ -185,15 +49,14 @@ pub struct Ppo {
     net: ActorCritic,
     auxiliary: Option<Auxiliary>,
     state: State,
-    slab: Option<Slab>,
-    frame: Option<Vec<u8>>, // the current frame of a checkpoint, until the slab is there
-    actions: ActionBuffer,
+    slab: Option<Slab>,           // [num_steps + 1] time steps
+    saved_frame: Option<Vec<u8>>, // the current time step of a checkpoint, until the slab is there
     rollout: Rollout,
-    batch: Batch,
-    order: Vec<u32>,
-    scratch: Vec<f32>,
-    input: Vec<f32>,
+    env_actions: ActionBuffer, // [slots, act], in the environment's units
+    minibatch: Minibatch,
+    probs: Vec<f32>, // [outputs], of one row
     raw: Vec<f32>,
+    input: Vec<f32>,
 }
 
 impl Algorithm for Ppo {
@@ -202,28 +65,7 @@ impl Algorithm for Ppo {
     const ABOUT: &'static str = "proximal policy optimisation: discrete, multi-discrete and continuous actions";
 
     fn fits(config: &Config, spec: &Spec) -> std::result::Result<(), String> {
-        if spec.candidates.is_some() {
-            return Err("its legal moves are lists of candidates, and ppo chooses from fixed sets".into());
-        }
-        if spec.rows != spec.players {
-            return Err(format!("{} players take turns, and ppo learns for all or one acting at once", spec.players));
-        }
-        let transitions = config.num_envs * config.num_steps * spec.rows;
-        if config.minibatch_size > transitions {
-            return Err(format!(
-                "minibatch_size = {} is more than the {transitions} transitions of an iteration (num_envs x num_steps)",
-                config.minibatch_size
-            ));
-        }
-        if spec.rows != 1 && config.distance.auxiliary != distance::Method::None {
-            return Err("the auxiliary reward is for one player: --set auxiliary=none".into());
-        }
-        if spec.goal.is_none() && !spec.skills.is_empty() && config.distance.auxiliary != distance::Method::None {
-            return Err(
-                "of a chain of skills ppo knows no one goal that a distance could be to: --set auxiliary=none".into()
-            );
-        }
-        config.distance.check(spec)
+        config.check(spec)
     }
 
     fn worlds(config: &Config) -> usize {
@@ -232,74 +74,268 @@ impl Algorithm for Ppo {
 
     fn new(config: Config, setup: Setup) -> Result<Self> {
         let spec = &setup.spec;
-        let (head, outputs, log_stds) = match &spec.act {
-            Space::Box { low, high, .. } => {
-                let scale = |(&l, &h): (&f32, &f32)| match l.is_finite() && h.is_finite() {
-                    true => ((l + h) / 2.0, (h - l) / 2.0),
-                    false => (0.0, 1.0),
-                };
-                (Head::Normal(low.iter().zip(high).map(scale).collect()), low.len(), low.len())
-            }
-            sets => (Head::Choices(sets.sets().to_vec()), sets.choices(), 0),
-        };
+        let head = Head::new(&spec.act);
         let shape = Shape {
             inputs: spec.obs.width(),
             hidden: &config.hidden,
-            outputs,
+            outputs: head.outputs(),
             activation: config.activation,
-            log_stds: (log_stds, config.log_std_init as f32),
+            log_stds: (head.log_stds(), config.log_std_init as f32),
         };
         // The eps of the original implementation, larger than Adam's own (arXiv 2005.12729).
         let adam = AdamConfig { eps: 1e-5, ..AdamConfig::default() };
         let net = ActorCritic::new(&shape, setup.seed, setup.device, adam)?;
-        let streams = setup.worlds * spec.rows;
+        let slots = setup.worlds * spec.rows;
         let state = State {
-            obs_normal: Normalizer::new(spec.obs.width()),
-            return_normal: Normalizer::new(1),
-            returns: vec![0.0; streams],
-            rngs: (0..streams as u64).map(|i| Rng::named(setup.seed, "ppo actions", i)).collect(),
+            obs_normalizer: Normalizer::new(spec.obs.width()),
+            return_normalizer: Normalizer::new(1),
+            returns: vec![0.0; slots],
+            rngs: (0..slots as u64).map(|i| Rng::named(setup.seed, "ppo actions", i)).collect(),
             shuffle: Rng::named(setup.seed, "ppo minibatches", 0),
             steps: 0,
             updates: 0,
         };
         Ok(Self {
             auxiliary: Auxiliary::new(&config.distance, spec, setup.worlds, config.gamma, setup.seed)?,
-            actions: ActionBuffer::new(&spec.act, streams),
-            scratch: vec![0.0; outputs],
+            env_actions: ActionBuffer::new(&spec.act, slots),
+            probs: vec![0.0; head.outputs()],
             head,
             net,
             state,
             slab: None,
-            frame: None,
-            rollout: Rollout::default(),
-            batch: Batch::default(),
-            order: Vec::new(),
-            input: Vec::new(),
+            saved_frame: None,
+            rollout: Rollout::new(&spec.act, 0, 0),
+            minibatch: Minibatch::default(),
             raw: Vec::new(),
+            input: Vec::new(),
             config,
             setup,
         })
     }
 }
 
+impl Ppo {
+    /// One iteration of algorithm 1 of the paper. Environment steps taken.
+    fn iterate_on(&mut self, slab: &mut Slab, envs: &mut dyn Vector, log: &mut Scalars) -> Result<u64> {
+        let (done, total) = (self.state.steps, self.setup.steps);
+        let learning_rate = self.config.learning_rate * self.config.lr_schedule.factor(done, total);
+        let clip = (self.config.clip_range * self.config.clip_schedule.factor(done, total)) as f32;
+
+        self.collect(envs, slab)?;
+        self.compute_values(slab)?;
+        self.compute_rewards(slab)?;
+        self.estimate_advantages(slab);
+        if self.config.normalize_obs {
+            self.update_normalizer(slab);
+        }
+
+        let mut sums = LossSums::default();
+        let mut order: Vec<u32> = (0..self.rollout.advantages.len() as u32).collect();
+        'epochs: for _ in 0..self.config.epochs {
+            self.state.shuffle.shuffle(&mut order);
+            // The last minibatch of an epoch may be smaller.
+            for minibatch in order.chunks(self.config.minibatch_size) {
+                let kl = self.update(slab, minibatch, learning_rate, clip, &mut sums)?;
+                if self.config.target_kl > 0.0 && kl > 1.5 * self.config.target_kl {
+                    break 'epochs;
+                }
+            }
+        }
+        if let Some(name) = self.net.not_finite()? {
+            return Err(Error::NonFinite { what: format!("parameter {name}"), step: self.state.steps });
+        }
+
+        let steps = (self.config.num_steps * self.setup.worlds) as u64;
+        self.state.updates += sums.updates;
+        self.state.steps += steps;
+        self.report(&sums, learning_rate, log);
+        Ok(steps)
+    }
+
+    fn slots(&self) -> usize {
+        self.setup.worlds * self.setup.spec.rows
+    }
+
+    /// Makes room for a rollout and starts the environments, or goes on from a checkpoint. The current time step is the last.
+    fn start(&mut self, envs: &mut dyn Vector) -> Result<Slab> {
+        let (num_steps, slots) = (self.config.num_steps, self.slots());
+        let mut slab = envs.slab(num_steps + 1);
+        match self.saved_frame.take() {
+            Some(bytes) => slab.load_tick(num_steps, &mut &bytes[..])?,
+            None => envs.reset(slab.frame_mut(num_steps)),
+        }
+        self.rollout = Rollout::new(&self.setup.spec.act, num_steps, slots);
+        Ok(slab)
+    }
+
+    /// Steps the environments `num_steps` times with actions drawn from the policy.
+    fn collect(&mut self, envs: &mut dyn Vector, slab: &mut Slab) -> Result<()> {
+        let (num_steps, slots, choices) = (self.config.num_steps, self.slots(), self.setup.spec.act.choices());
+        let (width, act) = (self.setup.spec.obs.width(), self.setup.spec.act.width());
+        let log_std = self.net.log_std().to_vec();
+        slab.carry();
+        let own_inputs = self.config.normalize_obs || slab.all_obs().f32().is_err();
+        self.rollout.own_inputs.clear();
+        for t in 0..=num_steps {
+            let frame = slab.frame(t);
+            if own_inputs {
+                let normalizer = self.config.normalize_obs.then_some(&self.state.obs_normalizer);
+                append_inputs(normalizer, frame.obs, &mut self.raw, &mut self.rollout.own_inputs);
+            }
+            if t == num_steps {
+                break;
+            }
+            let inputs = if own_inputs { &self.rollout.own_inputs[t * slots * width..] } else { frame.obs.f32()? };
+            let outputs = self.head.forward(&mut self.net, inputs, false, self.state.steps)?;
+            for (s, (rng, outputs)) in
+                self.state.rngs.iter_mut().zip(outputs.chunks_exact(self.probs.len())).enumerate()
+            {
+                let i = t * slots + s;
+                let row = Row { outputs, log_std: &log_std, mask: &frame.mask[s * choices..(s + 1) * choices] };
+                let action = self.rollout.actions.slice_mut(i * act..(i + 1) * act);
+                self.rollout.log_probs[i] = self.head.choose(row, Some(rng), action, &mut self.probs)?;
+            }
+            let chosen = self.rollout.actions.slice(t * slots * act..(t + 1) * slots * act);
+            self.head.to_env(chosen, self.env_actions.get_mut())?;
+            envs.step(self.env_actions.get(), slab.frame_mut(t + 1))?;
+        }
+        Ok(())
+    }
+
+    /// V of every observation in one forward pass, and of the final observations of the episodes that timed out.
+    fn compute_values(&mut self, slab: &Slab) -> Result<()> {
+        let (slots, width, agents) = (self.slots(), self.setup.spec.obs.width(), self.setup.spec.rows);
+        let values = self.net.critic(self.rollout.inputs(slab)?, false)?;
+        self.rollout.values.copy_from_slice(values);
+        let normalizer = self.config.normalize_obs.then_some(&self.state.obs_normalizer);
+        for (i, value) in self.rollout.final_values.iter_mut().enumerate() {
+            if slab.all_status()[(i + slots) / agents] == Status::Truncated {
+                self.input.clear();
+                let final_obs = slab.all_last().slice((i + slots) * width..(i + slots + 1) * width);
+                append_inputs(normalizer, final_obs, &mut self.raw, &mut self.input);
+                *value = self.net.critic(&self.input, false)?[0];
+            }
+        }
+        Ok(())
+    }
+
+    /// The environments' rewards, with the auxiliary one added, normalised.
+    fn compute_rewards(&mut self, slab: &Slab) -> Result<()> {
+        let (slots, num_envs, gamma) = (self.slots(), self.setup.worlds, self.config.gamma as f32);
+        let rewards = &mut self.rollout.rewards;
+        rewards.copy_from_slice(&slab.all_rewards()[slots..]);
+        if let Some(i) = rewards.iter().position(|r| !r.is_finite()) {
+            let what = format!("reward of environment {}", i % slots / self.setup.spec.rows);
+            return Err(Error::NonFinite { what, step: self.state.steps });
+        }
+        if let Some(auxiliary) = &mut self.auxiliary {
+            // Its distance learns once for each minibatch of an epoch.
+            rewards::add_auxiliary(auxiliary, rewards.len() / self.config.minibatch_size, slab, gamma, rewards)?;
+        }
+        if self.config.normalize_reward {
+            let State { return_normalizer, returns, .. } = &mut self.state;
+            rewards::normalize(return_normalizer, returns, rewards, &slab.all_status()[num_envs..], gamma);
+        }
+        Ok(())
+    }
+
+    /// Generalised advantage estimation.
+    fn estimate_advantages(&mut self, slab: &Slab) {
+        let (slots, gamma, lambda) = (self.slots(), self.config.gamma as f32, self.config.gae_lambda as f32);
+        let Rollout { rewards, values, final_values, advantages, .. } = &mut self.rollout;
+        let from = Rewards { rewards, status: &slab.all_status()[self.setup.worlds..], values, final_values };
+        advantage::estimate(from, slots, gamma, lambda, advantages);
+    }
+
+    /// Takes the rollout's observations into account, which were themselves normalised by what was known before.
+    fn update_normalizer(&mut self, slab: &Slab) {
+        self.raw.clear();
+        slab.all_obs().extend_f32(&mut self.raw);
+        let first = self.slots() * self.setup.spec.obs.width();
+        self.state.obs_normalizer.update(&self.raw[first..]);
+    }
+
+    /// One step of Adam along the gradient of the loss of some transitions (eq. 9 with signs turned):
+    /// mean(clipped surrogate + value_coef * value loss - entropy_coef * entropy). The mean approximate KL divergence from the old policy.
+    fn update(
+        &mut self,
+        slab: &Slab,
+        transitions: &[u32],
+        learning_rate: f64,
+        clip: f32,
+        sums: &mut LossSums,
+    ) -> Result<f64> {
+        let (r, b, config) = (&self.rollout, &mut self.minibatch, &self.config);
+        let (n, width, act) = (transitions.len(), self.setup.spec.obs.width(), self.setup.spec.act.width());
+        let (outputs, choices, scale) = (self.probs.len(), self.setup.spec.act.choices(), 1.0 / n as f32);
+        b.gather(transitions, r.inputs(slab)?, width, &r.advantages);
+        if config.normalize_advantage && n > 1 {
+            loss::standardize(&mut b.advantages);
+        }
+
+        let (kl_before, entropy_coef) = (sums.kl, config.entropy_coef as f32 * scale);
+        let log_std = self.net.log_std().to_vec();
+        let out = self.head.forward(&mut self.net, &b.inputs, true, self.state.steps)?;
+        b.clear_grads(out.len(), log_std.len());
+        for (k, &i) in transitions.iter().enumerate() {
+            let (i, of_k) = (i as usize, k * outputs..(k + 1) * outputs);
+            let mask = &slab.all_masks()[i * choices..(i + 1) * choices];
+            let row = Row { outputs: &out[of_k.clone()], log_std: &log_std, mask };
+            let action = r.actions.slice(i * act..(i + 1) * act);
+            let (log_prob, entropy) = self.head.log_prob_and_entropy(row, action, &mut self.probs)?;
+            let surrogate = ClippedSurrogate { advantage: b.advantages[k], old_log_prob: r.log_probs[i], clip };
+            let by = (surrogate.derivative(log_prob) * scale, entropy_coef);
+            let grad = RowGrad { outputs: &mut b.actor_grad[of_k], log_std: &mut b.log_std_grad };
+            self.head.backward(row, action, &self.probs, by, grad);
+            sums.count(surrogate, log_prob, entropy);
+        }
+
+        let values = self.net.critic(&b.inputs, true)?;
+        for (new, &i) in values.iter().zip(transitions) {
+            let old = r.values[i as usize];
+            let target = old + r.advantages[i as usize];
+            let (loss, derivative) = loss::value_loss(*new, old, target, config.clip_range_value as f32);
+            sums.value += f64::from(loss);
+            b.critic_grad.push(derivative * config.value_coef as f32 * scale);
+        }
+        if !sums.is_finite() {
+            return Err(Error::NonFinite { what: "loss of ppo".into(), step: self.state.steps });
+        }
+
+        let grads = OutputGrads { actor: &b.actor_grad, critic: &b.critic_grad, log_std: &b.log_std_grad };
+        sums.grad_norm += self.net.step(&b.inputs, &grads, learning_rate, config.max_grad_norm)?;
+        sums.updates += 1;
+        sums.samples += n as f64;
+        Ok((sums.kl - kl_before) / n as f64)
+    }
+
+    fn report(&mut self, sums: &LossSums, learning_rate: f64, log: &mut Scalars) {
+        sums.report(log);
+        let Rollout { advantages, values, .. } = &self.rollout;
+        log.put("losses/explained_variance", loss::explained_variance(advantages, values));
+        log.put("charts/learning_rate", learning_rate);
+        log.put("charts/updates", self.state.updates as f64);
+        if let Head::Normal(_) = self.head {
+            let stds = self.net.log_std();
+            log.put("charts/action_std", stds.iter().map(|s| f64::from(s.exp())).sum::<f64>() / stds.len() as f64);
+        }
+        if let Some(auxiliary) = &mut self.auxiliary {
+            auxiliary.report(log);
+        }
+        log.histogram("rollout/advantages", advantages.clone());
+        log.histogram("rollout/values", values.clone());
+    }
+}
+
 impl Learner for Ppo {
     fn iterate(&mut self, envs: &mut dyn Vector, log: &mut Scalars) -> Result<u64> {
-        let ticks = self.config.num_steps;
         let mut slab = match self.slab.take() {
             Some(slab) => slab,
-            None => self.first_slab(envs)?,
+            None => self.start(envs)?,
         };
-        let steps = self.collect(envs, &mut slab);
+        let steps = self.iterate_on(&mut slab, envs, log);
         self.slab = Some(slab);
-        let steps = steps?;
-        self.evaluate(ticks)?;
-        let progress = (self.state.steps, self.setup.steps);
-        let learning_rate = self.config.learning_rate * self.config.lr_schedule.factor(progress.0, progress.1);
-        let clip = (self.config.clip_range * self.config.clip_schedule.factor(progress.0, progress.1)) as f32;
-        let totals = self.update(learning_rate, clip)?;
-        self.state.steps += steps;
-        self.report(&totals, learning_rate, log);
-        Ok(steps)
+        steps
     }
 
     fn policy(&mut self) -> &mut dyn Policy {
@@ -307,29 +343,14 @@ impl Learner for Ppo {
     }
 
     fn export(&self) -> Result<Export> {
+        let mut about = export::mlp_metadata(Self::NAME, &self.setup.spec, self.config.activation);
         let mut arrays = self.net.export()?;
         if self.config.normalize_obs {
-            let width = self.setup.spec.obs.width();
-            let array = |name: &str, data| Array { name: format!("obs_normalizer.{name}"), shape: vec![width], data };
-            arrays.push(array("mean", self.state.obs_normal.mean()));
-            arrays.push(array("std", self.state.obs_normal.std()));
+            arrays.extend(export::normalizer_arrays(&self.state.obs_normalizer));
         }
-        let mut about = vec![
-            ("algo".into(), Self::NAME.into()),
-            ("env".into(), self.setup.spec.name.clone()),
-            ("obs".into(), self.setup.spec.obs.describe()),
-            ("act".into(), self.setup.spec.act.describe()),
-            ("activation".into(), format!("{:?}", self.config.activation).to_lowercase()),
-            (
-                "layers".into(),
-                "y = x W^T + b for actor.0, actor.1, ...; the activation between layers, none after the last".into(),
-            ),
-        ];
         if let Head::Normal(scales) = &self.head {
             about.push(("action".into(), "clip(middle + half_width * actor(x), low, high); greedy is the mean".into()));
-            let column = |name: &str, data: Vec<f32>| Array { name: name.into(), shape: vec![scales.len()], data };
-            arrays.push(column("action.middle", scales.iter().map(|s| s.0).collect()));
-            arrays.push(column("action.half_width", scales.iter().map(|s| s.1).collect()));
+            arrays.extend(export::action_arrays(scales.iter().map(|s| (s.middle, s.half_width))));
         }
         Ok(Export { about, arrays, ..Export::default() })
     }
@@ -337,66 +358,35 @@ impl Learner for Ppo {
     fn init_from(&mut self, policy: &Export) -> Result<()> {
         self.net.import(&policy.arrays)?;
         if self.config.normalize_obs {
-            let find = |name: &str| {
-                policy.arrays.iter().find(|a| a.name == name && a.data.len() == self.setup.spec.obs.width())
-            };
-            if let (Some(mean), Some(std)) = (find("obs_normalizer.mean"), find("obs_normalizer.std")) {
-                // As if from one iteration, so that the new world's own statistics soon count for more.
-                let count = (self.config.num_envs * self.config.num_steps) as f64;
-                self.state.obs_normal.set(&mean.data, &std.data, count);
-            }
+            // As if from one iteration, so that the new environment's own statistics soon count for more.
+            let count = (self.config.num_envs * self.config.num_steps) as f64;
+            export::import_normalizer(&mut self.state.obs_normalizer, &policy.arrays, count);
         }
         Ok(())
     }
 }
+
 impl Policy for Ppo {
     fn act(&mut self, frame: Frame<'_>, rows: &[u32], mode: Mode, rng: &mut [Rng], out: ActionsMut<'_>) -> Result<()> {
         let (width, act) = (self.setup.spec.obs.width(), self.setup.spec.act.width());
-        self.raw.clear();
+        let choices = self.setup.spec.act.choices();
+        let mut obs = Vec::new();
         for &row in rows {
-            frame.obs.slice(row as usize * width..(row as usize + 1) * width).extend_f32(&mut self.raw);
+            frame.obs.slice(row as usize * width..(row as usize + 1) * width).extend_f32(&mut obs);
         }
-        self.input.resize(self.raw.len(), 0.0);
-        normalize(&self.config, &self.state.obs_normal, &self.raw, &mut self.input);
+        self.input.clear();
+        let normalizer = self.config.normalize_obs.then_some(&self.state.obs_normalizer);
+        append_inputs(normalizer, ColumnRef::F32(&obs), &mut self.raw, &mut self.input);
         let log_std = self.net.log_std().to_vec();
-        let net = self.net.actor(&self.input, false)?;
-        let outputs = net.len() / rows.len().max(1);
-        match (&self.head, out) {
-            (Head::Choices(sets), ActionsMut::Discrete(ids)) => {
-                for (k, &row) in rows.iter().enumerate() {
-                    let logits = &net[k * outputs..(k + 1) * outputs];
-                    let mask = &frame.mask[row as usize * outputs..(row as usize + 1) * outputs];
-                    let ids = &mut ids[k * act..(k + 1) * act];
-                    match mode {
-                        Mode::Explore => {
-                            sample_sets(sets, logits, mask, &mut rng[k], ids, &mut self.scratch)?;
-                        }
-                        Mode::Greedy => {
-                            let mut start = 0;
-                            for (&n, id) in sets.iter().zip(ids) {
-                                let set = start..start + n;
-                                *id = Choices { logits: &logits[set.clone()], mask: &mask[set] }.best()? as i64;
-                                start += n;
-                            }
-                        }
-                    }
-                }
-                Ok(())
-            }
-            (Head::Normal(scales), ActionsMut::Continuous(to)) => {
-                finite(net, self.state.steps)?;
-                self.scratch.clear();
-                for (k, row) in net.chunks_exact(outputs).enumerate() {
-                    for (m, s) in row.iter().zip(&log_std) {
-                        let noise = if mode == Mode::Explore { s.exp() * rng[k].normal() as f32 } else { 0.0 };
-                        self.scratch.push(m + noise);
-                    }
-                }
-                scale_actions(scales, &self.setup.spec.act, &self.scratch, to);
-                Ok(())
-            }
-            _ => Err(Error::mismatch("actions asked of ppo", self.setup.spec.act.describe(), "another kind")),
+        let outputs = self.head.forward(&mut self.net, &self.input, false, self.state.steps)?;
+        let mut chosen = ActionBuffer::new(&self.setup.spec.act, rows.len());
+        for (k, (&row, outputs)) in rows.iter().zip(outputs.chunks_exact(self.probs.len())).enumerate() {
+            let mask = &frame.mask[row as usize * choices..(row as usize + 1) * choices];
+            let rng = (mode == Mode::Explore).then(|| &mut rng[k]);
+            let action = chosen.slice_mut(k * act..(k + 1) * act);
+            self.head.choose(Row { outputs, log_std: &log_std, mask }, rng, action, &mut self.probs)?;
         }
+        self.head.to_env(chosen.get(), out)
     }
 }
 
@@ -413,7 +403,7 @@ impl Checkpoint for Ppo {
             slab.save_tick(self.config.num_steps, &mut out);
             out
         });
-        snapshot::put(&mut bytes, &frame.as_ref().or(self.frame.as_ref()));
+        snapshot::put(&mut bytes, &frame.as_ref().or(self.saved_frame.as_ref()));
         to.put("ppo.bin", &bytes)
     }
 
@@ -425,11 +415,11 @@ impl Checkpoint for Ppo {
         let bytes = from.get("ppo.bin")?;
         let mut rest = &bytes[..];
         let state: State = snapshot::take(&mut rest)?;
-        if state.rngs.len() != self.streams() || state.obs_normal.mean().len() != self.setup.spec.obs.width() {
-            let found = format!("{} streams", state.rngs.len());
-            return Err(Error::mismatch("saved ppo state", format!("{} streams", self.streams()), found));
+        let sizes = |s: &State| format!("{} slots, {} scalars", s.rngs.len(), s.obs_normalizer.mean().len());
+        if sizes(&state) != sizes(&self.state) {
+            return Err(Error::mismatch("saved ppo state", sizes(&self.state), sizes(&state)));
         }
-        self.frame = snapshot::get(rest)?;
+        self.saved_frame = snapshot::get(rest)?;
         self.state = state;
         self.slab = None;
         Ok(())

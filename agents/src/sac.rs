@@ -1,12 +1,11 @@
 //! Soft actor-critic (Haarnoja et al., arXiv 1801.01290 and 1812.05905) for continuous actions: a squashed normal policy, twin critics,
-//! an automatic temperature, n-step returns, and hindsight relabelling (arXiv 1707.01495) in worlds with goals.
+//! an automatic temperature, n-step returns, and hindsight relabelling (arXiv 1707.01495) in environments with goals.
 //!
 //! With `norm = "batch"` it is CrossQ (Bhatt et al., arXiv 1902.05605): batch-normalised critics over the joint batch of now and next, and
-//! no target networks. One iteration steps every world `num_steps` times, then makes `utd` updates for each transition.
-//!
-//! The losses and their derivatives are written out below. What can run side by side is cut the same way whatever the number of
-//! threads (the two critics, the two halves of a batch), so results do not depend on it.
-use crate::distance::Auxiliary;
+//! no target networks. One iteration steps every environment `num_steps` times, then makes `utd` updates for each transition. An update
+//! is [`networks::Networks::update`]; the losses and their derivatives are written out there.
+use crate::{distance::Auxiliary, export};
+use networks::Networks;
 use rlx::{
     ActionBuffer, ActionsMut, Algorithm, Checkpoint, Device, Error, Export, Frame, Insight, Learner, LoadDir, Mode,
     Policy, Result, Rng, SaveDir, Scalars, Setup, Slab, Spec, Vector,
@@ -16,36 +15,35 @@ use rlx::{
 use serde::{Deserialize, Serialize};
 
 mod config;
-pub(crate) mod core;
+pub(crate) mod networks;
 pub use config::{Config, Relabel};
-use core::Core;
 
 /// What is saved beside networks and replay.
 #[derive(Serialize, Deserialize)]
 struct State {
-    rngs: Vec<Rng>, // one a world, for its actions
+    rngs: Vec<Rng>, // [envs], for actions
     sampling: Rng,
     steps: u64,
-    due: f64, // updates that are owed
+    updates_owed: f64,
 }
 
 /// The learner.
 pub struct Sac {
     config: Config,
     setup: Setup,
-    core: Core,
+    networks: Networks,
     auxiliary: Option<Auxiliary>,
     state: State,
-    running: Option<Loop>,
-    saved: Option<Saved>, // of a checkpoint, until the worlds are there
+    running: Option<Running>,
+    saved: Option<Saved>, // of a checkpoint, until the environments are there
     actions: ActionBuffer,
     obs: Vec<f32>,
-    distances: Vec<f32>, // of the rows it was last asked for
+    distances: Vec<f32>, // of the rows it acted for last
 }
 
-/// What needs the worlds to be made.
-struct Loop {
-    slab: Slab, // two ticks: now and after, in turn
+/// What needs the environments to be made.
+struct Running {
+    slab: Slab, // two time steps: now and after, in turn
     now: usize,
     replay: Replay,
     batch: Batch,
@@ -80,13 +78,13 @@ impl Algorithm for Sac {
         }
         let worlds = setup.worlds;
         Ok(Self {
-            core: Core::new(config.clone(), &setup.spec, setup.seed),
+            networks: Networks::new(config.clone(), &setup.spec, setup.seed),
             auxiliary: Auxiliary::new(&config.distance, &setup.spec, worlds, config.gamma, setup.seed)?,
             state: State {
                 rngs: (0..worlds as u64).map(|i| Rng::named(setup.seed, "sac actions", i)).collect(),
                 sampling: Rng::named(setup.seed, "sac batches", 0),
                 steps: 0,
-                due: 0.0,
+                updates_owed: 0.0,
             },
             running: None,
             saved: None,
@@ -101,13 +99,13 @@ impl Algorithm for Sac {
 
 impl Learner for Sac {
     fn iterate(&mut self, envs: &mut dyn Vector, log: &mut Scalars) -> Result<u64> {
-        let mut l = match self.running.take() {
-            Some(l) => l,
-            None => self.first(envs)?,
+        let mut running = match self.running.take() {
+            Some(running) => running,
+            None => self.start(envs)?,
         };
-        let done = self.iterate_on(&mut l, envs, log);
-        self.running = Some(l);
-        done
+        let steps = self.iterate_on(&mut running, envs, log);
+        self.running = Some(running);
+        steps
     }
 
     fn policy(&mut self) -> &mut dyn Policy {
@@ -115,38 +113,26 @@ impl Learner for Sac {
     }
 
     fn export(&self) -> Result<Export> {
-        let arrays = self.core.arrays();
+        let arrays = self.networks.arrays();
         let training = arrays.iter().map(|a| a.name.clone()).filter(|n| n.starts_with("critic")).collect();
-        let about = vec![
-            ("algo".into(), Self::NAME.into()),
-            ("env".into(), self.setup.spec.name.clone()),
-            ("obs".into(), self.setup.spec.obs.describe()),
-            ("act".into(), self.setup.spec.act.describe()),
-            ("activation".into(), format!("{:?}", self.config.activation).to_lowercase()),
-            (
-                "layers".into(),
-                "y = x W^T + b for actor.0, actor.1, ...; the activation between layers, none after the last".into(),
-            ),
-            (
-                "action".into(),
-                "middle + half_width * tanh(first half of actor(x)); the second half is for sampling".into(),
-            ),
-        ];
+        let mut about = export::mlp_metadata(Self::NAME, &self.setup.spec, self.config.activation);
+        let action = "middle + half_width * tanh(first half of actor(x)); the second half is for sampling";
+        about.push(("action".into(), action.into()));
         Ok(Export { about, arrays, training })
     }
 
     fn init_from(&mut self, policy: &Export) -> Result<()> {
-        self.core.import(&policy.arrays)
+        self.networks.import(&policy.arrays)
     }
 }
 
 impl Sac {
-    /// Makes room and starts the worlds, or goes on from a checkpoint.
-    fn first(&mut self, envs: &mut dyn Vector) -> Result<Loop> {
+    /// Makes room and starts the environments, or goes on from a checkpoint.
+    fn start(&mut self, envs: &mut dyn Vector) -> Result<Running> {
         let spec = &self.setup.spec;
         let mut slab = envs.slab(2);
         slab.all_obs().f32()?;
-        let mut replay = Replay::new(self.config.plan(spec.goal.is_some()), spec, self.setup.worlds, &slab)?;
+        let mut replay = Replay::new(self.config.replay(spec.goal.is_some()), spec, self.setup.worlds, &slab)?;
         match self.saved.take() {
             Some(saved) => {
                 slab.load_tick(0, &mut &saved.frame[..])?;
@@ -155,70 +141,79 @@ impl Sac {
             None => envs.reset(slab.frame_mut(0)),
         }
         let batch = replay.batch(self.config.batch_size);
-        Ok(Loop { slab, now: 0, replay, batch })
+        Ok(Running { slab, now: 0, replay, batch })
     }
 
-    fn iterate_on(&mut self, l: &mut Loop, envs: &mut dyn Vector, log: &mut Scalars) -> Result<u64> {
-        let worlds = self.setup.worlds as u64;
+    fn iterate_on(&mut self, r: &mut Running, envs: &mut dyn Vector, log: &mut Scalars) -> Result<u64> {
+        let steps = (self.setup.worlds * self.config.num_steps) as u64;
         for _ in 0..self.config.num_steps {
-            let frame = l.slab.frame(l.now);
-            self.obs.clear();
-            frame.obs.extend_f32(&mut self.obs);
-            self.core.see(&self.obs);
-            self.choose(envs)?;
-            envs.step(self.actions.get(), l.slab.frame_mut(1 - l.now))?;
-            let after = l.slab.frame(1 - l.now);
-            if let Some(world) = after.reward.iter().position(|r| !r.is_finite()) {
-                return Err(Error::NonFinite { what: format!("reward of world {world}"), step: self.state.steps });
-            }
-            if let Some(auxiliary) = &mut self.auxiliary {
-                auxiliary.observe(after.obs.f32()?, after.last.f32()?, after.status);
-            }
-            l.replay.push(l.slab.frame(l.now), self.actions.get(), after)?;
-            l.now = 1 - l.now;
-            self.state.steps += worlds;
+            self.step_envs(r, envs)?;
         }
-        let before = self.core.updates();
         if self.state.steps >= self.config.learning_starts {
-            self.state.due += self.config.utd * (worlds * self.config.num_steps as u64) as f64;
+            self.state.updates_owed += self.config.utd * steps as f64;
         }
         let progress = self.config.lr_schedule.factor(self.state.steps, self.setup.steps);
-        while self.state.due >= 1.0 {
-            self.state.due -= 1.0;
-            l.replay.sample(&mut self.state.sampling, &mut l.batch)?;
-            if let Some(auxiliary) = &mut self.auxiliary {
-                if self.core.updates().is_multiple_of(auxiliary.every()) {
-                    auxiliary.learn()?;
-                }
-                let Batch { obs, next, discount, reward, .. } = &mut l.batch;
-                auxiliary.shape(obs.slice(0..obs.len()).f32()?, next.slice(0..next.len()).f32()?, discount, reward)?;
-            }
-            self.core.learn(&l.batch, self.config.learning_rate * progress)?;
+        let (learning_rate, before) = (self.config.learning_rate * progress, self.networks.updates());
+        while self.state.updates_owed >= 1.0 {
+            self.state.updates_owed -= 1.0;
+            r.replay.sample(&mut self.state.sampling, &mut r.batch)?;
+            self.add_auxiliary_reward(&mut r.batch)?;
+            self.networks.update(&r.batch, learning_rate)?;
         }
-        if let Some(name) = self.core.not_finite() {
+        if let Some(name) = self.networks.not_finite() {
             return Err(Error::NonFinite { what: format!("parameter {name}"), step: self.state.steps });
         }
-        self.core.report("", log);
+        self.networks.report("", log);
         if let Some(auxiliary) = &mut self.auxiliary {
             auxiliary.report(log);
         }
-        log.put("charts/learning_rate", self.config.learning_rate * progress);
-        log.put("charts/updates", self.core.updates() as f64);
-        let made = (self.core.updates() - before) as f64;
-        log.put("perf/gflop", made * self.core.flop(self.config.batch_size) * 1e-9);
-        Ok(worlds * self.config.num_steps as u64)
+        log.put("charts/learning_rate", learning_rate);
+        log.put("charts/updates", self.networks.updates() as f64);
+        let made = (self.networks.updates() - before) as f64;
+        log.put("perf/gflop", made * self.networks.flop(self.config.batch_size) * 1e-9);
+        Ok(steps)
+    }
+
+    /// One step of every environment, into the replay.
+    fn step_envs(&mut self, r: &mut Running, envs: &mut dyn Vector) -> Result<()> {
+        self.obs.clear();
+        r.slab.frame(r.now).obs.extend_f32(&mut self.obs);
+        self.networks.update_normalizer(&self.obs);
+        self.choose_actions(envs)?;
+        envs.step(self.actions.get(), r.slab.frame_mut(1 - r.now))?;
+        let after = r.slab.frame(1 - r.now);
+        if let Some(env) = after.reward.iter().position(|r| !r.is_finite()) {
+            return Err(Error::NonFinite { what: format!("reward of environment {env}"), step: self.state.steps });
+        }
+        if let Some(auxiliary) = &mut self.auxiliary {
+            auxiliary.observe(after.obs.f32()?, after.last.f32()?, after.status);
+        }
+        r.replay.push(r.slab.frame(r.now), self.actions.get(), after)?;
+        r.now = 1 - r.now;
+        self.state.steps += self.setup.worlds as u64;
+        Ok(())
     }
 
     /// Actions for the observations in `self.obs`.
-    fn choose(&mut self, envs: &dyn Vector) -> Result<()> {
+    fn choose_actions(&mut self, envs: &dyn Vector) -> Result<()> {
         let ActionBuffer::Continuous(out) = &mut self.actions else {
             return Err(Error::mismatch("actions of sac", "continuous", "discrete"));
         };
-        let early = self.state.steps < self.config.learning_starts;
-        if !early {
-            self.core.act(&self.obs, Mode::Explore, &mut self.state.rngs, out)?;
+        let warming_up = self.state.steps < self.config.learning_starts;
+        if !warming_up {
+            self.networks.act(&self.obs, Mode::Explore, &mut self.state.rngs, out)?;
         }
-        self.config.explore(&self.core, early, envs, &mut self.state.rngs, out)
+        self.networks.explore(warming_up, envs, &mut self.state.rngs, out)
+    }
+
+    /// Adds the auxiliary reward to a batch; its distance learns now and then.
+    fn add_auxiliary_reward(&mut self, batch: &mut Batch) -> Result<()> {
+        let Some(auxiliary) = &mut self.auxiliary else { return Ok(()) };
+        if self.networks.updates().is_multiple_of(auxiliary.every()) {
+            auxiliary.learn()?;
+        }
+        let Batch { obs, next, discount, reward, .. } = batch;
+        auxiliary.shape(obs.slice(0..obs.len()).f32()?, next.slice(0..next.len()).f32()?, discount, reward)
     }
 }
 
@@ -235,7 +230,7 @@ impl Policy for Sac {
         if let Some(auxiliary) = &mut self.auxiliary {
             auxiliary.goal_distances(&self.obs, &mut self.distances)?;
         }
-        self.core.act(&self.obs, mode, rng, out)
+        self.networks.act(&self.obs, mode, rng, out)
     }
 
     fn insight(&self, k: usize) -> Option<Insight> {
@@ -246,17 +241,17 @@ impl Policy for Sac {
 
 impl Checkpoint for Sac {
     fn save(&self, to: &mut SaveDir) -> Result<()> {
-        self.core.save("", to)?;
+        self.networks.save("", to)?;
         if let Some(auxiliary) = &self.auxiliary {
             auxiliary.save(to)?;
         }
         let mut bytes = Vec::new();
         snapshot::put(&mut bytes, &self.state);
         let mut frame = None;
-        if let Some(l) = &self.running {
-            l.replay.save(to)?;
+        if let Some(r) = &self.running {
+            r.replay.save(to)?;
             let mut tick = Vec::new();
-            l.slab.save_tick(l.now, &mut tick);
+            r.slab.save_tick(r.now, &mut tick);
             frame = Some(tick);
         }
         snapshot::put(&mut bytes, &frame);
@@ -264,7 +259,7 @@ impl Checkpoint for Sac {
     }
 
     fn load(&mut self, from: &LoadDir) -> Result<()> {
-        self.core.load("", from)?;
+        self.networks.load("", from)?;
         if let Some(auxiliary) = &mut self.auxiliary {
             auxiliary.load(from)?;
         }
@@ -273,7 +268,7 @@ impl Checkpoint for Sac {
         let state: State = snapshot::take(&mut rest)?;
         if state.rngs.len() != self.setup.worlds {
             let (own, found) = (self.setup.worlds.to_string(), state.rngs.len().to_string());
-            return Err(Error::mismatch("worlds of the saved sac", own, found));
+            return Err(Error::mismatch("environments of the saved sac", own, found));
         }
         let frame: Option<Vec<u8>> = snapshot::get(rest)?;
         self.saved = match frame {

@@ -125,9 +125,9 @@ fn every_sample_is_what_the_definition_says() {
         for deadly in [false, true] {
             for n_step in [1, 3] {
                 let hindsight = Some(Hindsight { strategy, k: 4.0 });
-                let plan = Plan { capacity: 32 * N, n_step, gamma: 0.9, hindsight };
+                let config = ReplayConfig { capacity: 32 * N, n_step, gamma: 0.9, hindsight };
                 let mut slab = slab(2);
-                let mut replay = Replay::new(plan, &spec(deadly), N, &slab).unwrap();
+                let mut replay = Replay::new(config, &spec(deadly), N, &slab).unwrap();
                 let mut worlds = Worlds::new(case as u64, deadly);
                 let (mut batch, mut rng) = (replay.batch(64), Rng::stream(9, 9));
                 let (mut relabelled, mut seen) = (0u32, 0u32);
@@ -192,14 +192,14 @@ fn every_sample_is_what_the_definition_says() {
 /// Chi-square over the choices of (world, tick).
 #[test]
 fn transitions_are_drawn_uniformly() {
-    let plan = Plan {
+    let config = ReplayConfig {
         capacity: 16 * N,
         n_step: 1,
         gamma: 1.0,
         hindsight: Some(Hindsight { strategy: Strategy::Future, k: 1e9 }),
     };
     let mut slab = slab(2);
-    let mut replay = Replay::new(plan, &spec(false), N, &slab).unwrap();
+    let mut replay = Replay::new(config, &spec(false), N, &slab).unwrap();
     let mut worlds = Worlds::new(5, false);
     for _ in 0..40 {
         worlds.push(&mut replay, &mut slab);
@@ -219,9 +219,9 @@ fn transitions_are_drawn_uniformly() {
 /// What a thousand draws do not meet is found all the same, wherever it is in a ring that wrapped; what is not there is an error.
 #[test]
 fn rare_transitions_are_found() {
-    let plan = Plan { capacity: 8000 * N, n_step: 1, gamma: 1.0, hindsight: None };
+    let config = ReplayConfig { capacity: 8000 * N, n_step: 1, gamma: 1.0, hindsight: None };
     let mut slab = slab(2);
-    let mut replay = Replay::new(plan, &spec(false), N, &slab).unwrap();
+    let mut replay = Replay::new(config, &spec(false), N, &slab).unwrap();
     let mut worlds = Worlds::new(5, false);
     for _ in 0..9000 {
         worlds.push(&mut replay, &mut slab);
@@ -249,8 +249,8 @@ fn checkpoints_are_exact_and_share_their_full_chunks() {
     let dir = std::env::temp_dir().join(format!("rlx-replay-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&dir);
     let store = Store::new(&dir);
-    let plan = Plan { capacity: 64 * N, n_step: 2, gamma: 0.9, hindsight: None };
-    let make = || Replay::new(plan, &spec(false), N, &slab(2)).unwrap();
+    let config = ReplayConfig { capacity: 64 * N, n_step: 2, gamma: 0.9, hindsight: None };
+    let make = || Replay::new(config, &spec(false), N, &slab(2)).unwrap();
     let (mut whole, mut worlds, mut slab) = (make(), Worlds::new(1, false), slab(2));
     for pushes in [0, 1, 9, 30, 20, 3, 64, 200] {
         for _ in 0..pushes {
@@ -278,10 +278,10 @@ fn checkpoints_are_exact_and_share_their_full_chunks() {
     let shared = std::fs::read_dir(&dir).unwrap().filter_map(|e| std::fs::read_dir(e.ok()?.path()).ok()).flatten();
     let links = shared.filter(|e| e.as_ref().unwrap().metadata().unwrap().nlink() > 1).count();
     assert!(links > 10, "{links} files are shared");
-    let mut other = Replay::new(Plan { capacity: 128 * N, ..plan }, &spec(false), N, &slab).unwrap();
+    let mut other = Replay::new(ReplayConfig { capacity: 128 * N, ..config }, &spec(false), N, &slab).unwrap();
     assert!(other.load(&store.open("step", whole.pushed).unwrap()).is_err(), "of another size");
     let elsewhere = Spec { name: "elsewhere".into(), ..spec(false) };
-    let mut other = Replay::new(plan, &elsewhere, N, &slab).unwrap();
+    let mut other = Replay::new(config, &elsewhere, N, &slab).unwrap();
     let error = other.load(&store.open("step", whole.pushed).unwrap()).unwrap_err().to_string();
     assert!(error.contains("expected elsewhere, found goals"), "{error}");
     // A chunk that is sound as a file and belongs to other ticks: as good as damaged.
@@ -304,15 +304,19 @@ fn checkpoints_are_exact_and_share_their_full_chunks() {
 #[test]
 fn what_can_not_be_replayed_is_refused() {
     let slab = slab(2);
-    let plan =
-        Plan { capacity: 10, n_step: 1, gamma: 0.9, hindsight: Some(Hindsight { strategy: Strategy::Future, k: 4.0 }) };
+    let config = ReplayConfig {
+        capacity: 10,
+        n_step: 1,
+        gamma: 0.9,
+        hindsight: Some(Hindsight { strategy: Strategy::Future, k: 4.0 }),
+    };
     let mut plain = spec(false);
     plain.goal = None;
-    assert!(Replay::new(plan, &plain, N, &slab).err().unwrap().to_string().contains("no goals"));
+    assert!(Replay::new(config, &plain, N, &slab).err().unwrap().to_string().contains("no goals"));
     plain.players = 2;
-    assert!(Replay::new(Plan { hindsight: None, ..plan }, &plain, N, &slab).is_err());
-    assert!(Replay::new(Plan { n_step: 0, ..plan }, &spec(false), N, &slab).is_err());
-    let mut empty = Replay::new(plan, &spec(false), N, &slab).unwrap();
+    assert!(Replay::new(ReplayConfig { hindsight: None, ..config }, &plain, N, &slab).is_err());
+    assert!(Replay::new(ReplayConfig { n_step: 0, ..config }, &spec(false), N, &slab).is_err());
+    let mut empty = Replay::new(config, &spec(false), N, &slab).unwrap();
     let mut batch = empty.batch(2);
     assert!(empty.sample(&mut Rng::stream(0, 0), &mut batch).is_err());
     assert!(empty.push(slab.frame(0), Actions::Continuous(&[0.0; N]), slab.frame(1)).is_err());
@@ -327,9 +331,9 @@ fn goals_are_drawn_uniformly_from_what_their_strategy_allows() {
     for (strategy, k) in
         [(Strategy::Future, 4.0), (Strategy::Final, 4.0), (Strategy::Episode, 4.0), (Strategy::Future, 1.0)]
     {
-        let plan = Plan { capacity: 16, n_step: 1, gamma: 0.9, hindsight: Some(Hindsight { strategy, k }) };
+        let config = ReplayConfig { capacity: 16, n_step: 1, gamma: 0.9, hindsight: Some(Hindsight { strategy, k }) };
         let mut slab = Slab::new(&spec(false), 1, 2, |n| Column::F32(vec![0.0; n]));
-        let mut replay = Replay::new(plan, &spec(false), 1, &slab).unwrap();
+        let mut replay = Replay::new(config, &spec(false), 1, &slab).unwrap();
         for t in 0..24u64 {
             let rows = [[t as f32, -1.0, t as f32], [t as f32 + 1.0, -1.0, 0.0]];
             for (i, row) in rows.iter().enumerate() {
@@ -383,8 +387,8 @@ fn goals_are_drawn_uniformly_from_what_their_strategy_allows() {
 fn bytes_and_vectors_are_kept_as_they_are() {
     let spec = Spec::solo("pixels", Space::uniform(4, 0.0, 255.0), Space::uniform(2, -1.0, 1.0));
     let mut slab = Slab::new(&spec, 2, 2, |n| Column::U8(vec![0; n]));
-    let plan = Plan { capacity: 20, n_step: 2, gamma: 0.5, hindsight: None };
-    let mut replay = Replay::new(plan, &spec, 2, &slab).unwrap();
+    let config = ReplayConfig { capacity: 20, n_step: 2, gamma: 0.5, hindsight: None };
+    let mut replay = Replay::new(config, &spec, 2, &slab).unwrap();
     // World 0 dies at every third tick, world 1 runs out of time there.
     for t in 0..31u8 {
         let rows = |mark: u8| (0..8).map(|i| mark.wrapping_mul(8).wrapping_add(i)).collect::<Vec<u8>>();

@@ -6,15 +6,15 @@ use serde::{Deserialize, Serialize};
 /// Rows that are kept of a kind.
 const KEPT: usize = 256;
 
-/// The last rows of a kind.
+/// The last states of a kind, `[at most 256, width]`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Beginnings {
+pub(super) struct RecentStates {
     width: usize,
     rows: Vec<f32>,
-    next: usize,
+    next: usize, // that is overwritten when full
 }
 
-impl Beginnings {
+impl RecentStates {
     pub fn new(width: usize) -> Self {
         Self { width, rows: Vec::new(), next: 0 }
     }
@@ -66,7 +66,7 @@ impl Discriminator {
     }
 
     /// A step of logistic regression.
-    pub fn learn(&mut self, beginnings: &Beginnings, endings: &Beginnings, rng: &mut Rng) {
+    pub fn learn(&mut self, beginnings: &RecentStates, endings: &RecentStates, rng: &mut Rng) {
         if beginnings.is_empty() || endings.is_empty() {
             return;
         }

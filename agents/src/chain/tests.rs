@@ -1,5 +1,9 @@
-use super::*;
-use rlx::{Env, Field, Goal, Judged, Skill, Space, VecEnv, View};
+use super::{Bridge, Chain, Config, Order};
+use crate::sac;
+use rlx::{
+    ActionBuffer, Algorithm, Device, Env, Field, Goal, Judged, Learner, Mode, Policy, Result, Rng, Scalars, Setup,
+    Skill, Space, Spec, Status, VecEnv, Vector, View, snapshot,
+};
 use std::sync::Arc;
 
 /// A point in the square that must be at one goal, then at another; .15 a step. Where there is time for a single step, it begins at the first.
@@ -157,9 +161,9 @@ fn a_success_on_the_last_tick_is_one() {
 #[test]
 fn a_later_skill_alone_is_learnt_in_sequence_too() {
     let mut chain = learner(Bridge::None, Order::Sequence);
-    (chain.state.kept[0], chain.state.kept[1]) = (0, 10_000);
+    (chain.state.transitions[0], chain.state.transitions[1]) = (0, 10_000);
     assert_eq!(chain.next_skill(), Some(1));
-    chain.state.kept[0] = 10_000;
+    chain.state.transitions[0] = 10_000;
     assert_eq!(chain.next_skill(), Some(0));
 }
 

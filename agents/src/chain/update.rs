@@ -1,5 +1,6 @@
 //! Which skill learns next, and what its successes are paid.
-use super::*;
+use super::{Bridge, Chain, Order, Running};
+use rlx::{ColumnRef, Result, replay::Batch};
 
 /// What a skill that never fails still gets of the updates, against 1 + this for one that always does.
 const SLACK: f64 = 0.2;
@@ -8,7 +9,7 @@ impl Chain {
     /// The skill whose update is next: each gets a share that grows with how often it fails.
     pub(super) fn next_skill(&mut self) -> Option<usize> {
         let need = |k: usize| if self.may_learn(k) { 1.0 + SLACK - self.state.success[k] } else { 0.0 };
-        let needs: Vec<f64> = (0..self.cores.len()).map(need).collect();
+        let needs: Vec<f64> = (0..self.skills.len()).map(need).collect();
         let sum: f64 = needs.iter().sum();
         let (mut next, credit) = (None, &mut self.state.credit);
         for k in (0..needs.len()).filter(|k| needs[*k] > 0.0) {
@@ -23,32 +24,32 @@ impl Chain {
 
     /// Whether a skill has enough to learn from, and its turn has come.
     fn may_learn(&self, k: usize) -> bool {
-        let enough = self.state.kept[k] >= self.config.sac.learning_starts / self.cores.len() as u64 + 100;
+        let enough = self.state.transitions[k] >= self.config.sac.learning_starts / self.skills.len() as u64 + 100;
         let turn = match self.config.order {
             Order::Joint => true,
             // A skill that was never met, where one is learnt alone, is not waited for.
             Order::Sequence => {
-                (0..k).all(|j| self.state.kept[j] == 0 || self.state.success[j] >= self.config.competence)
+                (0..k).all(|j| self.state.transitions[j] == 0 || self.state.success[j] >= self.config.competence)
             }
         };
         enough && turn
     }
 
     /// One update of skill `k`.
-    pub(super) fn learn(&mut self, r: &mut Running, k: usize, learning_rate: f64) -> Result<()> {
+    pub(super) fn update_skill(&mut self, r: &mut Running, k: usize, learning_rate: f64) -> Result<()> {
         let goal = self.setup.spec.skills[k].goal.clone();
-        let (at, last) = (self.skill_at, self.cores.len() - 1);
-        let own = |row: rlx::ColumnRef<'_>| row.f32().is_ok_and(|row| (row[at].max(0.0) as usize).min(last) == k);
+        let (at, last) = (self.skill_at, self.skills.len() - 1);
+        let own = |row: ColumnRef<'_>| row.f32().is_ok_and(|row| (row[at].max(0.0) as usize).min(last) == k);
         r.replay.sample_of(Some(&goal), own, &mut self.state.sampling, &mut r.batch)?;
         if let Some(distance) = &mut self.distance
-            && self.cores[k].updates().is_multiple_of(distance.every())
+            && self.skills[k].updates().is_multiple_of(distance.every())
         {
             distance.learn()?;
         }
         if k < last {
             self.pay_bridge(&mut r.batch, k)?;
         }
-        self.cores[k].learn(&r.batch, learning_rate)
+        self.skills[k].update(&r.batch, learning_rate)
     }
 
     /// Changes the reward of the successes of skill `k` in a batch by where they ended. What only succeeds by a goal of hindsight ended

@@ -109,7 +109,7 @@ impl Embedding {
     }
 
     /// Takes states and what they achieve into account for the normalisers.
-    pub fn see(&mut self, state: &[f32], target: &[f32]) {
+    pub fn update_normalizers(&mut self, state: &[f32], target: &[f32]) {
         self.saved.state.update(state);
         self.saved.target.update(target);
     }
@@ -176,7 +176,7 @@ impl Embedding {
     /// Estimated transitions between rows of states (as [`Embedding::of`] says) and of targets.
     ///
     /// # Errors
-    /// When the networks can not be read.
+    /// When the networks cannot be read.
     pub fn distances(&mut self, state: &[f32], target: &[f32], to: &mut Vec<f32>) -> Result<()> {
         self.measure(state, target, Self::pairwise, to)
     }
@@ -184,7 +184,7 @@ impl Embedding {
     /// Estimated transitions from each row of states to the nearest of the rows of targets, of which there is at least one.
     ///
     /// # Errors
-    /// When the networks can not be read.
+    /// When the networks cannot be read.
     pub fn nearest(&mut self, state: &[f32], target: &[f32], to: &mut Vec<f32>) -> Result<()> {
         self.measure(state, target, Self::to_nearest, to)
     }
@@ -209,7 +209,7 @@ impl Embedding {
     /// One update; the loss.
     ///
     /// # Errors
-    /// When the networks can not be read.
+    /// When the networks cannot be read.
     pub fn learn(&mut self, pairs: &Pairs, part: impl Fn(&[f32], Part, &mut Vec<f32>)) -> Result<f64> {
         // With more than one thread a sum's order, and so a result's last bits, would be theirs on some processors.
         threads::alone(|| self.update(pairs, part))

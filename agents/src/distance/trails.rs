@@ -2,18 +2,18 @@
 use rlx::{Rng, Status};
 use serde::{Deserialize, Serialize};
 
-/// Ticks before anything is drawn.
+/// Time steps before anything is drawn.
 const FEWEST: usize = 8;
 
-/// A ring of ticks, every tick the state that each world was led to.
+/// A ring of time steps, each the states that the environments were led to.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Trails {
     worlds: usize,
     width: usize,
     ticks: usize,
     pushed: u64,
-    rows: Vec<f32>,  // [ticks, worlds, width]
-    ends: Vec<bool>, // [ticks, worlds]: whether an episode ended there
+    rows: Vec<f32>,  // [steps, envs, width]
+    ends: Vec<bool>, // [steps, envs]: whether an episode ended there
 }
 
 /// States and what came after them in the same episode.
@@ -68,7 +68,7 @@ impl Trails {
     }
 
     /// `anchors` states drawn uniformly among those with a successor, each with `targets` uniform ones of the next `horizon`
-    /// transitions of its episode; None until there are a few ticks. `there` says whether the first row achieves what the second does:
+    /// transitions of its episode; None until there are a few steps. `there` says whether the first row achieves what the second does:
     /// what has come to rest is reached when it first is there, not whenever it is looked at.
     pub fn sample(
         &self,
@@ -135,7 +135,7 @@ mod tests {
         assert!(trails.sample(&mut rng, (20, 4), 6, &|_, _| false).is_some());
     }
 
-    /// Rows say (world, episode, step): what is drawn must be of one episode, the stated transitions apart, and within the horizon.
+    /// Rows say (environment, episode, step): what is drawn must be of one episode, the stated transitions apart, and within the horizon.
     #[test]
     fn pairs_are_of_one_episode_and_as_far_apart_as_they_say() {
         let (worlds, horizon) = (3, 6);

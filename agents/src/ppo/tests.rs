@@ -1,6 +1,14 @@
-//! The derivatives that are written out, against finite differences; clipping; and small worlds of every kind of action.
-use super::{update::*, *};
-use rlx::{Device, Env, Scalars, VecEnv, View};
+//! The derivatives that are written out, against finite differences; clipping; and small environments of every kind of action.
+use super::{
+    Config, Ppo,
+    head::{Head, Row, RowGrad},
+    loss::{ClippedSurrogate, value_loss},
+};
+use crate::Schedule;
+use rlx::{
+    Actions, Algorithm, Device, Env, Error, Learner, Result, Rng, Scalars, Setup, Space, Spec, Status, VecEnv, Vector,
+    View,
+};
 
 /// Central differences of `f` at `x`, component by component.
 fn numeric(x: &[f32], f: &mut dyn FnMut(&[f32]) -> f64) -> Vec<f64> {
@@ -30,7 +38,7 @@ fn the_surrogate_is_clipped_exactly_where_it_should_be() {
         (1.0, 1.1, false),
         (-1.0, 0.9, false),
     ] {
-        let term = Surrogate { advantage, old_log_prob: -1.0, clip };
+        let term = ClippedSurrogate { advantage, old_log_prob: -1.0, clip };
         let log_prob = -1.0 + f32::ln(ratio);
         let slope = term.derivative(log_prob);
         assert_eq!(slope == 0.0, cut, "advantage {advantage}, ratio {ratio}");
@@ -47,6 +55,7 @@ fn the_surrogate_is_clipped_exactly_where_it_should_be() {
 fn derivatives_by_logits_agree_with_finite_differences() {
     let mut rng = Rng::stream(1, 0);
     let sets = [3usize, 4, 2];
+    let head = Head::new(&Space::MultiDiscrete(sets.to_vec()));
     for _ in 0..50 {
         let logits: Vec<f32> = (0..9).map(|_| rng.normal() as f32).collect();
         let mut mask: Vec<bool> = (0..9).map(|_| rng.below(4) > 0).collect();
@@ -54,19 +63,46 @@ fn derivatives_by_logits_agree_with_finite_differences() {
         for (start, id) in [0, 3, 7].iter().zip(&ids) {
             mask[start + *id as usize] = true;
         }
-        let (by_log_prob, entropy_coef) = (rng.normal() as f32, 0.3);
+        let (d_log_prob, entropy_coef) = (rng.normal() as f32, 0.3);
         let mut loss = |x: &[f32]| {
             let mut probs = [0.0; 9];
-            let (log_prob, entropy) = log_prob_of_sets(&sets, x, &mask, &ids, &mut probs).unwrap();
-            f64::from(by_log_prob) * f64::from(log_prob) - entropy_coef * f64::from(entropy)
+            let row = Row { outputs: x, log_std: &[], mask: &mask };
+            let (log_prob, entropy) = head.log_prob_and_entropy(row, Actions::Discrete(&ids), &mut probs).unwrap();
+            f64::from(d_log_prob) * f64::from(log_prob) - entropy_coef * f64::from(entropy)
         };
         let expected = numeric(&logits, &mut loss);
         let (mut probs, mut out) = ([0.0; 9], [0.0; 9]);
-        log_prob_of_sets(&sets, &logits, &mask, &ids, &mut probs).unwrap();
-        d_sets(&sets, &ids, &probs, by_log_prob, entropy_coef as f32, &mut out);
+        let (row, action) = (Row { outputs: &logits, log_std: &[], mask: &mask }, Actions::Discrete(&ids));
+        head.log_prob_and_entropy(row, action, &mut probs).unwrap();
+        let grad = RowGrad { outputs: &mut out, log_std: &mut [] };
+        head.backward(row, action, &probs, (d_log_prob, entropy_coef as f32), grad);
         for i in 0..9 {
             assert!((f64::from(out[i]) - expected[i]).abs() < 2e-3, "{i}: {} {}", out[i], expected[i]);
             assert!(mask[i] || out[i] == 0.0, "a masked logit has no gradient");
+        }
+    }
+}
+
+#[test]
+fn derivatives_by_means_and_deviations_agree_with_finite_differences() {
+    let mut rng = Rng::stream(2, 0);
+    let head = Head::new(&Space::symmetric(&[2.0, 0.5]));
+    for _ in 0..50 {
+        let mut random = || [rng.normal() as f32, rng.normal() as f32];
+        let (mean, log_std, action, [d_log_prob, _]) = (random(), random().map(|s| 0.3 * s), random(), random());
+        let action = Actions::Continuous(&action);
+        let mut loss = |x: &[f32]| {
+            let row = Row { outputs: &x[..2], log_std: &x[2..], mask: &[] };
+            let (log_prob, entropy) = head.log_prob_and_entropy(row, action, &mut []).unwrap();
+            f64::from(d_log_prob) * f64::from(log_prob) - 0.3 * f64::from(entropy)
+        };
+        let expected = numeric(&[mean, log_std].concat(), &mut loss);
+        let (mut outputs, mut d_log_std) = ([0.0; 2], [0.0; 2]);
+        let row = Row { outputs: &mean, log_std: &log_std, mask: &[] };
+        let grad = RowGrad { outputs: &mut outputs, log_std: &mut d_log_std };
+        head.backward(row, action, &[], (d_log_prob, 0.3), grad);
+        for (found, expected) in outputs.iter().chain(&d_log_std).zip(expected) {
+            assert!((f64::from(*found) - expected).abs() < 2e-2 * expected.abs().max(1.0), "{found} {expected}");
         }
     }
 }

@@ -1,12 +1,11 @@
-//! Hyperparameters of [`super::Sac`], which chains of skills share; what they must fit, and what is done to explore.
-use super::core::Core;
+//! Hyperparameters of [`super::Sac`], which chains of skills share; and what they must fit.
 use crate::{
     Schedule,
     distance::{self, Form, Method},
 };
 use rlx::{
-    ActionsMut, Result, Rng, Space, Spec, Vector,
-    replay::{Hindsight, Plan, Strategy},
+    Space, Spec,
+    replay::{Hindsight, ReplayConfig, Strategy},
 };
 use rlx_nn::{Activation, Norm};
 use schemars::JsonSchema;
@@ -31,10 +30,10 @@ pub enum Relabel {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Config {
-    /// Worlds stepped side by side.
+    /// Environments stepped side by side.
     #[schemars(range(min = 1, max = 65536))]
     pub num_envs: usize,
-    /// Ticks per world and iteration.
+    /// Time steps per environment and iteration.
     #[schemars(range(min = 1, max = 100_000))]
     pub num_steps: usize,
     /// Updates for each transition.
@@ -51,9 +50,9 @@ pub struct Config {
     /// Share of later actions that are uniform, whatever the policy says.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub random_actions: f64,
-    /// Share of the worlds, at least one where it is not 0, that their own scripted player plays in the place of the policy, random
-    /// actions among its own. What comes of it is learnt from like all else, by critics with layer norm, as in RLPD (arXiv 2302.02948)
-    /// but for its batches of equal halves; training's own success counts it.
+    /// Share of the environments, at least one where it is not 0, that their own scripted player controls in place of the policy, with
+    /// random actions among its own. Its transitions are learnt from like all others, by critics with layer norm, as in RLPD (arXiv
+    /// 2302.02948) but without its batches of equal halves. Training's own success rate counts them.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub demonstrations: f64,
     /// Discount of a step.
@@ -68,13 +67,13 @@ pub struct Config {
     /// Step size of Adam at the start, of policy, critics and temperature.
     #[schemars(range(min = 1e-8, max = 1.0))]
     pub learning_rate: f64,
-    /// How the step size goes on.
+    /// How the step size changes over training.
     pub lr_schedule: Schedule,
     /// Updates of the critics for each one of the policy.
     #[schemars(range(min = 1, max = 1000))]
     pub policy_delay: u64,
     /// How much of itself the average of the policies' parameters keeps at each of their updates, but no more than n / (n + 10) at the
-    /// n-th; the average is what is judged and exported, the latest one explores. 0 judges the latest.
+    /// n-th. The average is evaluated and exported; the latest policy explores. 0 evaluates the latest.
     #[schemars(range(min = 0.0, max = 0.9999))]
     pub policy_average: f64,
     /// The temperature at the start.
@@ -85,7 +84,7 @@ pub struct Config {
     /// The entropy that is held, in nats for each action dimension.
     #[schemars(range(min = -20.0, max = 2.0))]
     pub target_entropy: f64,
-    /// Which achieved goals stand in for the desired one, in worlds with goals.
+    /// Which achieved goals stand in for the desired one, in environments with goals.
     pub relabel: Relabel,
     /// Relabelled transitions for each one as it was.
     #[schemars(range(min = 0.0, max = 1000.0))]
@@ -97,7 +96,7 @@ pub struct Config {
     /// Widths of the hidden layers of all networks.
     #[schemars(inner(range(min = 1, max = 65536)))]
     pub hidden: Vec<usize>,
-    /// What stands between layers.
+    /// Activation between layers.
     pub activation: Activation,
     /// Normalisation within the critics: none, layer, or batch, which is CrossQ.
     pub norm: Norm,
@@ -140,8 +139,8 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The replay's plan in a world of that spec.
-    pub(crate) fn plan(&self, has_goal: bool) -> Plan {
+    /// What the replay keeps and how it samples, in an environment with or without a goal.
+    pub(crate) fn replay(&self, has_goal: bool) -> ReplayConfig {
         let strategy = match self.relabel {
             Relabel::None => None,
             Relabel::Future => Some(Strategy::Future),
@@ -149,7 +148,7 @@ impl Config {
             Relabel::Episode => Some(Strategy::Episode),
         };
         let hindsight = strategy.filter(|_| has_goal && self.relabel_k > 0.0);
-        Plan {
+        ReplayConfig {
             capacity: self.buffer_size,
             n_step: self.n_step,
             gamma: self.gamma as f32,
@@ -157,44 +156,16 @@ impl Config {
         }
     }
 
-    /// What is done in the place of the policy's `actions`: everywhere at random while it is `early`, by the worlds' own player in the
-    /// first of them, and now and then at random.
-    pub(crate) fn explore(
-        &self,
-        core: &Core,
-        early: bool,
-        envs: &dyn Vector,
-        rngs: &mut [Rng],
-        actions: &mut [f32],
-    ) -> Result<()> {
-        let wide = actions.len() / rngs.len();
-        if early {
-            rngs.iter_mut().zip(actions.chunks_exact_mut(wide)).for_each(|(rng, to)| core.act_at_random(rng, to));
-        }
-        if self.demonstrations > 0.0 {
-            let n = ((self.demonstrations * rngs.len() as f64).round() as usize).max(1);
-            let worlds: Vec<u32> = (0..n as u32).collect();
-            envs.bot(0, &worlds, &mut rngs[..n], ActionsMut::Continuous(&mut actions[..n * wide]))?;
-        }
-        if !early && self.random_actions > 0.0 {
-            for (rng, to) in rngs.iter_mut().zip(actions.chunks_exact_mut(wide)) {
-                if rng.unit() < self.random_actions {
-                    core.act_at_random(rng, to);
-                }
-            }
-        }
-        Ok(())
-    }
-
+    /// Whether sac can learn in such an environment.
     pub(crate) fn check(&self, spec: &Spec) -> std::result::Result<(), String> {
         let Space::Box { low, high, .. } = &spec.act else {
-            return Err(format!("it needs continuous actions, and the world's are {}", spec.act.describe()));
+            return Err(format!("it needs continuous actions, and the environment's are {}", spec.act.describe()));
         };
         if low.iter().chain(high).any(|b| !b.is_finite()) {
-            return Err("its policy is squashed into bounds, and an action of the world has none".into());
+            return Err("its policy is squashed into bounds, and an action of the environment has none".into());
         }
         if spec.rows != 1 || spec.players != 1 {
-            return Err(format!("it learns for one player, and the world has {}", spec.players));
+            return Err(format!("it learns for one player, and the environment has {}", spec.players));
         }
         let per_iteration = self.num_envs * self.num_steps;
         if self.buffer_size < per_iteration {
@@ -204,7 +175,7 @@ impl Config {
             ));
         }
         if self.demonstrations > 0.0 && spec.bots.is_empty() {
-            return Err("demonstrations: the world has no player of its own to give them".into());
+            return Err("demonstrations: the environment has no player of its own to give them".into());
         }
         if self.target_range[0] > self.target_range[1] {
             return Err("target_range: the lowest comes first".into());
@@ -214,7 +185,7 @@ impl Config {
         }
         if self.target_range[0] < self.target_range[1] && self.distance.auxiliary != Method::None {
             return Err(
-                "target_range is of the world's own returns, which an auxiliary reward changes: give one of the two"
+                "target_range is of the environment's own returns, which an auxiliary reward changes: give one of the two"
                     .into(),
             );
         }

@@ -1,6 +1,6 @@
 //! No search: the configurations that an objective names as what one would choose without one ([`rlx::Objective::baselines`]), measured and kept
 //! as a searcher's trials are, so that they stand in the same table.
-use super::{Common, Stand, Strategy};
+use super::{Common, Proposer, SearchView};
 use rlx::{
     Error, Result, Rng,
     config::{matching, nearest},
@@ -23,7 +23,7 @@ pub struct Config {
 #[derive(Serialize, Deserialize)]
 pub struct Baseline;
 
-impl Strategy for Baseline {
+impl Proposer for Baseline {
     type Config = Config;
     const NAME: &'static str = "baseline";
     const ABOUT: &'static str = "search: none; what one would choose without one, as the objective names it";
@@ -33,18 +33,18 @@ impl Strategy for Baseline {
     fn new(_: &Config) -> Self {
         Self
     }
-    fn propose(&mut self, config: &Config, stand: &Stand<'_>, _: &mut Rng) -> Result<Vec<u16>> {
-        let (objective, all) = (stand.objective, stand.objective.baselines());
+    fn propose(&mut self, config: &Config, view: &SearchView<'_>, _: &mut Rng) -> Result<Vec<u16>> {
+        let (objective, all) = (view.objective, view.objective.baselines());
         let names = || all.iter().map(|(name, _)| name.as_str());
         if all.is_empty() {
             return Err(Error::invalid(format!("{} names no baselines", objective.name())));
         }
         if config.baseline.is_empty() {
-            let mut fitting = all.iter().filter(|(_, c)| objective.cost(c) <= stand.budget).peekable();
+            let mut fitting = all.iter().filter(|(_, c)| objective.cost(c) <= view.budget).peekable();
             let first = fitting.peek().map(|(_, c)| c.clone());
-            let next = fitting.find(|(_, c)| !stand.is_known(c)).map(|(_, c)| c.clone()).or(first);
+            let next = fitting.find(|(_, c)| !view.is_known(c)).map(|(_, c)| c.clone()).or(first);
             return next.ok_or_else(|| {
-                Error::invalid(format!("no baseline of {} costs at most {:.0}", objective.name(), stand.budget))
+                Error::invalid(format!("no baseline of {} costs at most {:.0}", objective.name(), view.budget))
             });
         }
         let meant = matching(&config.baseline, names());
@@ -54,10 +54,10 @@ impl Strategy for Baseline {
             Error::usage(format!("baseline = \"{}\"{near}: {} has {list}", config.baseline, objective.name()))
         })?;
         let cost = objective.cost(found);
-        if cost > stand.budget {
+        if cost > view.budget {
             return Err(Error::invalid(format!(
                 "baseline = \"{name}\" costs {cost:.0}, and the budget is {:.0}: raise it, or choose another",
-                stand.budget
+                view.budget
             )));
         }
         Ok(found.clone())

@@ -1,7 +1,7 @@
 //! Bayesian optimisation: a Gaussian process (Matern-5/2, noise term) over the levels, the logarithm of expected improvement under the
 //! budget, candidates from a trust region of atomic edits around the best (after TuRBO, arXiv 1910.01739, on a lattice).
 use super::{
-    Common, Stand, Strategy, draw,
+    Common, Proposer, SearchView, draw,
     gp::{Gp, Hyper, log_expected_improvement},
 };
 use rlx::{
@@ -50,13 +50,13 @@ pub struct Bo {
 const FLOOR: f64 = 0.1;
 
 /// Losses as the process sees them: logarithms above a floor, what is broken as bad as the worst that is not.
-fn targets(stand: &Stand<'_>) -> Vec<f64> {
-    let mut finite: Vec<f64> = stand.trials.iter().map(|t| t.loss).filter(|l| l.is_finite()).collect();
+fn targets(view: &SearchView<'_>) -> Vec<f64> {
+    let mut finite: Vec<f64> = view.trials.iter().map(|t| t.loss).filter(|l| l.is_finite()).collect();
     finite.sort_by(f64::total_cmp);
-    let (Some(&low), Some(&high)) = (finite.first(), finite.last()) else { return vec![0.0; stand.trials.len()] };
+    let (Some(&low), Some(&high)) = (finite.first(), finite.last()) else { return vec![0.0; view.trials.len()] };
     let floor = low - FLOOR * (finite[finite.len() / 2] - low) - 1e-6 * (high - low) - 1e-12;
     let log = |l: f64| ((if l.is_finite() { l } else { high }) - floor).ln();
-    stand.trials.iter().map(|t| log(t.loss)).collect()
+    view.trials.iter().map(|t| log(t.loss)).collect()
 }
 
 fn encode(objective: &dyn Objective, config: &[u16]) -> Result<Vec<f64>> {
@@ -72,9 +72,9 @@ impl Bo {
     }
 
     /// Widens the region after three improvements in a row, halves it after five failures, and starts over from its widest.
-    fn adapt(&mut self, config: &Config, stand: &Stand<'_>) {
+    fn adapt(&mut self, config: &Config, view: &SearchView<'_>) {
         let Some((budget, before)) = self.asked.take() else { return };
-        let improved = stand.trials.last().is_some_and(|t| t.cost <= budget && t.loss < before);
+        let improved = view.trials.last().is_some_and(|t| t.cost <= budget && t.loss < before);
         (self.successes, self.failures) = if improved { (self.successes + 1, 0) } else { (0, self.failures + 1) };
         if self.successes == 3 {
             (self.successes, self.radius) = (0, (self.radius * 2.0).min(config.radius as f64));
@@ -90,12 +90,12 @@ impl Bo {
     /// The candidate of highest expected improvement.
     ///
     /// # Errors
-    /// When the process can not be fitted.
-    pub fn improve(&mut self, config: &Config, stand: &Stand<'_>, rng: &mut Rng) -> Result<Vec<u16>> {
-        self.adapt(config, stand);
-        let objective = stand.objective;
-        let inputs = stand.trials.iter().map(|t| encode(objective, &t.config)).collect::<Result<Vec<_>>>()?;
-        let y = targets(stand);
+    /// When the process cannot be fitted.
+    pub fn improve(&mut self, config: &Config, view: &SearchView<'_>, rng: &mut Rng) -> Result<Vec<u16>> {
+        self.adapt(config, view);
+        let objective = view.objective;
+        let inputs = view.trials.iter().map(|t| encode(objective, &t.config)).collect::<Result<Vec<_>>>()?;
+        let y = targets(view);
         let hyper = match self.hyper {
             Some(hyper) if inputs.len() < self.fitted + self.fitted / 8 + 2 => hyper,
             _ => {
@@ -105,24 +105,24 @@ impl Bo {
         };
         let gp = Gp::fit(&inputs, &y, hyper)?;
         // By what the process makes of them, not by one lucky measurement.
-        let mut fitting: Vec<(f64, &Vec<u16>)> = (stand.trials.iter().zip(&inputs))
-            .filter(|(t, _)| t.cost <= stand.budget)
+        let mut fitting: Vec<(f64, &Vec<u16>)> = (view.trials.iter().zip(&inputs))
+            .filter(|(t, _)| t.cost <= view.budget)
             .map(|(t, x)| (gp.predict(x).0, &t.config))
             .collect();
         fitting.sort_by(|a, b| a.0.total_cmp(&b.0));
-        self.asked = Some((stand.budget, stand.feasible().first().map_or(f64::INFINITY, |t| t.loss)));
+        self.asked = Some((view.budget, view.feasible().first().map_or(f64::INFINITY, |t| t.loss)));
         let mut parents: Vec<&Vec<u16>> = fitting.iter().map(|f| f.1).take(3).collect();
         let best = fitting.first().map_or(f64::INFINITY, |f| f.0);
         // What is better and costs a little too much is a parent too: cut, it may be the best that fits.
-        let costly = stand.trials.iter().zip(&inputs).filter(|(t, _)| t.cost > stand.budget);
+        let costly = view.trials.iter().zip(&inputs).filter(|(t, _)| t.cost > view.budget);
         let costly = costly.min_by(|a, b| (a.0.cost).total_cmp(&b.0.cost)).map(|(t, _)| &t.config);
         parents.extend(costly);
         let mut found: Option<(f64, Vec<u16>)> = None;
         for _ in 0..config.candidates {
             let parent = parents[rng.below(parents.len())];
             let count = 1 + rng.below(self.radius.max(1.0) as usize);
-            let candidate = draw::near(objective, parent, count, stand.budget, rng);
-            if stand.is_known(&candidate) {
+            let candidate = draw::near(objective, parent, count, view.budget, rng);
+            if view.is_known(&candidate) {
                 continue;
             }
             let (mean, variance) = gp.predict(&encode(objective, &candidate)?);
@@ -131,7 +131,7 @@ impl Bo {
                 found = Some((value, candidate));
             }
         }
-        Ok(found.map_or_else(|| draw::feasible(objective, stand.budget, rng), |f| f.1))
+        Ok(found.map_or_else(|| draw::feasible(objective, view.budget, rng), |f| f.1))
     }
 
     /// Says how the search stands.
@@ -144,7 +144,7 @@ impl Bo {
     }
 }
 
-impl Strategy for Bo {
+impl Proposer for Bo {
     type Config = Config;
     const NAME: &'static str = "bo";
     const ABOUT: &'static str = "search: a Gaussian process and expected improvement in a trust region";
@@ -154,16 +154,16 @@ impl Strategy for Bo {
     fn new(config: &Config) -> Self {
         Self::start(config.radius)
     }
-    fn propose(&mut self, config: &Config, stand: &Stand<'_>, rng: &mut Rng) -> Result<Vec<u16>> {
-        match stand.trials.len() {
+    fn propose(&mut self, config: &Config, view: &SearchView<'_>, rng: &mut Rng) -> Result<Vec<u16>> {
+        match view.trials.len() {
             // What the objective guesses is a better first point than chance.
             0 => {
-                let mut first = cheapest(stand.objective);
-                fill(stand.objective, &mut first, stand.budget, &mut |c| stand.objective.guess(c));
+                let mut first = cheapest(view.objective);
+                fill(view.objective, &mut first, view.budget, &mut |c| view.objective.guess(c));
                 Ok(first)
             }
-            n if n < config.initial => Ok(draw::feasible(stand.objective, stand.budget, rng)),
-            _ => self.improve(config, stand, rng),
+            n if n < config.initial => Ok(draw::feasible(view.objective, view.budget, rng)),
+            _ => self.improve(config, view, rng),
         }
     }
     fn report(&self, log: &mut Scalars) {

@@ -1,7 +1,7 @@
 //! NSGA-II (Deb et al. 2002) over cost and loss: non-dominated sorting, crowding distance, binary tournaments, uniform crossover, atomic
 //! mutations. What costs too much is cut at random, and half of the children spend what they leave of the budget: what an operator of a
 //! constrained space needs is this project's choice.
-use super::{Common, Stand, Strategy, Trial, draw};
+use super::{Common, Proposer, SearchView, Trial, draw};
 use rlx::{Result, Rng, objective::edits};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -94,7 +94,7 @@ fn select(mut pool: Vec<Trial>, keep: usize) -> Vec<Trial> {
     order.into_iter().take(keep).map(|i| unique[i].clone()).collect()
 }
 
-impl Strategy for Evolution {
+impl Proposer for Evolution {
     type Config = Config;
     const NAME: &'static str = "evolution";
     const ABOUT: &'static str = "search: NSGA-II over cost and loss";
@@ -104,18 +104,18 @@ impl Strategy for Evolution {
     fn new(_: &Config) -> Self {
         Self { parents: Vec::new(), seen: 0 }
     }
-    fn propose(&mut self, config: &Config, stand: &Stand<'_>, rng: &mut Rng) -> Result<Vec<u16>> {
-        let (objective, size) = (stand.objective, config.population);
-        if stand.trials.len() < size {
-            return Ok(draw::feasible(objective, stand.budget, rng));
+    fn propose(&mut self, config: &Config, view: &SearchView<'_>, rng: &mut Rng) -> Result<Vec<u16>> {
+        let (objective, size) = (view.objective, config.population);
+        if view.trials.len() < size {
+            return Ok(draw::feasible(objective, view.budget, rng));
         }
-        if stand.trials.len() >= self.seen + size {
+        if view.trials.len() >= self.seen + size {
             // What is cheaper than anyone asks for is no better for it: under one budget, loss alone counts.
             let floor = objective.budgets().0;
-            let fresh = stand.trials[self.seen..].iter().map(|t| Trial { cost: t.cost.max(floor), ..t.clone() });
+            let fresh = view.trials[self.seen..].iter().map(|t| Trial { cost: t.cost.max(floor), ..t.clone() });
             let pool = self.parents.drain(..).chain(fresh).collect();
             self.parents = select(pool, size);
-            self.seen = stand.trials.len();
+            self.seen = view.trials.len();
         }
         let rank = ranks(&self.parents);
         let crowd = crowding(&self.parents, &rank);
@@ -141,11 +141,11 @@ impl Strategy for Evolution {
                 let (d, level) = all[rng.below(all.len())];
                 child[d] = level;
             }
-            draw::cut(objective, &mut child, stand.budget, rng);
+            draw::cut(objective, &mut child, view.budget, rng);
             if rng.below(2) == 0 {
-                draw::spend(objective, &mut child, stand.budget, rng);
+                draw::spend(objective, &mut child, view.budget, rng);
             }
-            if !stand.is_known(&child) {
+            if !view.is_known(&child) {
                 break;
             }
         }

@@ -1,6 +1,6 @@
 //! Greedy upgrades: from the cheapest configuration, always the atomic edit that gains most of a feature per added unit of cost. With the
 //! mutual information of each block it is the start of QPruner (arXiv 2412.11629).
-use super::{Common, Stand, Strategy, draw};
+use super::{Common, Proposer, SearchView, draw};
 use rlx::{
     Error, Objective, Result, Rng,
     objective::{cheapest, fill},
@@ -51,7 +51,7 @@ pub fn upgrade(objective: &dyn Objective, mut start: Vec<u16>, feature: &str, bu
     Ok(start)
 }
 
-impl Strategy for Greedy {
+impl Proposer for Greedy {
     type Config = Config;
     const NAME: &'static str = "greedy-mi";
     const ABOUT: &'static str = "search: upgrades by mutual information per added byte";
@@ -61,17 +61,17 @@ impl Strategy for Greedy {
     fn new(_: &Config) -> Self {
         Self
     }
-    fn propose(&mut self, config: &Config, stand: &Stand<'_>, rng: &mut Rng) -> Result<Vec<u16>> {
-        let mut found = upgrade(stand.objective, cheapest(stand.objective), &config.feature, stand.budget)?;
+    fn propose(&mut self, config: &Config, view: &SearchView<'_>, rng: &mut Rng) -> Result<Vec<u16>> {
+        let mut found = upgrade(view.objective, cheapest(view.objective), &config.feature, view.budget)?;
         for _ in 0..8 {
-            if !stand.is_known(&found) {
+            if !view.is_known(&found) {
                 break;
             }
             // Its one answer is known: upgrades of a start that has half of the budget at random.
-            let floor = stand.objective.cost(&cheapest(stand.objective));
-            let half = floor + rng.unit() * 0.7 * (stand.budget - floor).max(0.0);
-            let start = draw::feasible(stand.objective, half, rng);
-            found = upgrade(stand.objective, start, &config.feature, stand.budget)?;
+            let floor = view.objective.cost(&cheapest(view.objective));
+            let half = floor + rng.unit() * 0.7 * (view.budget - floor).max(0.0);
+            let start = draw::feasible(view.objective, half, rng);
+            found = upgrade(view.objective, start, &config.feature, view.budget)?;
         }
         Ok(found)
     }

@@ -1,6 +1,6 @@
 //! Separable marginal losses, measured one at a time around a base configuration, and the best configuration under a budget if losses add
 //! up: a multiple-choice knapsack, solved exactly up to the grid of its costs.
-use super::{Common, Stand, Strategy};
+use super::{Common, Proposer, SearchView};
 use rlx::{
     Objective, Result, Rng,
     objective::{cheapest, edits, fill, repair},
@@ -99,9 +99,9 @@ fn joint(objective: &dyn Objective, group: &[usize]) -> Vec<Vec<u16>> {
 impl Knapsack {
     /// What each level of each dimension adds to the base's loss: measured, or between and beyond what is measured by the objective's
     /// guess in the unit that the measured ones have on average.
-    fn marginals(&self, stand: &Stand<'_>, jitter: f64, rng: &mut Rng) -> Vec<Vec<f64>> {
-        let objective = stand.objective;
-        let loss_of = |config: &[u16]| stand.trials.iter().find(|t| t.config == config).map(|t| t.loss);
+    fn marginals(&self, view: &SearchView<'_>, jitter: f64, rng: &mut Rng) -> Vec<Vec<f64>> {
+        let objective = view.objective;
+        let loss_of = |config: &[u16]| view.trials.iter().find(|t| t.config == config).map(|t| t.loss);
         let base = loss_of(&self.base).filter(|l| l.is_finite()).unwrap_or(0.0);
         let guess = objective.guess(&self.base);
         let mut config = self.base.clone();
@@ -130,9 +130,9 @@ impl Knapsack {
     }
 
     /// The configuration that is best if losses add up.
-    fn best(&self, stand: &Stand<'_>, jitter: f64, rng: &mut Rng) -> Vec<u16> {
-        let objective = stand.objective;
-        let marginals = self.marginals(stand, jitter, rng);
+    fn best(&self, view: &SearchView<'_>, jitter: f64, rng: &mut Rng) -> Vec<u16> {
+        let objective = view.objective;
+        let marginals = self.marginals(view, jitter, rng);
         let (groups, fixed) = (groups(objective), objective.cost(&self.base));
         let mut options = Vec::new();
         let mut choices: Choices = Vec::new();
@@ -148,17 +148,17 @@ impl Knapsack {
             choices.push(all.iter().map(&mut of).collect());
             options.push(all);
         }
-        let Some(picked) = solve(&choices, stand.budget - fixed) else { return cheapest(objective) };
+        let Some(picked) = solve(&choices, view.budget - fixed) else { return cheapest(objective) };
         for ((group, all), k) in groups.iter().zip(&options).zip(picked) {
             group.iter().zip(&all[k]).for_each(|(d, l)| config[*d] = *l);
         }
         // Costs that do not add up between groups are brought under the budget.
-        repair(objective, &mut config, stand.budget, &mut |c| objective.guess(c));
+        repair(objective, &mut config, view.budget, &mut |c| objective.guess(c));
         config
     }
 }
 
-impl Strategy for Knapsack {
+impl Proposer for Knapsack {
     type Config = Config;
     const NAME: &'static str = "knapsack";
     const ABOUT: &'static str = "search: losses measured one at a time, the best sum under the budget";
@@ -168,34 +168,34 @@ impl Strategy for Knapsack {
     fn new(_: &Config) -> Self {
         Self { base: Vec::new(), order: Vec::new() }
     }
-    fn propose(&mut self, config: &Config, stand: &Stand<'_>, rng: &mut Rng) -> Result<Vec<u16>> {
-        let objective = stand.objective;
+    fn propose(&mut self, config: &Config, view: &SearchView<'_>, rng: &mut Rng) -> Result<Vec<u16>> {
+        let objective = view.objective;
         if self.base.is_empty() {
             let mut base = cheapest(objective);
             // In the middle of the budgets, so that edits both ways are about what will be chosen.
             let (low, high) = objective.budgets();
-            let middle = if high.is_finite() { (low + high) / 2.0 } else { stand.budget };
-            fill(objective, &mut base, middle.min(stand.budget), &mut |c| objective.guess(c));
+            let middle = if high.is_finite() { (low + high) / 2.0 } else { view.budget };
+            fill(objective, &mut base, middle.min(view.budget), &mut |c| objective.guess(c));
             self.order = edits(objective.space(), &base);
             rng.shuffle(&mut self.order);
             self.base = base.clone();
             return Ok(base);
         }
-        let most = (config.marginals * stand.planned as f64) as usize;
-        while (stand.trials.len() <= most) && !self.order.is_empty() {
+        let most = (config.marginals * view.planned as f64) as usize;
+        while (view.trials.len() <= most) && !self.order.is_empty() {
             let (d, level) = self.order.remove(0);
             let mut edited = self.base.clone();
             edited[d] = level;
-            if objective.cost(&edited) <= stand.budget && !stand.is_known(&edited) {
+            if objective.cost(&edited) <= view.budget && !view.is_known(&edited) {
                 return Ok(edited);
             }
         }
-        let mut found = self.best(stand, 0.0, rng);
+        let mut found = self.best(view, 0.0, rng);
         for jitter in [0.1, 0.2, 0.4, 0.8, 1.0, 1.0] {
-            if !stand.is_known(&found) {
+            if !view.is_known(&found) {
                 break;
             }
-            found = self.best(stand, jitter, rng);
+            found = self.best(view, jitter, rng);
         }
         Ok(found)
     }

@@ -1,5 +1,6 @@
-//! The seam: a searcher as a learner, so that run folders, checkpoints, metrics and experiments are the same as everyone's.
-use super::{Common, Stand, Strategy, Trial};
+//! Adapter: runs a [`Proposer`] as a [`Learner`], so that run folders, checkpoints, metrics and experiments are the same as everyone's.
+use super::{Common, Proposer, SearchView, Trial};
+use crate::export;
 use rlx::{
     ActionsMut, Algorithm, Array, Checkpoint, Error, Export, Frame, Learner, LoadDir, Mode, Policy, Result, Rng,
     SaveDir, Scalars, Setup, Spec, Vector,
@@ -15,8 +16,8 @@ const FILE: &str = "search.bin";
 
 #[derive(Serialize, Deserialize)]
 #[serde(bound = "")]
-struct State<S: Strategy> {
-    strategy: S,
+struct State<S: Proposer> {
+    proposer: S,
     rng: Rng,
     trials: Vec<Trial>,
     /// Configurations of another run, to be measured first.
@@ -25,7 +26,7 @@ struct State<S: Strategy> {
 }
 
 /// A searcher as a learner. Its policy acts out the best configuration that was measured for the budget it is shown.
-pub struct Searcher<S: Strategy> {
+pub struct Searcher<S: Proposer> {
     config: S::Config,
     setup: Setup,
     budget: usize,            // where the row has it
@@ -38,7 +39,7 @@ fn field(spec: &Spec, name: &str) -> Option<Range<usize>> {
 }
 
 fn fields(spec: &Spec) -> std::result::Result<(usize, Range<usize>), String> {
-    let why = || format!("a searcher is for worlds over a costly objective, and {} is none", spec.name);
+    let why = || format!("a searcher is for environments over a costly objective, and {} is none", spec.name);
     let (budget, dimensions) = (field(spec, BUDGET).ok_or_else(why)?, field(spec, DIMENSIONS).ok_or_else(why)?);
     if spec.rows != 1 || dimensions.len() != spec.act.sets().len() {
         return Err(why());
@@ -46,7 +47,7 @@ fn fields(spec: &Spec) -> std::result::Result<(usize, Range<usize>), String> {
     Ok((budget.start, dimensions))
 }
 
-impl<S: Strategy> Algorithm for Searcher<S> {
+impl<S: Proposer> Algorithm for Searcher<S> {
     type Config = S::Config;
     const NAME: &'static str = S::NAME;
     const ABOUT: &'static str = S::ABOUT;
@@ -60,7 +61,7 @@ impl<S: Strategy> Algorithm for Searcher<S> {
     fn new(config: S::Config, setup: Setup) -> Result<Self> {
         let (budget, dimensions) = fields(&setup.spec).map_err(Error::invalid)?;
         let state = State {
-            strategy: S::new(&config),
+            proposer: S::new(&config),
             rng: Rng::named(setup.seed, S::NAME, 0),
             trials: Vec::new(),
             queue: Vec::new(),
@@ -70,7 +71,7 @@ impl<S: Strategy> Algorithm for Searcher<S> {
     }
 }
 
-impl<S: Strategy> Searcher<S> {
+impl<S: Proposer> Searcher<S> {
     /// The trial to act out: the best that fits, at the highest fidelity where one fits; the cheapest when none does.
     fn best(&self, budget: f64) -> Option<&Trial> {
         let fits = |t: &&Trial| t.cost <= budget && t.loss.is_finite();
@@ -116,8 +117,8 @@ impl<S: Strategy> Searcher<S> {
         }
         let trials: Vec<Trial> = state.trials.iter().filter(|t| t.fidelity == fidelity).cloned().collect();
         let planned = self.setup.steps.div_ceil(objective.ticks().max(1));
-        let stand = Stand { objective, trials: &trials, budget, planned };
-        let config = state.strategy.propose(&self.config, &stand, &mut state.rng)?;
+        let view = SearchView { objective, trials: &trials, budget, planned };
+        let config = state.proposer.propose(&self.config, &view, &mut state.rng)?;
         objective.space().check(&config)?;
         let cost = objective.cost(&config);
         if cost > budget {
@@ -129,9 +130,9 @@ impl<S: Strategy> Searcher<S> {
     }
 }
 
-impl<S: Strategy> Learner for Searcher<S> {
+impl<S: Proposer> Learner for Searcher<S> {
     fn iterate(&mut self, envs: &mut dyn Vector, log: &mut Scalars) -> Result<u64> {
-        let none = || Error::invalid("a searcher needs a world over a costly objective");
+        let none = || Error::invalid("a searcher needs an environment over a costly objective");
         let objective = envs.objective().ok_or_else(none)?;
         let (config, fidelity) = self.next(objective)?;
         let (cost, ticks) = (objective.cost(&config), objective.ticks());
@@ -140,7 +141,7 @@ impl<S: Strategy> Learner for Searcher<S> {
         log.put("search/loss", measure.loss);
         log.put("search/cost", cost);
         self.state.trials.push(Trial { config, cost, loss: measure.loss, fidelity });
-        self.state.strategy.report(log);
+        self.state.proposer.report(log);
         Ok(ticks)
     }
 
@@ -154,18 +155,16 @@ impl<S: Strategy> Learner for Searcher<S> {
         let points: Vec<(f64, f64)> = self.state.trials.iter().map(|t| (t.cost, t.loss)).collect();
         let best: Vec<&Trial> = front(&points).into_iter().map(|i| &self.state.trials[i]).collect();
         let width = best.first().map_or(0, |t| t.config.len());
-        let column = |name: &str, shape: Vec<usize>, data: Vec<f32>| Array { name: name.into(), shape, data };
-        let n = best.len();
         let arrays = vec![
-            column(
-                "configurations",
-                vec![n, width],
-                best.iter().flat_map(|t| t.config.iter().map(|l| f32::from(*l))).collect(),
-            ),
-            column("costs", vec![n], best.iter().map(|t| t.cost as f32).collect()),
-            column("losses", vec![n], best.iter().map(|t| t.loss as f32).collect()),
+            Array {
+                name: "configurations".into(),
+                shape: vec![best.len(), width],
+                data: best.iter().flat_map(|t| t.config.iter().map(|l| f32::from(*l))).collect(),
+            },
+            export::vector("costs", best.iter().map(|t| t.cost as f32).collect()),
+            export::vector("losses", best.iter().map(|t| t.loss as f32).collect()),
         ];
-        let about = vec![("algo".into(), S::NAME.into()), ("env".into(), self.setup.spec.name.clone())];
+        let about = export::metadata(S::NAME, &self.setup.spec);
         Ok(Export { about, arrays, ..Export::default() })
     }
 
@@ -178,7 +177,7 @@ impl<S: Strategy> Learner for Searcher<S> {
     }
 }
 
-impl<S: Strategy> Policy for Searcher<S> {
+impl<S: Proposer> Policy for Searcher<S> {
     fn act(&mut self, frame: Frame<'_>, rows: &[u32], _: Mode, _: &mut [Rng], out: ActionsMut<'_>) -> Result<()> {
         let ActionsMut::Discrete(out) = out else { return Err(Error::mismatch("actions", "ids", "vectors")) };
         let spec = &self.setup.spec;
@@ -201,7 +200,7 @@ impl<S: Strategy> Policy for Searcher<S> {
     }
 }
 
-impl<S: Strategy> Checkpoint for Searcher<S> {
+impl<S: Proposer> Checkpoint for Searcher<S> {
     fn save(&self, to: &mut SaveDir) -> Result<()> {
         let mut bytes = Vec::new();
         snapshot::put(&mut bytes, &self.state);

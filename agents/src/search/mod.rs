@@ -1,4 +1,4 @@
-//! Searchers of costly objectives: one file each, over the seam of this one.
+//! Searchers of costly objectives, one file each: a [`Proposer`] says what to measure next, and [`Searcher`] makes a learner of it.
 //!
 //! A searcher proposes a configuration for a cost that is asked for, and sees what it was measured at. Everything it knows is the list of
 //! its trials and its own small state, so that it is resumed to the bit; what was measured is in the objective's ledger besides.
@@ -38,8 +38,8 @@ pub struct Common {
 }
 
 /// What a searcher sees when it proposes.
-pub struct Stand<'a> {
-    /// The objective, not to be evaluated: that is the seam's to do, and to count.
+pub struct SearchView<'a> {
+    /// The objective, not to be evaluated: [`Searcher`] does that, and counts.
     pub objective: &'a dyn Objective,
     /// Its trials at the fidelity it searches at, in order.
     pub trials: &'a [Trial],
@@ -49,7 +49,7 @@ pub struct Stand<'a> {
     pub planned: u64,
 }
 
-impl Stand<'_> {
+impl SearchView<'_> {
     /// Whether the configuration was proposed before.
     pub fn is_known(&self, config: &[u16]) -> bool {
         self.trials.iter().any(|t| t.config == config)
@@ -68,7 +68,7 @@ impl Stand<'_> {
 }
 
 /// One searcher. What it keeps between proposals is its serialised self.
-pub trait Strategy: Serialize + DeserializeOwned + Send + 'static {
+pub trait Proposer: Serialize + DeserializeOwned + Send + 'static {
     /// Its keys.
     type Config: config::Config;
     /// The name on the command line.
@@ -79,12 +79,12 @@ pub trait Strategy: Serialize + DeserializeOwned + Send + 'static {
     fn common(config: &Self::Config) -> &Common;
     /// One at its start.
     fn new(config: &Self::Config) -> Self;
-    /// The next configuration to measure; the seam refuses one that costs more than the budget.
+    /// The next configuration to measure; [`Searcher`] refuses one that costs more than the budget.
     ///
     /// # Errors
     /// When the objective lacks what the searcher goes by.
-    fn propose(&mut self, config: &Self::Config, stand: &Stand<'_>, rng: &mut Rng) -> Result<Vec<u16>>;
-    /// Says how it stands.
+    fn propose(&mut self, config: &Self::Config, view: &SearchView<'_>, rng: &mut Rng) -> Result<Vec<u16>>;
+    /// Logs its state.
     fn report(&self, _log: &mut Scalars) {}
 }
 

@@ -2,7 +2,7 @@
 //! added byte, then Bayesian optimisation. The paper's text leaves the process's kernel and the number of trials open: they are `bo`'s here.
 //! Its own space is the bits of a pruned model: leave the other decisions out of the objective for it as published.
 use super::{
-    Common, Stand, Strategy,
+    Common, Proposer, SearchView,
     bo::{self, Bo},
     draw, greedy,
 };
@@ -33,7 +33,7 @@ pub struct QPruner {
     bo: Bo,
 }
 
-impl Strategy for QPruner {
+impl Proposer for QPruner {
     type Config = Config;
     const NAME: &'static str = "qpruner";
     const ABOUT: &'static str = "search: upgrades by mutual information, then Bayesian optimisation (arXiv 2412.11629)";
@@ -43,17 +43,17 @@ impl Strategy for QPruner {
     fn new(config: &Config) -> Self {
         Self { bo: Bo::start(config.bo.radius) }
     }
-    fn propose(&mut self, config: &Config, stand: &Stand<'_>, rng: &mut Rng) -> Result<Vec<u16>> {
-        if stand.trials.len() >= config.bo.initial {
-            return self.bo.improve(&config.bo, stand, rng);
+    fn propose(&mut self, config: &Config, view: &SearchView<'_>, rng: &mut Rng) -> Result<Vec<u16>> {
+        if view.trials.len() >= config.bo.initial {
+            return self.bo.improve(&config.bo, view, rng);
         }
-        let mut first = greedy::upgrade(stand.objective, cheapest(stand.objective), &config.feature, stand.budget)?;
+        let mut first = greedy::upgrade(view.objective, cheapest(view.objective), &config.feature, view.budget)?;
         // The process needs differences to see anything: around the one answer, ever farther.
         for edits in 1..16 {
-            if !stand.is_known(&first) {
+            if !view.is_known(&first) {
                 break;
             }
-            first = draw::near(stand.objective, &first, edits, stand.budget, rng);
+            first = draw::near(view.objective, &first, edits, view.budget, rng);
         }
         Ok(first)
     }

@@ -1,5 +1,5 @@
 //! Random search: levels drawn uniformly, cut or raised at random until the budget is used. The baseline that anything must beat.
-use super::{Common, Stand, Strategy, draw};
+use super::{Common, Proposer, SearchView, draw};
 use rlx::{Result, Rng};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ pub struct Config {
 #[derive(Serialize, Deserialize)]
 pub struct Random;
 
-impl Strategy for Random {
+impl Proposer for Random {
     type Config = Config;
     const NAME: &'static str = "random";
     const ABOUT: &'static str = "search: configurations at random that use the budget";
@@ -27,7 +27,7 @@ impl Strategy for Random {
     fn new(_: &Config) -> Self {
         Self
     }
-    fn propose(&mut self, _: &Config, stand: &Stand<'_>, rng: &mut Rng) -> Result<Vec<u16>> {
-        Ok(draw::feasible(stand.objective, stand.budget, rng))
+    fn propose(&mut self, _: &Config, view: &SearchView<'_>, rng: &mut Rng) -> Result<Vec<u16>> {
+        Ok(draw::feasible(view.objective, view.budget, rng))
     }
 }

@@ -1,7 +1,7 @@
 //! RankAdaptor's search (arXiv 2406.15734): a performance model, five fully connected layers from a configuration to its quality, trained
 //! offline on random configurations, then online with each measurement; the configuration of best prediction is measured next. Widths,
 //! optimiser and numbers of passes are this project's choices. The model steers only while it beats a constant on points it had not seen.
-use super::{Common, Stand, Strategy, draw};
+use super::{Common, Proposer, SearchView, draw};
 use rlx::{Error, Objective, Result, Rng, Scalars};
 use rlx_nn::{Activation, Adam, AdamConfig, Layout, NativeMlp, native::Workspace};
 use schemars::JsonSchema;
@@ -50,7 +50,7 @@ impl Default for Config {
 
 /// Measurements of a step of the optimiser.
 const BATCH: usize = 16;
-/// Predictions that the model is judged by.
+/// Latest predictions that the model is compared with a constant on.
 const JUDGED: usize = 20;
 
 /// The search: parameters and optimiser of the model, its targets' scale, and how its predictions turned out.
@@ -86,15 +86,22 @@ impl RankAdaptor {
     }
 
     /// Passes over all trials.
-    fn train(&mut self, config: &Config, model: &Model, stand: &Stand<'_>, epochs: usize, rng: &mut Rng) -> Result<()> {
+    fn train(
+        &mut self,
+        config: &Config,
+        model: &Model,
+        view: &SearchView<'_>,
+        epochs: usize,
+        rng: &mut Rng,
+    ) -> Result<()> {
         let width = model.mlp.inputs();
-        let finite: Vec<_> = stand.trials.iter().filter(|t| t.loss.is_finite()).collect();
+        let finite: Vec<_> = view.trials.iter().filter(|t| t.loss.is_finite()).collect();
         if finite.is_empty() {
             return Err(Error::invalid("no measurement is finite: there is nothing to learn from"));
         }
         let mut x = vec![0.0; finite.len() * width];
         for (row, t) in x.chunks_exact_mut(width).zip(&finite) {
-            stand.objective.space().encode(&t.config, row)?;
+            view.objective.space().encode(&t.config, row)?;
         }
         if self.learnt == 0 {
             let n = finite.len() as f64;
@@ -120,12 +127,12 @@ impl RankAdaptor {
                 adam.step(&mut self.params, &grads, config.learning_rate);
             }
         }
-        self.learnt = stand.trials.len();
+        self.learnt = view.trials.len();
         Ok(())
     }
 }
 
-impl Strategy for RankAdaptor {
+impl Proposer for RankAdaptor {
     type Config = Config;
     const NAME: &'static str = "rankadaptor";
     const ABOUT: &'static str = "search: a performance model, learnt offline, then online (arXiv 2406.15734)";
@@ -135,37 +142,37 @@ impl Strategy for RankAdaptor {
     fn new(_: &Config) -> Self {
         Self { params: Vec::new(), adam: None, scale: (0.0, 1.0), learnt: 0, predicted: None, errors: Vec::new() }
     }
-    fn propose(&mut self, config: &Config, stand: &Stand<'_>, rng: &mut Rng) -> Result<Vec<u16>> {
-        let objective = stand.objective;
-        if stand.trials.len() < config.offline || stand.trials.iter().all(|t| !t.loss.is_finite()) {
-            return Ok(draw::feasible(objective, stand.budget, rng));
+    fn propose(&mut self, config: &Config, view: &SearchView<'_>, rng: &mut Rng) -> Result<Vec<u16>> {
+        let objective = view.objective;
+        if view.trials.len() < config.offline || view.trials.iter().all(|t| !t.loss.is_finite()) {
+            return Ok(draw::feasible(objective, view.budget, rng));
         }
-        if let (Some(predicted), Some(last)) = (self.predicted.take(), stand.trials.last())
+        if let (Some(predicted), Some(last)) = (self.predicted.take(), view.trials.last())
             && last.loss.is_finite()
         {
-            let before = stand.trials[..stand.trials.len() - 1].iter().map(|t| t.loss).filter(|l| l.is_finite());
+            let before = view.trials[..view.trials.len() - 1].iter().map(|t| t.loss).filter(|l| l.is_finite());
             let (sum, n) = before.fold((0.0, 0.0), |(s, n), l| (s + l, n + 1.0));
             self.errors.push(((predicted - last.loss).powi(2), (sum / n - last.loss).powi(2)));
         }
         let model = Model::new(objective, config.width);
         let epochs = if self.learnt == 0 { config.offline_epochs } else { config.online_epochs };
-        self.train(config, &model, stand, epochs, rng)?;
-        let best = stand.feasible().first().map(|t| t.config.clone());
+        self.train(config, &model, view, epochs, rng)?;
+        let best = view.feasible().first().map(|t| t.config.clone());
         let mut candidates: Vec<Vec<u16>> = Vec::new();
         for k in 0..config.candidates {
             let candidate = match &best {
                 Some(best) if k % 2 == 0 => {
                     let edits = 1 + rng.below(8);
-                    draw::near(objective, best, edits, stand.budget, rng)
+                    draw::near(objective, best, edits, view.budget, rng)
                 }
-                _ => draw::feasible(objective, stand.budget, rng),
+                _ => draw::feasible(objective, view.budget, rng),
             };
-            if !stand.is_known(&candidate) {
+            if !view.is_known(&candidate) {
                 candidates.push(candidate);
             }
         }
         if candidates.is_empty() {
-            return Ok(best.unwrap_or_else(|| draw::feasible(objective, stand.budget, rng)));
+            return Ok(best.unwrap_or_else(|| draw::feasible(objective, view.budget, rng)));
         }
         let width = model.mlp.inputs();
         let mut x = vec![0.0; candidates.len() * width];
@@ -175,7 +182,7 @@ impl Strategy for RankAdaptor {
         let mut work = Workspace::default();
         let y = model.mlp.forward(&self.params, &x, &mut work);
         let least = (0..y.len()).min_by(|a, b| y[*a].total_cmp(&y[*b])).unwrap_or(0);
-        // While a constant predicts as well, chance chooses; the model goes on being judged.
+        // While a constant predicts as well, chance chooses; the model goes on being compared.
         let pick = if self.trusted() { least } else { rng.below(candidates.len()) };
         self.predicted = Some(self.scale.0 + self.scale.1 * f64::from(y[pick]));
         Ok(candidates.swap_remove(pick))

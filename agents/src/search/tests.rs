@@ -97,7 +97,7 @@ impl Objective for Toy {
     }
 }
 
-/// A world over it whose step nobody takes: searchers go to the objective.
+/// An environment over it whose step nobody takes: searchers go to the objective.
 struct Over(Toy);
 
 impl Env for Over {
@@ -130,7 +130,7 @@ fn vector(budgets: (f64, f64)) -> VecEnv<Over> {
     VecEnv::new(1, 0, || Over(Toy::new(budgets)))
 }
 
-fn learner<S: Strategy>(seed: u64, evaluations: u64) -> Searcher<S> {
+fn learner<S: Proposer>(seed: u64, evaluations: u64) -> Searcher<S> {
     let setup = Setup {
         spec: vector(RANGE).spec().clone(),
         worlds: 1,
@@ -142,7 +142,7 @@ fn learner<S: Strategy>(seed: u64, evaluations: u64) -> Searcher<S> {
 }
 
 /// Costs and losses of the first measurements.
-fn run<S: Strategy>(searcher: &mut Searcher<S>, envs: &mut VecEnv<Over>, count: usize) -> Vec<(f64, f64)> {
+fn run<S: Proposer>(searcher: &mut Searcher<S>, envs: &mut VecEnv<Over>, count: usize) -> Vec<(f64, f64)> {
     (0..count)
         .map(|_| {
             let mut log = Scalars::default();
@@ -160,7 +160,7 @@ impl Drop for Folder {
 }
 
 /// A searcher keeps within the highest budget, is the same again, and goes on from a checkpoint as if it had not stopped.
-fn keeps_its_promises<S: Strategy>() {
+fn keeps_its_promises<S: Proposer>() {
     let mut envs = vector(RANGE);
     let all = run(&mut learner::<S>(3, 60), &mut envs, 40);
     assert!(all.iter().all(|(cost, _)| *cost <= RANGE.1), "{}: {all:?}", S::NAME);
@@ -187,7 +187,7 @@ fn every_searcher_keeps_its_promises() {
 }
 
 /// How far above the exhaustive optimum the best of `count` measurements under one budget is, over three seeds on average.
-fn regret<S: Strategy>(count: usize) -> f64 {
+fn regret<S: Proposer>(count: usize) -> f64 {
     let budget = 1600.0;
     let optimum = Toy::new(RANGE).optimum(budget);
     let one = |seed| {
@@ -293,7 +293,7 @@ fn the_policy_acts_out_the_best_that_fits_and_promotion_goes_first() {
     let mut guessing = Searcher::<random::Random>::new(config, setup).unwrap();
     let all = run(&mut guessing, &mut vector((2000.0, 2000.0)), 3);
     assert!(all[0].1 == one && all[1..].iter().all(|(_, loss)| *loss != one));
-    // A world over no objective is refused with a sentence.
+    // An environment over no objective is refused with a sentence.
     let bare = Spec::solo("bare", Space::uniform(1, 0.0, 1.0), Space::Discrete(2));
     let why = Searcher::<random::Random>::fits(&random::Config::default(), &bare).unwrap_err();
     assert!(why.contains("costly objective"), "{why}");

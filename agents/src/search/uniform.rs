@@ -1,6 +1,6 @@
 //! Uniform configurations: every dimension of a kind (the last word of its name: `block 3 bits`) at the same level, as the literature's
 //! baselines have it; once those are measured, two neighbouring levels of a kind shared by the first and the last dimensions.
-use super::{Common, Stand, Strategy};
+use super::{Common, Proposer, SearchView};
 use rlx::{Objective, Result, Rng, objective::cheapest};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -50,7 +50,7 @@ fn all(objective: &dyn Objective) -> Vec<Vec<u16>> {
     out
 }
 
-impl Strategy for Uniform {
+impl Proposer for Uniform {
     type Config = Config;
     const NAME: &'static str = "uniform";
     const ABOUT: &'static str = "search: the same level for every block, the literature's baseline";
@@ -60,20 +60,20 @@ impl Strategy for Uniform {
     fn new(_: &Config) -> Self {
         Self
     }
-    fn propose(&mut self, _: &Config, stand: &Stand<'_>, rng: &mut Rng) -> Result<Vec<u16>> {
-        let objective = stand.objective;
+    fn propose(&mut self, _: &Config, view: &SearchView<'_>, rng: &mut Rng) -> Result<Vec<u16>> {
+        let objective = view.objective;
         let mut fitting: Vec<(f64, Vec<u16>)> = all(objective)
             .into_iter()
             .map(|c| (objective.cost(&c), c))
-            .filter(|(cost, _)| *cost <= stand.budget)
+            .filter(|(cost, _)| *cost <= view.budget)
             .collect();
         fitting.sort_by(|a, b| b.0.total_cmp(&a.0));
-        if let Some((_, new)) = fitting.iter().find(|(_, c)| !stand.is_known(c)) {
+        if let Some((_, new)) = fitting.iter().find(|(_, c)| !view.is_known(c)) {
             return Ok(new.clone());
         }
         // One kind at two neighbouring levels, the costlier one for the first dimensions or for the last.
         let Some((_, base)) = fitting.first() else { return Ok(cheapest(objective)) };
-        let best = stand.feasible().first().map_or_else(|| base.clone(), |t| t.config.clone());
+        let best = view.feasible().first().map_or_else(|| base.clone(), |t| t.config.clone());
         let kinds = kinds(objective);
         for _ in 0..64 {
             let members = &kinds[rng.below(kinds.len())];
@@ -82,7 +82,7 @@ impl Strategy for Uniform {
             let part = if rng.below(2) == 0 { &members[..count] } else { &members[members.len() - count..] };
             let mut config = best.clone();
             part.iter().for_each(|d| config[*d] = level);
-            if objective.cost(&config) <= stand.budget && !stand.is_known(&config) {
+            if objective.cost(&config) <= view.budget && !view.is_known(&config) {
                 return Ok(config);
             }
         }

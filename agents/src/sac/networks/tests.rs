@@ -1,5 +1,6 @@
-use super::*;
-use rlx::Rng;
+use super::{Config, Networks, concat_taken};
+use rlx::{ActionBuffer, Mode, Rng, Space, Spec, replay::Batch};
+use rlx_nn::Norm;
 use tch::{Kind, Tensor};
 
 fn spec() -> Spec {
@@ -21,14 +22,25 @@ fn batch(rng: &mut Rng, n: usize) -> Batch {
     }
 }
 
+/// The smaller of the critics' values of (obs, action) rows in the environment's units.
+fn value(networks: &mut Networks, obs: &[f32], actions: &[f32]) -> Vec<f32> {
+    let mut x = Vec::new();
+    networks.normalize(obs, &mut x);
+    concat_taken(&mut networks.input, &x, networks.obs, actions, &networks.scales);
+    let [a, b] = &mut networks.critics;
+    let qa = a.net.mlp.forward(&a.net.params, &networks.input, &mut a.work);
+    let qb = b.net.mlp.forward(&b.net.params, &networks.input, &mut b.work);
+    qa.iter().zip(qb).map(|(a, b)| a.min(*b)).collect()
+}
+
 /// A network in autograd over the native one's parameters.
 struct Torch {
     params: Vec<(String, Tensor)>,
 }
 
 impl Torch {
-    fn of(core: &Core, prefix: &str) -> Self {
-        let arrays = core.arrays();
+    fn of(networks: &Networks, prefix: &str) -> Self {
+        let arrays = networks.arrays();
         let of = arrays.iter().filter(|a| a.name.starts_with(prefix));
         let tensor = |a: &rlx::Array| {
             let shape: Vec<i64> = a.shape.iter().map(|&n| n as i64).collect();
@@ -90,7 +102,7 @@ fn an_update_follows_autograds_gradients() {
             tau: 0.25,
             ..Config::default()
         };
-        let mut core = Core::new(config, &spec(), 3);
+        let mut networks = Networks::new(config, &spec(), 3);
         let mut rng = Rng::stream(5, 5);
         let batch = batch(&mut rng, 10);
         let mut noise = Rng::named(3, "sac noise", 0);
@@ -100,8 +112,8 @@ fn an_update_follows_autograds_gradients() {
         let ActionBuffer::Continuous(actions) = &batch.act else { unreachable!() };
         let act = Tensor::from_slice(actions).view([10, 2]) / Tensor::from_slice(&[2.0f32, 0.5]);
 
-        let actor = Torch::of(&core, "actor");
-        let critics = [Torch::of(&core, "critic0"), Torch::of(&core, "critic1")];
+        let actor = Torch::of(&networks, "actor");
+        let critics = [Torch::of(&networks, "critic0"), Torch::of(&networks, "critic1")];
         let joined = |x: &Tensor, a: &Tensor| Tensor::cat(&[x, a], 1);
         let target = tch::no_grad(|| {
             let (a, log_prob) = sample(&actor, &next, &draw());
@@ -112,8 +124,8 @@ fn an_update_follows_autograds_gradients() {
             let q = c.forward(&joined(&x, &act)).squeeze_dim(1);
             ((q - &target).square() * 0.5).mean(Kind::Float).backward();
         }
-        let before: Vec<Vec<f32>> = core.critics.iter().map(|c| c.target.clone()).collect();
-        core.learn(&batch, 1e-3).unwrap();
+        let before: Vec<Vec<f32>> = networks.critics.iter().map(|c| c.target_params.clone()).collect();
+        networks.update(&batch, 1e-3).unwrap();
         let close = |a: &[f32], b: &[f32], what: &str| {
             assert_eq!(a.len(), b.len(), "{what}");
             let worst = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
@@ -121,18 +133,18 @@ fn an_update_follows_autograds_gradients() {
             assert!(size > 1e-4 && worst < 2e-4 * size.max(0.1), "{what} {norm:?}: {worst} of {size}");
         };
         for (i, c) in critics.iter().enumerate() {
-            close(&core.critics[i].net.grads, &c.grads(), "critic");
-            let own = &core.critics[i];
-            for ((t, b), p) in own.target.iter().zip(&before[i]).zip(&own.net.params) {
+            close(&networks.critics[i].net.grads, &c.grads(), "critic");
+            let own = &networks.critics[i];
+            for ((t, b), p) in own.target_params.iter().zip(&before[i]).zip(&own.net.params) {
                 assert!((t - (0.75 * b + 0.25 * p)).abs() < 1e-6);
             }
         }
         // The policy's loss against the critics as they are after their step.
-        let critics = [Torch::of(&core, "critic0"), Torch::of(&core, "critic1")];
+        let critics = [Torch::of(&networks, "critic0"), Torch::of(&networks, "critic1")];
         let (a, log_prob) = sample(&actor, &x, &draw());
         let [qa, qb] = [0, 1].map(|i| critics[i].forward(&joined(&x, &a)).squeeze_dim(1));
         (log_prob * 0.3 - qa.minimum(&qb)).mean(Kind::Float).backward();
-        close(&core.actor.grads, &actor.grads(), "policy");
+        close(&networks.actor.grads, &actor.grads(), "policy");
     }
 }
 
@@ -141,7 +153,7 @@ fn an_update_follows_autograds_gradients() {
 fn crossq_learns_a_bandit_and_keeps_running_statistics() {
     let config =
         Config { hidden: vec![32], norm: Norm::Batch, alpha_auto: false, alpha_init: 1e-3, ..Config::default() };
-    let mut core = Core::new(config, &spec(), 1);
+    let mut networks = Networks::new(config, &spec(), 1);
     let mut rng = Rng::stream(1, 1);
     for step in 0..3000 {
         // One step: the reward is how near the first action is to the first observation / 4, and the second to .25.
@@ -152,29 +164,29 @@ fn crossq_learns_a_bandit_and_keeps_running_statistics() {
             batch.discount[i] = 0.0;
             batch.reward[i] = -(act[2 * i] - obs[3 * i] / 4.0).powi(2) - (act[2 * i + 1] - 0.25).powi(2);
         }
-        core.learn(&batch, 3e-3 * (1.0 - f64::from(step) / 3000.0)).unwrap();
+        networks.update(&batch, 3e-3 * (1.0 - f64::from(step) / 3000.0)).unwrap();
     }
     let mut action = [0.0; 4];
     let obs = [1.0, 0.3, -0.2, -2.0, 0.1, 0.4];
-    core.act(&obs, Mode::Greedy, &mut [], &mut action).unwrap();
+    networks.act(&obs, Mode::Greedy, &mut [], &mut action).unwrap();
     let wrong = [action[0] - 0.25, action[1] - 0.25, action[2] + 0.5, action[3] - 0.25];
     assert!(wrong.iter().all(|w| w.abs() < 0.2), "{action:?}");
-    let values = core.value(&obs, &[0.25, 0.25, 1.5, -0.4]);
+    let values = value(&mut networks, &obs, &[0.25, 0.25, 1.5, -0.4]);
     // By the running statistics, where 0 and -4.42 are true; the joint batch holds the policy's own actions too, so the fit is not exact.
     assert!((values[0] - values[1] - 4.42).abs() < 0.7 && values[0].abs() < 0.7, "{values:?}");
 }
 
-/// What is judged and exported is the weighted mean of the policies so far; what explores and learns is as it would be without.
+/// What is evaluated and exported is the weighted mean of the policies so far; what explores and learns is as it would be without.
 #[test]
 fn the_average_of_the_policies_is_judged_and_changes_nothing_that_is_learnt() {
     let config = |policy_average| Config { hidden: vec![16], policy_average, policy_delay: 2, ..Config::default() };
-    let (mut plain, mut averaged) = (Core::new(config(0.0), &spec(), 5), Core::new(config(0.8), &spec(), 5));
+    let (mut plain, mut averaged) = (Networks::new(config(0.0), &spec(), 5), Networks::new(config(0.8), &spec(), 5));
     let mut mean = plain.actor.params.clone();
     let mut rng = Rng::stream(2, 2);
     for update in 1..=200 {
         let batch = batch(&mut rng, 16);
-        plain.learn(&batch, 1e-2).unwrap();
-        averaged.learn(&batch, 1e-2).unwrap();
+        plain.update(&batch, 1e-2).unwrap();
+        averaged.update(&batch, 1e-2).unwrap();
         assert_eq!(plain.actor.params, averaged.actor.params);
         if update % 2 == 0 {
             let n = f64::from(update / 2);
@@ -183,17 +195,17 @@ fn the_average_of_the_policies_is_judged_and_changes_nothing_that_is_learnt() {
         }
     }
     let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-4);
-    assert!(close(averaged.judged(), &mean) && !close(plain.judged(), &mean));
+    assert!(close(averaged.eval_params(), &mean) && !close(plain.eval_params(), &mean));
 
     let obs = [1.0, 0.3, -0.2];
-    let act = |core: &mut Core, mode| {
+    let act = |networks: &mut Networks, mode| {
         let mut action = [0.0; 2];
-        core.act(&obs, mode, &mut [Rng::stream(9, 9)], &mut action).unwrap();
+        networks.act(&obs, mode, &mut [Rng::stream(9, 9)], &mut action).unwrap();
         action
     };
     assert_eq!(act(&mut plain, Mode::Explore), act(&mut averaged, Mode::Explore));
     // Another learner takes over what was exported, and judges by it at once.
-    let mut other = Core::new(config(0.8), &spec(), 6);
+    let mut other = Networks::new(config(0.8), &spec(), 6);
     other.import(&averaged.arrays()).unwrap();
     assert_eq!(act(&mut other, Mode::Greedy), act(&mut averaged, Mode::Greedy));
     plain.actor.params.copy_from_slice(&mean);
@@ -205,7 +217,7 @@ fn floating_point_operations_are_counted_by_hand() {
     // Of 3-2 to 16-8: policy 3*16+16*8+8*4 = 208, critic 5*16+16*8+8 = 216 multiply-adds. The policy's gradient goes back through one
     // critic a row.
     let config = Config { hidden: vec![16, 8], ..Config::default() };
-    let core = Core::new(config, &spec(), 0);
+    let networks = Networks::new(config, &spec(), 0);
     let by_hand = 208 + 2 * 216 + 2 * (3 * 216 - 80) + (3 * 208 - 48) + (2 + 1) * 216;
-    assert_eq!(core.flop(10), 2.0 * 10.0 * f64::from(by_hand));
+    assert_eq!(networks.flop(10), 2.0 * 10.0 * f64::from(by_hand));
 }

@@ -1,5 +1,6 @@
-//! What is kept of a [`Core`]: checkpoints, which go on to the bit, and named arrays for other programs.
-use super::{Core, CoreState, Net};
+//! What is kept of [`Networks`]: checkpoints, which go on to the bit, and named arrays for other programs.
+use super::{Net, Networks, State};
+use crate::export;
 use rlx::{Array, Error, LoadDir, Result, SaveDir, snapshot};
 
 impl Net {
@@ -29,19 +30,14 @@ fn read(into: &mut [f32], name: &str, from: &LoadDir) -> Result<()> {
     Ok(())
 }
 
-impl Core {
+impl Networks {
     /// Everything as named arrays: the policy, its normaliser, and the critics.
     pub fn arrays(&self) -> Vec<Array> {
-        let mut arrays = self.actor.layout.export(self.judged());
+        let mut arrays = self.actor.layout.export(self.eval_params());
         if self.config.normalize_obs {
-            let array =
-                |name: &str, data| Array { name: format!("obs_normalizer.{name}"), shape: vec![self.obs], data };
-            arrays.push(array("mean", self.state.normal.mean()));
-            arrays.push(array("std", self.state.normal.std()));
+            arrays.extend(export::normalizer_arrays(&self.state.normalizer));
         }
-        let column = |name: &str, data: Vec<f32>| Array { name: name.into(), shape: vec![self.act], data };
-        arrays.push(column("action.middle", self.scales.iter().map(|s| s.0).collect()));
-        arrays.push(column("action.half_width", self.scales.iter().map(|s| s.1).collect()));
+        arrays.extend(export::action_arrays(self.scales.iter().copied()));
         arrays.extend(self.critics.iter().flat_map(|c| c.net.layout.export(&c.net.params)));
         arrays
     }
@@ -57,15 +53,13 @@ impl Core {
         }
         for critic in &mut self.critics {
             if critic.net.layout.import(arrays, &mut critic.net.params).is_ok() {
-                critic.target.copy_from_slice(&critic.net.params);
+                critic.target_params.copy_from_slice(&critic.net.params);
             }
         }
         if self.config.normalize_obs {
-            let find = |name: &str| arrays.iter().find(|a| a.name == name && a.data.len() == self.obs);
-            if let (Some(mean), Some(std)) = (find("obs_normalizer.mean"), find("obs_normalizer.std")) {
-                // As if from a few batches, so that the new world's own statistics soon count for more.
-                self.state.normal.set(&mean.data, &std.data, 10.0 * self.config.batch_size as f64);
-            }
+            // As if from a few batches, so that the new environment's own statistics soon count for more.
+            let count = 10.0 * self.config.batch_size as f64;
+            export::import_normalizer(&mut self.state.normalizer, arrays, count);
         }
         Ok(())
     }
@@ -77,7 +71,7 @@ impl Core {
         }
         for (i, critic) in self.critics.iter().enumerate() {
             critic.net.save(&format!("{name}critic{i}"), to)?;
-            to.put(&format!("{name}target{i}.f32"), &bytes(&critic.target))?;
+            to.put(&format!("{name}target{i}.f32"), &bytes(&critic.target_params))?;
         }
         let mut state = Vec::new();
         snapshot::put(&mut state, &self.state);
@@ -93,13 +87,13 @@ impl Core {
         }
         for (i, critic) in self.critics.iter_mut().enumerate() {
             critic.net.load(&format!("{name}critic{i}"), from)?;
-            read(&mut critic.target, &format!("{name}target{i}"), from)?;
+            read(&mut critic.target_params, &format!("{name}target{i}"), from)?;
         }
         let bytes = from.get(&format!("{name}core.bin"))?;
         let mut rest = &bytes[..];
-        let state: CoreState = snapshot::take(&mut rest)?;
-        if state.normal.mean().len() != self.obs {
-            let (own, found) = (self.obs, state.normal.mean().len());
+        let state: State = snapshot::take(&mut rest)?;
+        if state.normalizer.mean().len() != self.obs {
+            let (own, found) = (self.obs, state.normalizer.mean().len());
             return Err(Error::mismatch("saved normaliser", format!("{own} scalars"), found.to_string()));
         }
         self.state = state;
