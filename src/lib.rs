@@ -16,6 +16,7 @@ mod sampling;
 mod scalars;
 pub mod snapshot;
 mod space;
+mod spec;
 mod vector;
 
 pub use batch::{Frame, FrameMut, Ragged, Slab};
@@ -29,8 +30,6 @@ pub use registry::{Algo, Algorithm, Device, Preset, Registry, Setup, Table, Worl
 pub use rng::Rng;
 pub use sampling::random_actions;
 pub use scalars::{Name, Scalars, Sink};
-pub use space::{
-    ActionBuffer, Actions, ActionsMut, Column, ColumnMut, ColumnRef, Element, Encoding, Field, Goal, Judge, Judged,
-    Skill, Space, Spec,
-};
+pub use space::{ActionBuffer, Actions, ActionsMut, Column, ColumnMut, ColumnRef, Element, Space};
+pub use spec::{Encoding, Field, Goal, Judge, Judged, Role, Skill, Spec};
 pub use vector::{Episodes, VecEnv, Vector};
