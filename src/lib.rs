@@ -24,7 +24,7 @@ pub use checkpoint::{LoadDir, SaveDir};
 pub use drawing::{Body, Camera, Drawing, Shape};
 pub use env::{Env, Oracle, Status, View};
 pub use error::{Error, Result, read_text};
-pub use learn::{Array, Checkpoint, Export, Insight, Learner, Mode, Policy};
+pub use learn::{Array, Checkpoint, Export, Learner, Mode, Policy, PolicyInfo};
 pub use objective::{Ledger, Measure, Measured, Objective, SearchSpace};
 pub use registry::{Algo, Algorithm, Device, Preset, Registry, Setup, Table, World};
 pub use rng::Rng;

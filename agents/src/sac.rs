@@ -8,8 +8,8 @@
 //! threads (the two critics, the two halves of a batch), so results do not depend on it.
 use crate::distance::Auxiliary;
 use rlx::{
-    ActionBuffer, ActionsMut, Algorithm, Checkpoint, Device, Error, Export, Frame, Insight, Learner, LoadDir, Mode,
-    Policy, Result, Rng, SaveDir, Scalars, Setup, Slab, Spec, Vector,
+    ActionBuffer, ActionsMut, Algorithm, Checkpoint, Device, Error, Export, Frame, Learner, LoadDir, Mode, Policy,
+    PolicyInfo, Result, Rng, SaveDir, Scalars, Setup, Slab, Spec, Vector,
     replay::{Batch, Replay},
     snapshot,
 };
@@ -238,9 +238,8 @@ impl Policy for Sac {
         self.core.act(&self.obs, mode, rng, out)
     }
 
-    fn insight(&self, k: usize) -> Option<Insight> {
-        let distance = *self.distances.get(k)?;
-        Some(Insight { distance: Some(distance), ..Insight::default() })
+    fn info(&self, k: usize) -> Option<PolicyInfo> {
+        Some(PolicyInfo::of(PolicyInfo::DISTANCE, [*self.distances.get(k)?]))
     }
 }
 

@@ -2,6 +2,7 @@
 use super::{
     net::{Scratch, ValueScratch},
     nets::SelfPlayNets,
+    team_guess::context_width,
 };
 use rlx::{ColumnRef, Error, Frame, Mode, Result, Rng};
 use rlx_nn::sparse::Active;
@@ -57,6 +58,10 @@ impl ActScratch {
     /// The values of state `i`'s candidates.
     pub fn values_of(&self, i: usize) -> &[f32] {
         &self.values[self.starts[i] as usize..self.starts[i + 1] as usize]
+    }
+    /// P(teammate) of the others as it was guessed for state `i`.
+    pub fn guess_of(&self, i: usize, others: usize) -> &[f32] {
+        &self.context[i * context_width(others)..][..others]
     }
     fn clear(&mut self) {
         self.decided.clear();

@@ -32,7 +32,7 @@ use learn::{LearnScratch, Updater};
 use losses::LossSums;
 use nets::SelfPlayNets;
 use rlx::{
-    ActionsMut, Algorithm, ColumnRef, Device, Error, Export, Frame, Insight, Learner, Mode, Policy, Result, Rng,
+    ActionsMut, Algorithm, ColumnRef, Device, Error, Export, Frame, Learner, Mode, Policy, PolicyInfo, Result, Rng,
     Scalars, Setup, Spec, Vector,
 };
 use rlx_nn::{Adam, AdamConfig};
@@ -177,13 +177,13 @@ impl<A: SelfPlayAlgorithm> Policy for SelfPlay<A> {
         self.shown.extend_from_slice(bytes(hidden, "hidden state").unwrap_or(&[]));
     }
 
-    fn insight(&self, k: usize) -> Option<Insight> {
+    fn info(&self, k: usize) -> Option<PolicyInfo> {
         let i = self.scratch.decided.iter().position(|&d| d as usize == k)?;
-        let teammates = match &self.nets.guess {
-            Some(_) => self.scratch.context[i * self.nets.context_width()..][..self.nets.others].to_vec(),
-            None => Vec::new(),
-        };
-        Some(Insight { values: self.scratch.values_of(i).to_vec(), teammates, distance: None })
+        let info = PolicyInfo::of(PolicyInfo::Q_VALUES, self.scratch.values_of(i));
+        Some(match &self.nets.guess {
+            Some(_) => info.with(PolicyInfo::P_TEAMMATE, self.scratch.guess_of(i, self.nets.others)),
+            None => info,
+        })
     }
 }
 

@@ -3,7 +3,7 @@ mod mutiny;
 
 use mutiny::{Mutiny, PLAYERS};
 use rlx::{
-    Actions, ActionsMut, ColumnRef, Device, Learner, Mode, Registry, Rng, Scalars, Setup, Status, Table,
+    Actions, ActionsMut, ColumnRef, Device, Learner, Mode, PolicyInfo, Registry, Rng, Scalars, Setup, Status, Table,
     checkpoint::Store,
 };
 use serde_json::{Value, json};
@@ -24,6 +24,8 @@ fn config(keys: &[(&str, Value)]) -> Table {
         ("hidden", json!(32)),
         ("head", json!(32)),
         ("learning_rate", json!(3e-3)),
+        // Nothing is dealt but sides and strengths: what is never tried is never learnt.
+        ("epsilon", json!(0.15)),
     ];
     small.iter().chain(keys).map(|(k, v)| ((*k).to_owned(), v.clone())).collect()
 }
@@ -82,9 +84,9 @@ fn judge(learner: &mut dyn Learner, tables: usize, alone: bool) -> Judged {
         for (k, &w) in mine.iter().enumerate() {
             let (w, me) = (w as usize, seats[w as usize]);
             choices[w] = chosen[k];
-            let info = policy.insight(k).unwrap();
-            assert_eq!(info.values.len(), if tick < PLAYERS { 2 } else { PLAYERS - 1 });
-            for (i, p) in info.teammates.iter().enumerate().filter(|_| tick >= PLAYERS) {
+            let info = policy.info(k).unwrap();
+            assert_eq!(info.get(PolicyInfo::Q_VALUES).len(), if tick < PLAYERS { 2 } else { PLAYERS - 1 });
+            for (i, p) in info.get(PolicyInfo::P_TEAMMATE).iter().enumerate().filter(|_| tick >= PLAYERS) {
                 let same = teams[w][(me + 1 + i) % PLAYERS] == teams[w][me];
                 let prior = if teams[w][me] == 1 { 0.25 } else { 0.5 };
                 let loss = |p: f64| if same { -p.ln() } else { -(1.0 - p).ln() };
@@ -112,21 +114,22 @@ fn the_world_keeps_its_contract() {
     assert!(report.broken().is_empty(), "{report:?}");
 }
 
-/// A policy of luck is paid 0; over 400 games of +-1 its standard error is 0.05.
+/// The mean over both sides of luck against luck is 0, with a standard error of 0.05 over 400 games of +-1.
 #[test]
 fn idrl_learns_to_win_and_to_know_its_teammates() {
-    let mut learner = train("idrl", &[("guess_hidden", json!(32))], 60);
+    let mut learner = train("idrl", &[("guess_hidden", json!(32))], 100);
     let against_random = judge(&mut *learner, 400, false);
-    assert!(against_random.pay > 0.5, "{against_random:?}");
+    assert!(against_random.pay > 0.4, "{against_random:?}");
+    assert!(against_random.guess < 0.9 * against_random.prior, "{against_random:?}");
     let alone = judge(&mut *learner, 400, true);
-    assert!(alone.guess < 0.5 * alone.prior, "{alone:?}");
+    assert!(alone.guess < 0.3 * alone.prior, "{alone:?}");
 }
 
 #[test]
 fn dmc_and_mfrl_learn_to_win_without_guessing() {
     for algo in ["dmc", "mfrl"] {
-        let judged = judge(&mut *train(algo, &[], 60), 400, false);
-        assert!(judged.pay > 0.5, "{algo}: {judged:?}");
+        let judged = judge(&mut *train(algo, &[], 100), 400, false);
+        assert!(judged.pay > 0.4, "{algo}: {judged:?}");
         assert!(judged.guess.is_nan(), "it has no opinion");
     }
 }
@@ -183,7 +186,7 @@ fn the_truth_is_told_when_it_is_shown() {
     let (me, mut choice) = (usize::from(frame.seat[0]), [0]);
     policy.act(frame, &[0], Mode::Greedy, &mut [Rng::stream(0, 0)], ActionsMut::Discrete(&mut choice)).unwrap();
     let truth: Vec<f32> = (1..PLAYERS).map(|k| f32::from(u8::from(hidden[(me + k) % PLAYERS] == hidden[me]))).collect();
-    assert_eq!(policy.insight(0).unwrap().teammates, truth);
+    assert_eq!(policy.info(0).unwrap().get(PolicyInfo::P_TEAMMATE), truth);
 }
 
 #[test]
