@@ -11,15 +11,32 @@ pub enum Mode {
     Greedy,
 }
 
-/// What a policy made of a row, beside its choice.
+/// What a policy made of a row, beside its choice: named arrays. A policy gives those it has, under names of its own or of these.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Insight {
+pub struct PolicyInfo(Vec<(&'static str, Vec<f32>)>);
+
+impl PolicyInfo {
     /// The expected return of each candidate.
-    pub values: Vec<f32>,
-    /// P(same team) of the other players, in the order of play; empty where the policy has no opinion.
-    pub teammates: Vec<f32>,
-    /// Estimated transitions to the goal, where it has learnt a distance.
-    pub distance: Option<f32>,
+    pub const Q_VALUES: &'static str = "q_values";
+    /// P(same team) of the other players, in the order of play.
+    pub const P_TEAMMATE: &'static str = "p_teammate";
+    /// One number: the estimated transitions to the goal.
+    pub const DISTANCE: &'static str = "distance_to_goal";
+
+    /// One array.
+    pub fn of(name: &'static str, values: impl Into<Vec<f32>>) -> Self {
+        Self::default().with(name, values)
+    }
+    /// With another array, which takes the place of one of the same name.
+    pub fn with(mut self, name: &'static str, values: impl Into<Vec<f32>>) -> Self {
+        self.0.retain(|a| a.0 != name);
+        self.0.push((name, values.into()));
+        self
+    }
+    /// The array of that name; an empty one where the policy has nothing to say of it.
+    pub fn get(&self, name: &str) -> &[f32] {
+        self.0.iter().find(|a| a.0 == name).map_or(&[], |a| &a.1)
+    }
 }
 
 /// Chooses actions. A hand-written bot, a frozen opponent and a network look alike.
@@ -40,7 +57,7 @@ pub trait Policy: Send {
     fn show_hidden(&mut self, _hidden: ColumnRef<'_>) {}
 
     /// What it made of the k-th of the rows it was last asked for; None where it had no choice or has nothing to say.
-    fn insight(&self, _k: usize) -> Option<Insight> {
+    fn info(&self, _k: usize) -> Option<PolicyInfo> {
         None
     }
 }
@@ -103,4 +120,16 @@ pub struct Array {
     pub shape: Vec<usize>,
     /// Its values.
     pub data: Vec<f32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_array_is_found_by_its_name_and_one_that_is_not_there_is_empty() {
+        let info = PolicyInfo::of(PolicyInfo::DISTANCE, [3.0]).with("own", vec![1.0, 2.0]).with("own", [4.0]);
+        assert_eq!((info.get(PolicyInfo::DISTANCE), info.get("own")), (&[3.0][..], &[4.0][..]));
+        assert!(info.get(PolicyInfo::Q_VALUES).is_empty());
+    }
 }

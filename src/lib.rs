@@ -36,6 +36,7 @@ mod sampling;
 mod scalars;
 pub mod snapshot;
 mod space;
+mod spec;
 pub mod testing;
 mod vec_env;
 mod vector;
@@ -47,7 +48,7 @@ pub use drawing::{Body, Camera, Drawing, Shape};
 pub use env::{Env, Oracle, Status, View};
 pub use error::{Error, Result, read_text};
 pub use estimate::{Estimate, estimate, quantile, shown};
-pub use learn::{Array, Checkpoint, Export, Insight, Learner, Mode, Policy};
+pub use learn::{Array, Checkpoint, Export, Learner, Mode, Policy, PolicyInfo};
 pub use objective::{Ledger, Measure, Measured, Objective, SearchSpace};
 pub use program::{
     Arena, Counting, EvalPlan, Evaluator, Host, Meeting, OnFinish, Outcome, Playable, Recorder, Report, Trained,
@@ -57,9 +58,7 @@ pub use rng::Rng;
 pub use rollout::{Actor, Rollout};
 pub use sampling::random_actions;
 pub use scalars::{Name, Scalars, Sink};
-pub use space::{
-    ActionBuffer, Actions, ActionsMut, Column, ColumnMut, ColumnRef, Element, Encoding, Field, Goal, Judge, Judged,
-    Skill, Space, Spec,
-};
+pub use space::{ActionBuffer, Actions, ActionsMut, Column, ColumnMut, ColumnRef, Element, Space};
+pub use spec::{Encoding, Field, Goal, Judge, Judged, Role, Skill, Spec};
 pub use vec_env::VecEnv;
 pub use vector::{Episodes, Vector};

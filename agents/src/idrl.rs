@@ -1,20 +1,8 @@
 //! IDRL (arXiv 2210.12896): a relation network guesses teammates, a danger network the risk of acting on the guess, an intrinsic
 //! reward trains both, and the policy follows from whom they accept. Everything learns from the policy's own games.
 //!
-//! What the paper leaves open is a key of the config here; the intrinsic reward is defined in `selfplay` (`Task::guesses`).
-use crate::{
-    Schedule,
-    dmc::{config, pass_on},
-    selfplay::{
-        Plan, SelfPlay,
-        brain::{Brain, Guess, Relation, Settings},
-        league::League,
-    },
-};
-use rlx::{
-    ActionsMut, Algorithm, Checkpoint, Export, Frame, Learner, LoadDir, Mode, Policy, Result, Rng, SaveDir, Scalars,
-    Setup, Spec, Vector,
-};
+//! What the paper leaves open is a key of the config here; the losses and the intrinsic reward are in `selfplay/losses.rs`.
+use crate::selfplay::{Guess, Relation, SelfPlay, SelfPlayAlgorithm, SelfPlayConfig};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -29,58 +17,80 @@ pub enum Pattern {
     Separate,
 }
 
-config!("Hyperparameters of IDRL.", 1.0, 0.0, {
+/// Hyperparameters of IDRL.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Config {
+    #[serde(flatten)]
+    #[allow(missing_docs)]
+    pub common: SelfPlayConfig,
     /// Where P(teammate) comes from: network; prior (ablation: the counts alone); truth (upper bound: the true identities).
-    relation: Relation = Relation::Network,
+    pub relation: Relation,
     /// Whether a network says how dangerous it is to act on the guess; without it a player is accepted above 1/2 (ablation).
-    danger: bool = true,
+    pub danger: bool,
     /// Weight of the intrinsic reward; 0 for none (ablation).
     #[schemars(range(min = 0.0, max = 100.0))]
-    intrinsic: f64 = 0.05,
+    pub intrinsic: f64,
     /// Weight of the identification loss within the intrinsic reward.
     #[schemars(range(min = 0.0, max = 100.0))]
-    intrinsic_loss: f64 = 1.0,
+    pub intrinsic_loss: f64,
     /// Share of the decisions in training whose acceptances are drawn, so that the intrinsic reward can tell them apart.
     #[schemars(range(min = 0.0, max = 1.0))]
-    draw: f64 = 0.1,
+    pub draw: f64,
     /// belief: one network told the guesses; separate: one for each pattern and seat, as published.
-    policy: Pattern = Pattern::Belief,
+    pub policy: Pattern,
     /// Width of the relation network.
     #[schemars(range(min = 1, max = 8192))]
-    guess_hidden: usize = 128,
+    pub guess_hidden: usize,
     /// Width of the danger network.
     #[schemars(range(min = 1, max = 8192))]
-    danger_hidden: usize = 32,
+    pub danger_hidden: usize,
     /// Weight of the value network's auxiliary heads, which say who is a teammate and where the unseen cards are; 0 for none.
     #[schemars(range(min = 0.0, max = 100.0))]
-    auxiliary: f64 = 0.2,
-});
+    pub auxiliary: f64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            common: SelfPlayConfig::default(),
+            relation: Relation::Network,
+            danger: true,
+            intrinsic: 0.05,
+            intrinsic_loss: 1.0,
+            draw: 0.1,
+            policy: Pattern::Belief,
+            guess_hidden: 128,
+            danger_hidden: 32,
+            auxiliary: 0.2,
+        }
+    }
+}
 
 /// IDRL.
-pub struct Idrl(SelfPlay);
-pass_on!(Idrl);
+pub struct Identification;
 
-impl Algorithm for Idrl {
+/// Its learner.
+pub type Idrl = SelfPlay<Identification>;
+
+impl SelfPlayAlgorithm for Identification {
     type Config = Config;
     const NAME: &'static str = "idrl";
     const ABOUT: &'static str = "self-play with hidden teams: guesses teammates and the danger of acting on it (IDRL)";
 
-    fn fits(config: &Config, spec: &Spec) -> std::result::Result<(), String> {
-        config.fits(spec, true)
+    fn common(config: &Config) -> &SelfPlayConfig {
+        &config.common
     }
-    fn worlds(config: &Config) -> usize {
-        config.num_envs
-    }
-    fn new(config: Config, setup: Setup) -> Result<Self> {
-        let guess = Guess {
+    fn guess(config: &Config) -> Option<Guess> {
+        Some(Guess {
             hidden: config.guess_hidden,
             relation: config.relation,
             danger: if config.danger { config.danger_hidden } else { 0 },
-            auxiliary: config.auxiliary > 0.0,
+            auxiliary: config.auxiliary,
             pattern: config.policy == Pattern::Separate,
             draw: if config.intrinsic > 0.0 { config.draw } else { 0.0 },
-        };
-        let plan = config.plan(&setup.spec, config.intrinsic, config.intrinsic_loss, config.auxiliary);
-        Ok(Self(SelfPlay::new(Self::NAME, plan, config.settings(Some(guess)), setup)?))
+            intrinsic: config.intrinsic,
+            intrinsic_loss: config.intrinsic_loss,
+        })
     }
 }

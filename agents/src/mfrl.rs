@@ -3,49 +3,53 @@
 //!
 //! This project's choices: no discount (a game is paid once, at its end); values of the iteration before stand in for a target network;
 //! play is epsilon-greedy, while the mean-field value takes the Boltzmann policy, as published.
-use crate::{
-    Schedule,
-    dmc::{config, pass_on},
-    selfplay::{
-        Plan, SelfPlay,
-        brain::{Brain, Guess, Settings},
-        league::League,
-    },
-};
-use rlx::{
-    ActionsMut, Algorithm, Checkpoint, Export, Frame, Learner, LoadDir, Mode, Policy, Result, Rng, SaveDir, Scalars,
-    Setup, Spec, Vector,
-};
+use crate::selfplay::{SelfPlay, SelfPlayAlgorithm, SelfPlayConfig};
+use rlx::{Spec, config};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-config!("Hyperparameters of mean-field Q-learning.", 1.0, 0.1, {});
+/// Hyperparameters of mean-field Q-learning: those of self-play, with one-step targets by default.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Config(pub SelfPlayConfig);
+
+impl Default for Config {
+    fn default() -> Self {
+        Self(SelfPlayConfig { soft: 0.1, ..SelfPlayConfig::default() })
+    }
+}
+
+impl<'de> Deserialize<'de> for Config {
+    /// What is missing has this default, not Deep Monte-Carlo's.
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let mut table = config::to_map(&Self::default());
+        table.extend(rlx::Table::deserialize(from)?);
+        serde_json::from_value(table.into()).map(Self).map_err(serde::de::Error::custom)
+    }
+}
 
 /// Mean-field Q-learning.
-pub struct Mfrl(SelfPlay);
-pass_on!(Mfrl);
+pub struct MeanField;
 
-impl Algorithm for Mfrl {
+/// Its learner.
+pub type Mfrl = SelfPlay<MeanField>;
+
+impl SelfPlayAlgorithm for MeanField {
     type Config = Config;
     const NAME: &'static str = "mfrl";
     const ABOUT: &'static str =
         "mean-field Q-learning in self-play: one step ahead, given the mean of the others' last moves";
+    const MEAN_FIELD: bool = true;
 
-    fn fits(config: &Config, spec: &Spec) -> std::result::Result<(), String> {
-        if config.soft == 0.0 {
+    fn common(config: &Config) -> &SelfPlayConfig {
+        &config.0
+    }
+    fn check(config: &Config, _: &Spec) -> Result<(), String> {
+        if config.0.soft == 0.0 {
             return Err(
                 "it looks one step ahead: soft, the temperature of the mean-field value, must be above 0".into()
             );
         }
-        config.fits(spec, false)?;
-        Brain::fits(spec, false, false, true)
-    }
-    fn worlds(config: &Config) -> usize {
-        config.num_envs
-    }
-    fn new(config: Config, setup: Setup) -> Result<Self> {
-        let plan = config.plan(&setup.spec, 0.0, 0.0, 0.0);
-        let settings = Settings { mean_field: true, ..config.settings(None) };
-        Ok(Self(SelfPlay::new(Self::NAME, plan, settings, setup)?))
+        Ok(())
     }
 }

@@ -7,8 +7,8 @@
 use crate::{distance::Auxiliary, export};
 use networks::Networks;
 use rlx::{
-    ActionBuffer, ActionsMut, Algorithm, Checkpoint, Device, Error, Export, Frame, Insight, Learner, LoadDir, Mode,
-    Policy, Result, Rng, SaveDir, Scalars, Setup, Slab, Spec, Vector,
+    ActionBuffer, ActionsMut, Algorithm, Checkpoint, Device, Error, Export, Frame, Learner, LoadDir, Mode, Policy,
+    PolicyInfo, Result, Rng, SaveDir, Scalars, Setup, Slab, Spec, Vector,
     replay::{Batch, Replay},
     snapshot,
 };
@@ -233,9 +233,8 @@ impl Policy for Sac {
         self.networks.act(&self.obs, mode, rng, out)
     }
 
-    fn insight(&self, k: usize) -> Option<Insight> {
-        let distance = *self.distances.get(k)?;
-        Some(Insight { distance: Some(distance), ..Insight::default() })
+    fn info(&self, k: usize) -> Option<PolicyInfo> {
+        Some(PolicyInfo::of(PolicyInfo::DISTANCE, [*self.distances.get(k)?]))
     }
 }
 

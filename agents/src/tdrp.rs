@@ -2,7 +2,7 @@
 //! another default of `auxiliary`, so that one name on the command line is the method; everything is in [`crate::distance`].
 use crate::{Sac, distance::Method, sac};
 use rlx::{
-    ActionsMut, Algorithm, Checkpoint, Export, Frame, Insight, Learner, LoadDir, Mode, Policy, Result, Rng, SaveDir,
+    ActionsMut, Algorithm, Checkpoint, Export, Frame, Learner, LoadDir, Mode, Policy, PolicyInfo, Result, Rng, SaveDir,
     Scalars, Setup, Spec, Vector, config,
 };
 use schemars::JsonSchema;
@@ -69,8 +69,8 @@ impl Policy for Tdrp {
     fn act(&mut self, frame: Frame<'_>, rows: &[u32], mode: Mode, rng: &mut [Rng], out: ActionsMut<'_>) -> Result<()> {
         self.0.act(frame, rows, mode, rng, out)
     }
-    fn insight(&self, k: usize) -> Option<Insight> {
-        self.0.insight(k)
+    fn info(&self, k: usize) -> Option<PolicyInfo> {
+        self.0.info(k)
     }
 }
 

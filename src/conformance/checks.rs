@@ -64,6 +64,18 @@ pub(super) fn spec<E: Env>(make: Make<'_, E>, found: &mut Vec<String>) -> Result
     if !spec.fields.is_empty() && covered.iter().any(|c| *c != 1) {
         found.push("the fields do not cover each scalar of the row once".into());
     }
+    for fields in [&spec.fields, &spec.candidate_fields, &spec.hidden_fields] {
+        for (i, field) in fields.iter().enumerate() {
+            let Some(role) = field.role else { continue };
+            if let Some(width) = role.width(spec.players).filter(|w| *w != field.range.len()) {
+                let (name, players) = (&field.name, spec.players);
+                found.push(format!("field {name}: {role:?} of {players} players needs {width} scalars"));
+            }
+            if fields[..i].iter().any(|f| f.role == field.role) {
+                found.push(format!("field {}: another one is the {role:?} as well", field.name));
+            }
+        }
+    }
     if let Some(goal) = &spec.goal
         && (goal.achieved.len() != goal.desired.len() || goal.achieved.end > width || goal.desired.end > width)
     {

@@ -1,6 +1,6 @@
 //! Planted faults: each is caught by the check that is meant for it, and an honest world passes.
 use super::check;
-use crate::{Env, Error, Goal, Judged, Result, Rng, Space, Spec, Status, View, snapshot};
+use crate::{Env, Error, Goal, Judged, Result, Rng, Role, Space, Spec, Status, View, snapshot};
 use std::sync::{
     Arc,
     atomic::{AtomicU32, Ordering},
@@ -26,6 +26,7 @@ enum Fault {
     SeatThatIsNotThere,
     TakesAnything,
     SpecThatChanges,
+    RoleOfAnotherWidth,
     Panics,
 }
 
@@ -76,6 +77,7 @@ impl Env for Walk {
         if self.fault == Fault::SpecThatChanges {
             spec.players = 1 + self.shared.fetch_add(1, Ordering::Relaxed) as usize;
         }
+        spec.fields[0].role = (self.fault == Fault::RoleOfAnotherWidth).then_some(Role::TeamPrior);
         spec.time_limit = (self.fault != Fault::NeverEnds).then_some(LIMIT);
         spec
     }
@@ -170,6 +172,7 @@ fn each_planted_fault_is_caught_by_the_check_that_is_meant_for_it() {
         (Fault::SeatThatIsNotThere, "seats"),
         (Fault::TakesAnything, "refusals"),
         (Fault::SpecThatChanges, "spec"),
+        (Fault::RoleOfAnotherWidth, "spec"),
         (Fault::Panics, "values"),
     ] {
         let found = broken(fault);

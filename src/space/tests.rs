@@ -1,5 +1,6 @@
 //! Sizes derive from spaces; columns never mix their types.
 use super::*;
+use crate::{Field, Spec};
 
 #[test]
 fn sizes_derive_from_the_space() {

@@ -8,7 +8,7 @@ const BUCKETS: u32 = 32;
 /// How the rows of a world become features: a thermometer for counts, one of n for choices, a bucket for plain numbers, one feature a
 /// token wherever it stands, as often as it stands there.
 #[derive(Clone, Debug)]
-pub struct Features {
+pub(super) struct Features {
     fields: Vec<(std::ops::Range<usize>, Encoding, u32)>, // the last: the first feature
     width: usize,
     count: usize,

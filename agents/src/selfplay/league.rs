@@ -1,20 +1,20 @@
 //! Who sits opposite: at a share of the tables the policy in training plays one team, and the world's own bots or the policy as it was
 //! earlier in the run play the other.
-use super::hidden::Hidden;
-use rlx::Rng;
+use super::{config::SelfPlayConfig, hidden::Hidden};
+use rlx::{Rng, Spec};
 use serde::{Deserialize, Serialize};
 
 /// Which opponents there are.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct League {
+pub(super) struct League {
     /// Share of the games that are played against them.
-    pub share: f64,
+    share: f64,
     /// The world's bots among them, by number.
-    pub bots: Vec<usize>,
+    bots: Vec<usize>,
     /// Most earlier policies that are kept.
-    pub past: usize,
+    past: usize,
     /// Steps between two of them.
-    pub period: u64,
+    period: u64,
 }
 
 /// Who plays a seat that is not the policy's in training.
@@ -26,7 +26,7 @@ pub(super) enum Opponent {
     Past(u32),
 }
 
-/// A table's opponent, and the seats of the policy in training as a bit set.
+/// A table's opponent, and the seats of the policy in training as a bit set: of at most eight, by the byte of a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Seating {
     pub(super) opponent: Option<Opponent>,
@@ -62,6 +62,17 @@ impl Pool {
 }
 
 impl League {
+    /// That of a config, in a world whose bots are known to be there.
+    pub(super) fn new(config: &SelfPlayConfig, spec: &Spec) -> Self {
+        let number = |name: &String| spec.bots.iter().position(|b| b == name);
+        Self {
+            share: config.league,
+            bots: config.league_bots.iter().filter_map(number).collect(),
+            past: config.league_past,
+            period: config.league_period,
+        }
+    }
+
     /// Who sits at a table whose game begins. Teams are known to the league, so that a whole team is the policy's; in worlds without
     /// teams, every other seat.
     pub(super) fn seat(&self, pool: &Pool, hidden: Option<(&Hidden, &[u8])>, rng: &mut Rng) -> Seating {

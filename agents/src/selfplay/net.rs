@@ -8,7 +8,7 @@ use std::ops::Range;
 
 /// A first layer over sparse features and an optional dense context, with ReLU, then a perceptron.
 #[derive(Clone, Debug)]
-pub struct SparseMlp {
+pub(super) struct SparseMlp {
     table: Range<usize>,
     bias: Range<usize>,
     context: Range<usize>, // [context width, hidden]
@@ -18,7 +18,7 @@ pub struct SparseMlp {
 
 /// What a forward pass leaves for the backward one.
 #[derive(Clone, Debug, Default)]
-pub struct Scratch {
+pub(super) struct Scratch {
     first: Vec<f32>, // [batch, hidden], after ReLU
     grads: Vec<f32>,
     work: Workspace,
@@ -116,7 +116,7 @@ fn add_context_grads(d_out: &[f32], h: usize, context: &[f32], grads: &mut [f32]
 
 /// Values of candidates: the state's half once per state ([`SparseMlp`]), the candidate's rows added to it, ReLU, a perceptron.
 #[derive(Clone, Debug)]
-pub struct ValueNet {
+pub(super) struct ValueNet {
     state: SparseMlp,
     candidates: Range<usize>, // [candidate features, joint]
     joint: usize,
@@ -125,7 +125,7 @@ pub struct ValueNet {
 
 /// What a forward pass of [`ValueNet`] leaves.
 #[derive(Clone, Debug, Default)]
-pub struct ValueScratch {
+pub(super) struct ValueScratch {
     state: Scratch,
     joined: Vec<f32>, // [candidates, joint], after ReLU
     d_joined: Vec<f32>,
@@ -135,7 +135,7 @@ pub struct ValueScratch {
 
 /// Sizes of a [`ValueNet`].
 #[derive(Clone, Copy, Debug)]
-pub struct Sizes {
+pub(super) struct Sizes {
     /// Features of a state.
     pub features: usize,
     /// Features of a candidate.

@@ -1,11 +1,44 @@
 //! A game from the deal to its result, as the engine knows it: all four hands.
+//!
+//! # The rules
+//!
+//! *Players and teams.* Four players sit in a circle and are dealt the whole deck of 52 cards, 13 each. Who holds a red ten (the ten of
+//! hearts or of diamonds) is of the red team; the others are the black team. So the teams are two against two, or one against three
+//! when both red tens are in one hand. Nobody is told the teams: each player knows the own hand, and sees what is played.
+//!
+//! *Cards.* They rank 3 4 5 6 7 8 9 T J Q K A 2, from low to high; the two jokers, where they are played with, rank above the 2. Suits
+//! mean nothing, but for the tens: a red one makes a team.
+//!
+//! *Combinations* ([`Kind`]): a single card, a pair, a trio; a straight (successive ranks up to the ace, at least five in the paper's
+//! rules); chains of at least three pairs or two trios of successive ranks; a trio or a chain of trios with as many single cards or
+//! pairs; four of a kind with two cards or two pairs. Four of a kind alone are a bomb.
+//!
+//! *Tricks.* Who leads plays any combination. The others follow in turn: each plays the same kind and length of a higher rank, or a
+//! bomb, or passes. A bomb beats all that is no bomb, and a higher bomb beats a lower. Who passed may play again in the same trick.
+//! When all players still in but the owner of the top have passed in a row, the trick is over and its owner leads the next one. If
+//! the owner has gone out, all players still in must pass, and the next of them after the owner leads. The first trick of all is led
+//! by seat 0.
+//!
+//! *The end.* A player without cards is out. By the paper's rules the first player out wins the game for the whole team: each of the
+//! winners is paid +1, each of the losers -1.
+//!
+//! *The folk rules* ([`Rules::folk4`]) differ. Straights start at three cards and chains of pairs at two; there are no kickers and no
+//! chains of trios. Three of a kind is a bomb below every four of a kind. A single red ten outranks the 2, and the pair of red tens
+//! is the highest bomb. Before the first lead each holder of red tens may show them, which doubles the stake. The holder of the
+//! three of hearts leads first. Play goes on until all of one team are out: the team of the first out wins the stake, but if the
+//! last place is that team's too, nobody wins.
 use crate::{
-    cards::{Cards, LITTLE, RANKS, TEN},
-    moves::{Kind, Move, generate},
-    rules::{Leader, Rules, Scoring},
+    cards::{Cards, TEN},
+    moves::{Kind, Move, describe, generate},
+    rules::{Rules, Scoring},
 };
 use rlx::{Error, Result, Rng};
 use serde::{Deserialize, Serialize};
+
+mod deal;
+mod saved;
+mod supposed;
+pub(crate) use saved::Saved;
 
 /// Players of a table.
 pub const SEATS: usize = 4;
@@ -21,67 +54,31 @@ pub struct Ply {
     pub lead: bool,
 }
 
-/// What everybody saw, a byte a ply: who acted (2 bits), whose play was on the table (2 bits; the own seat for a lead), the class of
-/// that play or lead (3 bits), whether it was beaten. Who leaves whose tricks, and who breaks them, is what tells teams apart.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Story {
-    /// A token a ply.
-    events: Vec<u8>,
-    /// A token for each play on another's: its class, and whether it went far above what was needed (the top bit).
-    answers: Vec<u8>,
-}
-
-/// Ranks above the one that is beaten from which a play is more than was needed.
-const FAR: u8 = 4;
-
-/// Classes of plays: single cards low (to 8), middle (to Q) and high, pairs low (to T) and high, chains, the rest, bombs.
-#[inline]
-fn class(m: Move) -> u8 {
-    match m.kind {
-        Kind::Solo => u8::from(m.rank > 5) + u8::from(m.rank > 9),
-        Kind::Pair => 3 + u8::from(m.rank > 7),
-        Kind::Straight | Kind::PairChain | Kind::TrioChain | Kind::TrioChainSolos | Kind::TrioChainPairs => 5,
-        Kind::Bomb => 7,
-        _ => 6,
-    }
-}
-
-impl Story {
-    fn with_room() -> Self {
-        Self { events: Vec::with_capacity(MOST_PLIES), answers: Vec::with_capacity(MOST_PLIES) }
-    }
-    fn clear(&mut self) {
-        self.events.clear();
-        self.answers.clear();
-    }
-    /// `play` by `seat` on `top` of `owner`, or a lead.
-    #[inline]
-    fn tell(&mut self, seat: u8, play: Move, top: Move, owner: u8) {
-        if top.kind == Kind::Pass {
-            self.events.push(seat | seat << 2 | class(play) << 4);
-            return;
-        }
-        let who = seat | owner << 2;
-        let beats = play.kind != Kind::Pass;
-        self.events.push(who | class(top) << 4 | u8::from(beats) << 7);
-        if beats {
-            let far = play.kind != top.kind || play.rank >= top.rank + FAR;
-            self.answers.push(who | class(play) << 4 | u8::from(far) << 7);
-        }
-    }
-}
-
 /// At most 54 plays, each with three passes, and four answers before.
-const MOST_PLIES: usize = 224;
+pub(crate) const MOST_PLIES: usize = 224;
+
+/// What is done at the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// The holders of red tens are asked, one after another, whether they show them.
+    Reveal {
+        /// The seats that still have to say so, as a bit set that is not empty.
+        asked: u8,
+    },
+    /// Tricks are played.
+    Play,
+    /// The game is decided.
+    Over,
+}
 
 /// A game in progress or over. Seats are 0 to 3, in the order of play.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Game {
     rules: Rules,
     dealt: [Cards; SEATS],
     hands: [Cards; SEATS],
     history: Vec<Ply>,
-    story: Story,
+    phase: Phase,
     turn: u8,
     leader: u8,
     /// What must be beaten; a pass when the next move leads.
@@ -90,8 +87,6 @@ pub struct Game {
     top_seat: u8,
     /// Passes since.
     passes: u8,
-    /// Seats that still have to say whether they show their red tens.
-    asked: u8,
     /// Red tens that everybody has seen, by their first holder.
     shown: [u8; SEATS],
     /// Finishing places: seats in the order in which they went out.
@@ -99,7 +94,6 @@ pub struct Game {
     out_count: u8,
     bombs: u8,
     stake: u8,
-    over: bool,
 }
 
 impl Game {
@@ -117,19 +111,17 @@ impl Game {
             hands: [Cards::NONE; SEATS],
             // Room for all plies: a step never allocates.
             history: Vec::with_capacity(MOST_PLIES),
-            story: Story::with_room(),
+            phase: Phase::Play,
             turn: 0,
             leader: 0,
             top: Move::PASS,
             top_seat: 0,
             passes: 0,
-            asked: 0,
             shown: [0; SEATS],
             out: [0; SEATS],
             out_count: 0,
             bombs: 0,
             stake: 1,
-            over: false,
         }
     }
 
@@ -138,91 +130,30 @@ impl Game {
         self.rules.clone_from(rules);
     }
 
-    /// Deals again at the same table.
-    pub fn redeal(&mut self, rng: &mut Rng) {
-        // Card i is of rank i / 4 and suit i % 4 (spade, heart, club, diamond), so that a leading card and red tens are what they are.
-        let mut deck: [u8; 54] = std::array::from_fn(|i| i as u8);
-        let n = if self.rules.jokers { 54 } else { 52 };
-        for i in (1..n).rev() {
-            deck.swap(i, rng.below(i + 1));
-        }
-        let mut hands = [Cards::NONE; SEATS];
-        let mut leader = 0;
-        let wanted = match self.rules.leader {
-            Leader::Seat0 => 255,
-            Leader::Heart3 => 1,
-            Leader::Heart4 => 5,
-        };
-        for (i, &card) in deck[..n].iter().enumerate() {
-            hands[i & 3].0 += card_of(card);
-            if card == wanted {
-                leader = (i & 3) as u8;
-            }
-        }
-        self.start(hands, leader);
-    }
-
-    /// A game from given hands. `leader` leads the first trick.
-    ///
-    /// # Errors
-    /// When the hands are no deal of the deck of these rules.
-    pub fn from_hands(rules: &Rules, hands: [Cards; SEATS], leader: u8) -> Result<Self> {
-        let sum = hands.iter().try_fold(Cards::NONE, |sum, &hand| {
-            let deck = Cards::deck(rules.jokers);
-            let left = if deck.contains(sum) { Cards(deck.0 - sum.0) } else { Cards::NONE };
-            if !left.contains(hand) {
-                return Err(Error::invalid(format!("hand {hand}: more cards of a rank than a deck has")));
-            }
-            Ok(Cards(sum.0 + hand.0))
-        })?;
-        if sum != Cards::deck(rules.jokers) || usize::from(leader) >= SEATS {
-            return Err(Error::invalid(format!(
-                "four hands of {} cards: they are no deal of the whole deck",
-                sum.total()
-            )));
-        }
-        let (most, least) = (hands.map(Cards::total).into_iter().max(), hands.map(Cards::total).into_iter().min());
-        if most.unwrap_or(0) > least.unwrap_or(0) + 1 {
-            return Err(Error::invalid("four hands: they must be dealt evenly"));
-        }
-        let card = match rules.leader {
-            Leader::Seat0 if leader != 0 => return Err(Error::invalid("the first leader must be seat 0")),
-            Leader::Seat0 => None,
-            Leader::Heart3 => Some(0),
-            Leader::Heart4 => Some(1),
-        };
-        if card.is_some_and(|rank| hands[usize::from(leader)].count(rank) == 0) {
-            return Err(Error::invalid(format!("seat {leader} leads without holding the leading card")));
-        }
-        let mut game = Self::blank(rules);
-        game.start(hands, leader);
-        Ok(game)
-    }
-
     fn start(&mut self, hands: [Cards; SEATS], leader: u8) {
         self.dealt = hands;
         self.hands = hands;
         self.history.clear();
-        self.story.clear();
         (self.turn, self.leader) = (leader, leader);
         (self.top, self.top_seat, self.passes) = (Move::PASS, leader, 0);
         (self.shown, self.out, self.out_count) = ([0; SEATS], [0; SEATS], 0);
-        (self.bombs, self.stake, self.over, self.asked) = (0, 1, false, 0);
+        (self.bombs, self.stake, self.phase) = (0, 1, Phase::Play);
         if self.rules.reveal_phase {
-            self.asked = hands.iter().enumerate().fold(0, |m, (s, h)| m | u8::from(h.red() > 0) << s);
-            self.next_asked();
+            self.ask(self.red_team());
         }
     }
 
-    fn next_asked(&mut self) {
-        let next = (0..SEATS as u8).map(|k| (self.leader + k) & 3).find(|s| self.asked >> s & 1 == 1);
+    /// Asks these seats whether they show their red tens, in the order of play; with none, the first trick is led.
+    fn ask(&mut self, asked: u8) {
+        let next = (0..SEATS as u8).map(|k| (self.leader + k) & 3).find(|s| asked >> s & 1 == 1);
+        self.phase = if next.is_some() { Phase::Reveal { asked } } else { Phase::Play };
         self.turn = next.unwrap_or(self.leader);
     }
 
     /// The legal moves of who is to play, into `out`.
     #[inline]
     pub fn legal(&self, out: &mut Vec<Move>) {
-        if self.asked != 0 {
+        if self.asking() {
             out.clear();
             let red = self.hands[usize::from(self.turn)].red();
             out.push(Move { cards: Cards(red << (4 * TEN) | red << 60), kind: Kind::Show, len: 0, rank: 0 });
@@ -235,19 +166,16 @@ impl Game {
     /// Makes a move that is legal.
     #[inline]
     pub fn play(&mut self, play: Move) {
-        debug_assert!(!self.over);
+        debug_assert!(!self.is_over());
         let seat = self.turn;
         let s = usize::from(seat);
-        if self.asked != 0 {
-            return self.answer(play);
+        if let Phase::Reveal { asked } = self.phase {
+            return self.answer(asked, play);
         }
         self.history.push(Ply { seat, play, lead: self.top.kind == Kind::Pass });
-        self.story.tell(seat, play, self.top, self.top_seat);
         if play.kind == Kind::Pass {
             self.passes += 1;
-            // The trick ends when all that are still in have passed but who played the top, if still in.
-            let needed = 3 - self.out_count + u8::from(self.is_out(self.top_seat));
-            if self.passes >= needed {
+            if self.passes >= self.passes_to_win_trick() {
                 (self.top, self.passes) = (Move::PASS, 0);
             }
         } else {
@@ -263,10 +191,16 @@ impl Game {
         self.advance();
     }
 
+    /// Passes in a row that end the trick: of all who are still in, but of who played the top, if still in.
+    #[inline]
+    fn passes_to_win_trick(&self) -> u8 {
+        3 - self.out_count + u8::from(self.is_out(self.top_seat))
+    }
+
     #[inline]
     fn advance(&mut self) {
         self.turn = (self.turn + 1) & 3;
-        if self.out_count > 0 && !self.over {
+        if self.out_count > 0 && !self.is_over() {
             while self.is_out(self.turn) {
                 self.turn = (self.turn + 1) & 3;
             }
@@ -275,16 +209,15 @@ impl Game {
 
     #[cold]
     #[inline(never)]
-    fn answer(&mut self, play: Move) {
+    fn answer(&mut self, asked: u8, play: Move) {
         let s = usize::from(self.turn);
-        self.asked &= !(1 << s);
         // Only who shows is heard: that somebody was asked is known to nobody.
         if play.kind == Kind::Show {
             self.history.push(Ply { seat: self.turn, play, lead: false });
             self.shown[s] = play.cards.red() as u8;
             self.stake *= 2;
         }
-        self.next_asked();
+        self.ask(asked & !(1 << s));
     }
 
     #[cold]
@@ -294,11 +227,14 @@ impl Game {
         self.out_count += 1;
         let red = self.red_team();
         let gone = self.out[..usize::from(self.out_count)].iter().fold(0u8, |m, s| m | 1 << s);
-        self.over = match self.rules.scoring {
+        let over = match self.rules.scoring {
             Scoring::FirstOut => true,
             // A whole team is out: first and last place are settled.
             Scoring::Places => gone & red == red || gone & !red == !red & 15,
         };
+        if over {
+            self.phase = Phase::Over;
+        }
     }
 
     /// Makes the move that plays these cards, or says why it can not be made.
@@ -306,7 +242,7 @@ impl Game {
     /// # Errors
     /// When the game is over or the move is not legal, with the reason.
     pub fn try_play(&mut self, play: Move) -> Result<()> {
-        if self.over {
+        if self.is_over() {
             return Err(Error::invalid("the game is over"));
         }
         let mut legal = Vec::new();
@@ -331,7 +267,7 @@ impl Game {
     /// Why these cards can not be played now.
     fn explain(&self, cards: Cards) -> Error {
         let hand = self.hand(self.turn.into());
-        if self.asked != 0 {
+        if self.asking() {
             return Error::invalid("before the first lead: show the red tens, or keep them");
         }
         if cards == Cards::NONE {
@@ -380,8 +316,9 @@ impl Game {
         self.passes
     }
     /// Whether the players are still asked if they show their red tens.
+    #[inline]
     pub fn asking(&self) -> bool {
-        self.asked != 0
+        matches!(self.phase, Phase::Reveal { .. })
     }
     /// What a seat was dealt.
     pub fn dealt(&self, seat: usize) -> Cards {
@@ -405,12 +342,6 @@ impl Game {
     pub fn history(&self) -> &[Ply] {
         &self.history
     }
-    /// What everybody saw, as tokens: a byte a ply of the play (answers before the first lead are none), and a byte for each play on
-    /// another's. The lowest four bits are two absolute seats.
-    #[inline]
-    pub(crate) fn tokens(&self) -> (&[u8], &[u8]) {
-        (&self.story.events, &self.story.answers)
-    }
     /// Red tens of a seat that everybody has seen.
     pub fn shown(&self, seat: usize) -> u8 {
         self.shown[seat]
@@ -424,8 +355,9 @@ impl Game {
         self.stake
     }
     /// Whether it is over.
+    #[inline]
     pub fn is_over(&self) -> bool {
-        self.over
+        self.phase == Phase::Over
     }
     /// Seats in the order in which they went out.
     pub fn out(&self) -> &[u8] {
@@ -448,7 +380,7 @@ impl Game {
     }
     /// What each seat is paid: the stake for the winners, minus it for the others, zero while nothing is decided and for a draw.
     pub fn payoff(&self) -> [f32; SEATS] {
-        if !self.over {
+        if !self.is_over() {
             return [0.0; SEATS];
         }
         let red = self.red_team();
@@ -468,86 +400,4 @@ impl Game {
         let seat = (0..SEATS).find(|&s| pay[s] > 0.0)?;
         Some(self.red_team() >> seat & 1)
     }
-
-    /// A game whose hands are a supposition, and so are not held to be dealt as the leading card says: what the posterior replays.
-    pub(crate) fn supposed(rules: &Rules, dealt: [Cards; SEATS], leader: usize) -> Self {
-        let mut game = Self::blank(rules);
-        game.start(dealt, leader as u8);
-        game
-    }
-
-    /// The same public position over other hands: `hands` is what each seat would hold now.
-    #[inline]
-    pub(crate) fn suppose(&mut self, hands: [Cards; SEATS]) {
-        for (s, hand) in hands.into_iter().enumerate() {
-            self.dealt[s] = Cards(hand.0 + self.played(s).0);
-            self.hands[s] = hand;
-        }
-    }
-
-    /// Whether the red tens are shown is asked of `seat` alone, or, with none, of nobody any more: the first trick is led.
-    pub(crate) fn suppose_asked(&mut self, seat: Option<usize>) {
-        if seat.is_some() || self.asked != 0 {
-            self.asked = seat.map_or(0, |s| 1 << s);
-            self.next_asked();
-        }
-    }
-
-    /// Room for a whole game, so that no step allocates after a load either.
-    pub(crate) fn reserve(&mut self) {
-        self.history.reserve(MOST_PLIES - self.history.len());
-        self.story.events.reserve(MOST_PLIES - self.story.events.len());
-        self.story.answers.reserve(MOST_PLIES - self.story.answers.len());
-    }
-
-    /// Whether a state read from outside can be one of a game.
-    pub(crate) fn is_sound(&self) -> bool {
-        let deck = Cards::deck(self.rules.jokers);
-        let contained = |(h, d): (&Cards, &Cards)| deck.contains(*d) && d.contains(*h);
-        let seats = [self.turn, self.leader, self.top_seat].iter().all(|s| usize::from(*s) < SEATS);
-        seats
-            && self.out_count <= 4
-            && self.asked < 16
-            && self.out.iter().all(|s| *s < 4)
-            && self.history.len() <= MOST_PLIES
-            && self.story.events.len() <= self.history.len()
-            && self.story.answers.len() <= self.story.events.len()
-            && self.history.iter().all(|p| p.seat < 4 && deck.contains(p.play.cards))
-            && self.hands.iter().zip(&self.dealt).all(contained)
-            && self.dealt.iter().map(|c| u128::from(c.0)).sum::<u128>() == u128::from(deck.0)
-            && deck.contains(self.top.cards)
-            && (self.over || (self.hands[usize::from(self.turn)] != Cards::NONE && !self.is_out(self.turn)))
-    }
-}
-
-/// What a move is called: `pair`, `straight of 5`.
-pub fn describe(play: Move) -> String {
-    let of = |name: &str| format!("{name} of {}", play.len);
-    match play.kind {
-        Kind::Pass => "pass".into(),
-        Kind::Solo => "single card".into(),
-        Kind::Pair => "pair".into(),
-        Kind::Trio => "trio".into(),
-        Kind::TrioSolo => "trio with a card".into(),
-        Kind::TrioPair => "trio with a pair".into(),
-        Kind::Straight => of("straight"),
-        Kind::PairChain => of("chain of pairs"),
-        Kind::TrioChain => of("chain of trios"),
-        Kind::TrioChainSolos => format!("{} with cards", of("chain of trios")),
-        Kind::TrioChainPairs => format!("{} with pairs", of("chain of trios")),
-        Kind::FourSolos => "four with two cards".into(),
-        Kind::FourPairs => "four with two pairs".into(),
-        Kind::Bomb => "bomb".into(),
-        Kind::Show => "show of the red tens".into(),
-        Kind::Keep => "keeping the red tens hidden".into(),
-    }
-}
-
-/// Card number `card` as a packed count.
-#[inline(always)]
-fn card_of(card: u8) -> u64 {
-    let rank = if card < 52 { usize::from(card) / 4 } else { LITTLE + usize::from(card) - 52 };
-    debug_assert!(rank < RANKS || card >= 52);
-    // Hearts and diamonds of the tens are red.
-    (1 << (4 * rank)) + (u64::from(rank == TEN && card % 2 == 1) << 60)
 }

@@ -8,11 +8,12 @@ pub mod moves;
 pub mod posterior;
 pub mod rules;
 pub mod seat;
+mod story;
 pub mod world;
 
 pub use cards::Cards;
-pub use game::{Game, Ply, SEATS, describe};
-pub use moves::{Kind, Move, generate};
+pub use game::{Game, Ply, SEATS};
+pub use moves::{Kind, Move, describe, generate};
 pub use posterior::{Likelihood, Posterior, Sampler};
 pub use rules::Rules;
 pub use seat::{Player, Seat, Thought};

@@ -120,8 +120,43 @@ pub(crate) fn run(start: usize, len: usize, n: u64) -> u64 {
     ((ONES * n) & ((1u64 << (4 * len)) - 1)) << (4 * start)
 }
 
+/// What a move has to do: to lead, or to beat another one.
+#[derive(Clone, Copy)]
+struct Target {
+    /// The kind that must be followed; a pass for a lead.
+    kind: Kind,
+    /// The rank that must be exceeded, -1 for a lead.
+    over: i32,
+    /// Length and rank of the chain that must be followed; None for a lead.
+    chain: Option<(usize, i32)>,
+}
+
+impl Target {
+    #[inline(always)]
+    fn of(last: Move) -> Self {
+        let lead = last.kind == Kind::Pass;
+        let over = if lead { -1 } else { i32::from(last.rank) };
+        Self { kind: last.kind, over, chain: (!lead).then_some((last.len as usize, over)) }
+    }
+    #[inline(always)]
+    fn is_lead(self) -> bool {
+        self.kind == Kind::Pass
+    }
+    /// Whether moves of that kind, which is no bomb, may do it.
+    #[inline(always)]
+    fn takes(self, kind: Kind) -> bool {
+        self.is_lead() || self.kind == kind
+    }
+    /// The place among all bombs that a bomb must exceed.
+    #[inline(always)]
+    fn over_bombs(self) -> i32 {
+        if self.kind == Kind::Bomb { self.over } else { -1 }
+    }
+}
+
 struct Generator<'a> {
     hand: Cards,
+    target: Target,
     out: &'a mut Vec<Move>,
 }
 
@@ -145,17 +180,10 @@ impl Generator<'_> {
         }
     }
 
-    /// Chains of `n` of each rank: all from `min` ranks on, or those that follow a chain of `follow` = (length, rank).
+    /// Chains of `n` of each rank: all from `min` ranks on, or those that follow a chain.
     #[inline(always)]
-    fn chains(
-        &mut self,
-        mask: u64,
-        n: u64,
-        min: usize,
-        follow: Option<(usize, i32)>,
-        mut f: impl FnMut(&mut Self, u64, usize, usize),
-    ) {
-        let (first, last, lowest) = match follow {
+    fn chains(&mut self, mask: u64, n: u64, min: usize, mut f: impl FnMut(&mut Self, u64, usize, usize)) {
+        let (first, last, lowest) = match self.target.chain {
             Some((len, rank)) => (len, len, rank + 1),
             None => (min, 12, 0),
         };
@@ -200,31 +228,28 @@ impl Generator<'_> {
 
     #[cold]
     #[inline(never)]
-    fn with_kickers(&mut self, twos: u64, threes: u64, fours: u64, last: Move) {
-        let lead = last.kind == Kind::Pass;
-        let want = |kind| lead || last.kind == kind;
-        let over = if lead { -1 } else { i32::from(last.rank) };
+    fn with_kickers(&mut self, twos: u64, threes: u64, fours: u64) {
+        let target @ Target { over, .. } = self.target;
         let hand = self.hand.0 & 0x0FFF_FFFF_FFFF_FFFF;
         let nibble = |rank: usize| 15u64 << (4 * rank);
-        if want(Kind::TrioSolo) {
+        if target.takes(Kind::TrioSolo) {
             ranks(threes & above(over), |r| {
                 let left = hand & !nibble(r);
                 ranks(at_least(left, 1), |k| self.emit(3 << (4 * r) | 1 << (4 * k), Kind::TrioSolo, 1, r as u8));
             });
         }
-        if want(Kind::TrioPair) {
+        if target.takes(Kind::TrioPair) {
             ranks(threes & above(over), |r| {
                 ranks(twos & !nibble(r), |k| self.emit(3 << (4 * r) | 2 << (4 * k), Kind::TrioPair, 1, r as u8));
             });
         }
-        let follow = (!lead).then_some((last.len as usize, over));
-        if want(Kind::TrioChain) {
-            self.chains(threes, 3, 2, follow, |g, c, start, len| {
+        if target.takes(Kind::TrioChain) {
+            self.chains(threes, 3, 2, |g, c, start, len| {
                 g.emit(c, Kind::TrioChain, len as u8, start as u8);
             });
         }
-        if want(Kind::TrioChainSolos) {
-            self.chains(threes, 3, 2, follow, |g, c, start, len| {
+        if target.takes(Kind::TrioChainSolos) {
+            self.chains(threes, 3, 2, |g, c, start, len| {
                 let left = hand & !(c * 5); // c has 3 in each nibble of the chain: 15 clears it
                 g.singles(left, len as u64, 0, 0, &mut |g, kickers| {
                     // Three of the rank next to a chain of trios: a longer chain of trios, and played as that.
@@ -235,21 +260,21 @@ impl Generator<'_> {
                 });
             });
         }
-        if want(Kind::TrioChainPairs) {
-            self.chains(threes, 3, 2, follow, |g, c, start, len| {
+        if target.takes(Kind::TrioChainPairs) {
+            self.chains(threes, 3, 2, |g, c, start, len| {
                 g.pairs(twos & !(c * 5), len, 0, &mut |g, kickers| {
                     g.emit(c + kickers, Kind::TrioChainPairs, len as u8, start as u8);
                 });
             });
         }
-        if want(Kind::FourSolos) {
+        if target.takes(Kind::FourSolos) {
             ranks(fours & above(over), |r| {
                 self.singles(hand & !nibble(r), 2, 0, 0, &mut |g, kickers| {
                     g.emit((4 << (4 * r)) + kickers, Kind::FourSolos, 1, r as u8);
                 });
             });
         }
-        if want(Kind::FourPairs) {
+        if target.takes(Kind::FourPairs) {
             ranks(fours & above(over), |r| {
                 self.pairs(twos & !nibble(r), 2, 0, &mut |g, kickers| {
                     g.emit((4 << (4 * r)) + kickers, Kind::FourPairs, 1, r as u8);
@@ -260,8 +285,8 @@ impl Generator<'_> {
 
     #[cold]
     #[inline(never)]
-    fn bombs(&mut self, threes: u64, fours: u64, last: Move, rules: &Rules) {
-        let over = if last.kind == Kind::Bomb { i32::from(last.rank) } else { -1 };
+    fn bombs(&mut self, threes: u64, fours: u64, rules: &Rules) {
+        let over = self.target.over_bombs();
         if rules.bomb_of_three {
             ranks(threes & above(over.min(15)), |r| self.emit(3 << (4 * r), Kind::Bomb, 1, r as u8));
         }
@@ -289,12 +314,11 @@ impl Generator<'_> {
 /// and rank, then [`Move::PASS`]; or, when `last` is a pass, all that may lead.
 pub fn generate(hand: Cards, last: Move, rules: &Rules, out: &mut Vec<Move>) {
     out.clear();
-    let mut g = Generator { hand, out };
-    let lead = last.kind == Kind::Pass;
-    let over = if lead { -1 } else { i32::from(last.rank) };
+    let target @ Target { over, .. } = Target::of(last);
+    let mut g = Generator { hand, target, out };
     let (twos, threes, fours) = (at_least(hand.0, 2), at_least(hand.0, 3), at_least(hand.0, 4));
     let power = rules.red_ten_power && hand.red() > 0;
-    if lead || last.kind == Kind::Solo {
+    if target.takes(Kind::Solo) {
         let ones = at_least(hand.0, 1) & above(over);
         if power {
             // The red ten stands apart from the black ones.
@@ -307,7 +331,7 @@ pub fn generate(hand: Cards, last: Move, rules: &Rules, out: &mut Vec<Move>) {
             ranks(ones, |r| g.emit(1 << (4 * r), Kind::Solo, 1, r as u8));
         }
     }
-    if lead || last.kind == Kind::Pair {
+    if target.takes(Kind::Pair) {
         ranks(twos & above(over), |r| {
             if power && r == TEN {
                 // Two red tens are a bomb, not a pair.
@@ -321,32 +345,54 @@ pub fn generate(hand: Cards, last: Move, rules: &Rules, out: &mut Vec<Move>) {
             }
         });
     }
-    let follow = (!lead).then_some((last.len as usize, over));
-    if !rules.bomb_of_three && threes != 0 && (lead || last.kind == Kind::Trio) {
+    if !rules.bomb_of_three && threes != 0 && target.takes(Kind::Trio) {
         ranks(threes & above(over), |r| g.emit(3 << (4 * r), Kind::Trio, 1, r as u8));
     }
-    if lead || last.kind == Kind::Straight {
+    if target.takes(Kind::Straight) {
         let ones = at_least(hand.0, 1);
-        g.chains(ones, 1, rules.straight_min.into(), follow, |g, c, start, len| {
+        g.chains(ones, 1, rules.straight_min.into(), |g, c, start, len| {
             g.emit(c, Kind::Straight, len as u8, start as u8);
         });
     }
-    if twos != 0 && (lead || last.kind == Kind::PairChain) {
-        g.chains(twos, 2, rules.pair_chain_min.into(), follow, |g, c, start, len| {
+    if twos != 0 && target.takes(Kind::PairChain) {
+        g.chains(twos, 2, rules.pair_chain_min.into(), |g, c, start, len| {
             g.emit(c, Kind::PairChain, len as u8, start as u8);
         });
     }
     if threes != 0 && rules.kickers && !matches!(last.kind, Kind::Solo | Kind::Pair | Kind::Straight | Kind::Bomb) {
-        g.with_kickers(twos, threes, fours, last);
+        g.with_kickers(twos, threes, fours);
     }
     if fours != 0
         || (rules.bomb_of_three && threes != 0)
         || (rules.red_ten_power && hand.red() == 2)
         || (rules.jokers && hand.0 >> (4 * LITTLE) & 0xFF != 0)
     {
-        g.bombs(threes, fours, last, rules);
+        g.bombs(threes, fours, rules);
     }
-    if !lead {
+    if !target.is_lead() {
         g.out.push(Move::PASS);
+    }
+}
+
+/// What a move is called: `pair`, `straight of 5`.
+pub fn describe(play: Move) -> String {
+    let of = |name: &str| format!("{name} of {}", play.len);
+    match play.kind {
+        Kind::Pass => "pass".into(),
+        Kind::Solo => "single card".into(),
+        Kind::Pair => "pair".into(),
+        Kind::Trio => "trio".into(),
+        Kind::TrioSolo => "trio with a card".into(),
+        Kind::TrioPair => "trio with a pair".into(),
+        Kind::Straight => of("straight"),
+        Kind::PairChain => of("chain of pairs"),
+        Kind::TrioChain => of("chain of trios"),
+        Kind::TrioChainSolos => format!("{} with cards", of("chain of trios")),
+        Kind::TrioChainPairs => format!("{} with pairs", of("chain of trios")),
+        Kind::FourSolos => "four with two cards".into(),
+        Kind::FourPairs => "four with two pairs".into(),
+        Kind::Bomb => "bomb".into(),
+        Kind::Show => "show of the red tens".into(),
+        Kind::Keep => "keeping the red tens hidden".into(),
     }
 }

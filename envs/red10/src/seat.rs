@@ -82,11 +82,6 @@ impl<'a> Seat<'a> {
     pub fn history(&self) -> &'a [Ply] {
         self.game.history()
     }
-    /// The game as tokens that everybody may see: see [`Game`]'s.
-    #[inline]
-    pub(crate) fn tokens(&self) -> (&'a [u8], &'a [u8]) {
-        self.game.tokens()
-    }
     /// Bombs played.
     pub fn bombs(&self) -> u8 {
         self.game.bombs()

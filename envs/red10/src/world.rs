@@ -2,9 +2,11 @@
 use crate::{
     Cards, Game, Kind, Move, Rules, SEATS, Seat, bots,
     cards::RANKS,
+    game::Saved,
     hand::{self, Glance},
+    story::Story,
 };
-use rlx::{Encoding, Env, Error, Field, Oracle, Result, Rng, Scalars, Space, Spec, Status, View, snapshot};
+use rlx::{Encoding, Env, Error, Field, Oracle, Result, Rng, Role, Scalars, Space, Spec, Status, View, snapshot};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::LazyLock;
@@ -104,12 +106,18 @@ const PARTS: &[(&str, usize, &str, Encoding)] = &[
     ("prior", 3, "1/255", Encoding::Number),
 ];
 
+/// What parts are to a learner that guesses teams.
+const ROLES: [(&str, Role); 4] =
+    [("recent", Role::RecentMoves), ("left", Role::Remaining), ("top_seat", Role::Leader), ("prior", Role::TeamPrior)];
+
 /// The named parts of a row.
 fn fields() -> (Vec<Field>, usize) {
     let mut at = 0;
     let fields = PARTS.iter().map(|&(name, size, unit, encoding)| {
         at += size;
-        Field::new(name, at - size..at, unit).encoded(encoding)
+        let mut field = Field::new(name, at - size..at, unit).encoded(encoding);
+        field.role = ROLES.iter().find(|r| r.0 == name).map(|r| r.1);
+        field
     });
     (fields.collect(), at)
 }
@@ -154,6 +162,14 @@ pub fn observe(seat: Seat<'_>, obs: &mut [u8]) {
 
 /// The same with another P(teammate) of each seat than the counts'.
 pub fn observe_with(seat: Seat<'_>, teammates: &[f64; SEATS], obs: &mut [u8]) {
+    let mut story = Story::with_room();
+    story.follow(seat.history());
+    write(seat, &story, teammates, obs);
+}
+
+/// The same by who has followed the history.
+#[inline]
+fn write(seat: Seat<'_>, story: &Story, teammates: &[f64; SEATS], obs: &mut [u8]) {
     let me = seat.seat();
     let other = |k: usize| (me + k) & 3;
     let mut pen = Pen(obs);
@@ -166,9 +182,8 @@ pub fn observe_with(seat: Seat<'_>, teammates: &[f64; SEATS], obs: &mut [u8]) {
     for _ in 0..RECENT {
         pen.cards(newest.next().map_or(Cards::NONE, |p| p.play.cards));
     }
-    let (events, answers) = seat.tokens();
-    pen.tokens::<EVENTS>(events, me as u8);
-    pen.tokens::<ANSWERS>(answers, me as u8);
+    pen.tokens::<EVENTS>(&story.events, me as u8);
+    pen.tokens::<ANSWERS>(&story.answers, me as u8);
     let left = |k| seat.left(other(k)) as u8;
     pen.bytes([left(1), left(2), left(3)]);
     pen.bytes(std::array::from_fn::<u8, SEATS, _>(|k| seat.shown(other(k))));
@@ -221,6 +236,8 @@ pub fn describe_candidates(seat: Seat<'_>, legal: &[Move], rows: &mut Vec<u8>) {
 pub struct Red10 {
     rules: Vec<Rules>,
     game: Game,
+    /// The game's history, as far as it was shown.
+    story: Story,
     legal: Vec<Move>,
     /// Whose posterior is the rows' prior, if it is not the counts'.
     belief: Option<bots::Belief>,
@@ -232,7 +249,7 @@ impl Red10 {
         let rules: Vec<Rules> = config.rules.rules().into_iter().map(|(_, rules)| rules).collect();
         let game = Game::deal(&rules[0], &mut Rng::stream(0, 0));
         let belief = (config.prior == Prior::Belief).then(bots::Belief::default);
-        let mut world = Self { rules, game, legal: Vec::with_capacity(512), belief };
+        let mut world = Self { rules, game, story: Story::with_room(), legal: Vec::with_capacity(512), belief };
         world.game.legal(&mut world.legal);
         world
     }
@@ -249,14 +266,14 @@ impl Red10 {
         let turn = self.game.turn();
         view.seat[0] = turn as u8;
         self.game.legal(&mut self.legal);
+        self.story.follow(self.game.history());
         let seat = Seat::new(&self.game, turn);
-        match &mut self.belief {
+        let teammates = match &mut self.belief {
             // A forced move needs no belief.
-            Some(belief) if self.legal.len() > 1 => {
-                observe_with(seat, &belief.posterior(seat).teammates(seat), view.obs);
-            }
-            _ => observe(seat, view.obs),
-        }
+            Some(belief) if self.legal.len() > 1 => belief.posterior(seat).teammates(seat),
+            _ => seat.teammates(&seat.prior()),
+        };
+        write(seat, &self.story, &teammates, view.obs);
     }
 }
 
@@ -270,7 +287,7 @@ impl Env for Red10 {
         spec.candidates = Some(CANDIDATE);
         spec.fields = fields().0;
         spec.candidate_fields = vec![
-            Field::new("cards", 0..8, "cards").encoded(Encoding::Counts),
+            Field::new("cards", 0..8, "cards").encoded(Encoding::Counts).with_role(Role::Move),
             Field::new("rest", 8..16, "cards").encoded(Encoding::Counts),
             Field::new("kind", 16..17, "").encoded(Encoding::OneHot(16)),
             Field::new("len", 17..18, "ranks").encoded(Encoding::OneHot(RANKS as u16)),
@@ -279,7 +296,9 @@ impl Env for Red10 {
             Field::new("beaters", 20..21, "").encoded(Encoding::OneHot(hand::BEATERS)),
         ];
         spec.hidden_fields = vec![
-            Field::new("team", 0..SEATS, "1 for the holders of the red tens").encoded(Encoding::OneHot(2)),
+            Field::new("team", 0..SEATS, "1 for the holders of the red tens")
+                .encoded(Encoding::OneHot(2))
+                .with_role(Role::Team),
             Field::new("hands", SEATS..HIDDEN, "cards").encoded(Encoding::Counts),
         ];
         spec.bots = bots::QUICK.map(String::from).into();
@@ -291,6 +310,7 @@ impl Env for Red10 {
             self.game.change_rules(&self.rules[rng.below(self.rules.len())]);
         }
         self.game.redeal(rng);
+        self.story.clear();
         if let Some(belief) = &mut self.belief {
             belief.forget();
         }
@@ -308,7 +328,9 @@ impl Env for Red10 {
             pay.copy_from_slice(&self.game.payoff());
             let turn = self.game.turn();
             view.seat[0] = turn as u8;
-            observe(Seat::new(&self.game, turn), view.obs);
+            let seat = Seat::new(&self.game, turn);
+            self.story.follow(self.game.history());
+            write(seat, &self.story, &seat.teammates(&seat.prior()), view.obs);
             self.legal.clear();
             return Ok(Status::Terminated);
         }
@@ -317,19 +339,16 @@ impl Env for Red10 {
     }
 
     fn save(&self, out: &mut Vec<u8>) {
-        snapshot::put(out, &self.game);
+        snapshot::put(out, &Saved::from(&self.game));
     }
 
     fn load(&mut self, state: &[u8]) -> Result<()> {
-        let mut game: Game = snapshot::get(state)?;
-        if !self.rules.contains(game.rules()) {
+        let saved: Saved = snapshot::get(state)?;
+        if !self.rules.contains(saved.rules()) {
             return Err(Error::mismatch("saved game", "the rules of this world", "other rules"));
         }
-        if !game.is_sound() {
-            return Err(Error::invalid("saved game: its cards are no deal"));
-        }
-        game.reserve();
-        self.game = game;
+        self.game = saved.game()?;
+        self.story.clear();
         self.legal.clear();
         if !self.game.is_over() {
             self.game.legal(&mut self.legal);

@@ -3,8 +3,8 @@
 use super::Context;
 use anyhow::{Result, bail};
 use rlx::{
-    ActionBuffer, Actor, Estimate, Frame, Goal, Mode, Policy, Registry, Rng, Rollout, Status, Vector, estimate,
-    quantile, say, shown,
+    ActionBuffer, Actor, Estimate, Frame, Goal, Mode, Policy, PolicyInfo, Registry, Rng, Rollout, Status, Vector,
+    estimate, quantile, say, shown,
 };
 use rlx_plot::{charts, svg::Picture};
 use rlx_runs::{
@@ -49,7 +49,7 @@ fn ask(policy: &mut dyn Policy, frame: Frame<'_>, n: usize, out: &mut ActionBuff
     let rows: Vec<u32> = (0..n as u32).collect();
     let mut rngs: Vec<Rng> = (0..n as u64).map(|i| Rng::named(0, "distance", i)).collect();
     policy.act(frame, &rows, Mode::Greedy, &mut rngs, out.get_mut())?;
-    let of = |k| policy.insight(k).and_then(|i| i.distance).map(f64::from);
+    let of = |k| policy.info(k).and_then(|i| i.get(PolicyInfo::DISTANCE).first().copied()).map(f64::from);
     let all: Option<Vec<f64>> = (0..n).map(of).collect();
     all.ok_or_else(|| {
         anyhow::anyhow!(

@@ -1,7 +1,7 @@
 //! What an agent says of positions and of moves that were made: hints and reviews.
 use crate::record::{Record, show};
 use anyhow::Result;
-use rlx::Insight;
+use rlx::PolicyInfo;
 use rlx_red10::{Kind, Move, SEATS};
 
 /// What an agent makes of a position of the player's.
@@ -10,24 +10,25 @@ pub struct Advice {
     /// The index of the move it would make.
     pub choice: usize,
     /// What it thinks, if it says that.
-    pub insight: Option<Insight>,
+    pub insight: Option<PolicyInfo>,
 }
 
 impl Advice {
     /// Its best moves, at most three, each with the chance to win that it sees; the move it would make alone where it has no values.
     pub fn best(&self, legal: &[Move], stake: u8) -> Vec<(usize, Option<f32>)> {
-        let Some(insight) = self.insight.as_ref().filter(|i| i.values.len() == legal.len()) else {
+        let values = self.insight.as_ref().map_or(&[][..], |i| i.get(PolicyInfo::Q_VALUES));
+        if values.len() != legal.len() {
             return vec![(self.choice, None)];
-        };
+        }
         let mut order: Vec<usize> = (0..legal.len()).collect();
-        order.sort_by(|&a, &b| insight.values[b].total_cmp(&insight.values[a]));
-        let with = |&i: &usize| (i, Some(chance(insight.values[i], stake, &legal[i])));
+        order.sort_by(|&a, &b| values[b].total_cmp(&values[a]));
+        let with = |&i: &usize| (i, Some(chance(values[i], stake, &legal[i])));
         order.iter().take(3).map(with).collect()
     }
 
     /// P(each seat is of the team of `me`), 1 for itself, if it has an opinion.
     pub fn teammates(&self, me: usize) -> Option<[f32; SEATS]> {
-        by_seat(&self.insight.as_ref()?.teammates, me)
+        by_seat(self.insight.as_ref()?.get(PolicyInfo::P_TEAMMATE), me)
     }
 }
 
@@ -80,7 +81,7 @@ pub fn review(record: &Record) -> Result<Vec<Judged>> {
             teammates: ply.teammates.as_ref().and_then(|p| by_seat(p, seat)),
         };
         if let Some(values) = ply.values.as_ref().filter(|v| v.len() == legal.len()) {
-            let advice = Advice { choice, insight: Some(Insight { values: values.clone(), ..Insight::default() }) };
+            let advice = Advice { choice, insight: Some(PolicyInfo::of(PolicyInfo::Q_VALUES, &values[..])) };
             let best = advice.best(legal, game.stake());
             judged.best = best.iter().map(|(i, p)| (show(&legal[*i]), p.unwrap_or_default())).collect();
             let lost = chance(values[best[0].0], game.stake(), &legal[best[0].0])

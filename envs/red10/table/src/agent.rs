@@ -2,7 +2,7 @@
 use crate::pretrained;
 use anyhow::Result;
 use rlx::{
-    ActionsMut, ColumnRef, Frame, Host, Insight, Learner, Mode, Policy, Ragged, Rng, Trained, config::choose, refuse,
+    ActionsMut, ColumnRef, Frame, Host, Learner, Mode, Policy, PolicyInfo, Ragged, Rng, Trained, config::choose, refuse,
 };
 use rlx_red10::{Game, Move, Player, Rules, SEATS, Seat, Thought, bots, world};
 
@@ -80,21 +80,15 @@ impl Agent<'_> {
     ///
     /// # Errors
     /// When the network fails.
-    pub fn choose(&mut self, tables: &[Waiting<'_>], rngs: &mut [Rng]) -> Result<Vec<(usize, Option<Insight>)>> {
+    pub fn choose(&mut self, tables: &[Waiting<'_>], rngs: &mut [Rng]) -> Result<Vec<(usize, Option<PolicyInfo>)>> {
         let (policy, prior): (&mut dyn Policy, &mut Prior) = match self {
             Self::Bot(bot) => {
                 let one = |(t, rng): (&Waiting<'_>, &mut Rng)| {
                     let me = t.game.turn();
                     let Thought { choice, values, teammates } = bot.think(Seat::new(t.game, me), t.legal, rng);
-                    let teammates = teammates.map(|p| (1..SEATS).map(|k| p[(me + k) % SEATS]).collect());
-                    (
-                        choice,
-                        teammates.map(|teammates| Insight {
-                            values: values.unwrap_or_default(),
-                            teammates,
-                            distance: None,
-                        }),
-                    )
+                    let others = |p: [f32; SEATS]| [1, 2, 3].map(|k| p[(me + k) % SEATS]);
+                    let info = teammates.map(|p| PolicyInfo::of(PolicyInfo::P_TEAMMATE, others(p)));
+                    (choice, info.map(|i| i.with(PolicyInfo::Q_VALUES, values.unwrap_or_default())))
                 };
                 return Ok(tables.iter().zip(rngs).map(one).collect());
             }
@@ -188,7 +182,7 @@ fn ask(
     prior: &mut Prior,
     tables: &[Waiting<'_>],
     rngs: &mut [Rng],
-) -> Result<Vec<(usize, Option<Insight>)>> {
+) -> Result<Vec<(usize, Option<PolicyInfo>)>> {
     if policy.needs_hidden() {
         let mut hidden = vec![0; tables.len() * world::HIDDEN];
         let rows = hidden.chunks_exact_mut(world::HIDDEN);
@@ -205,5 +199,5 @@ fn ask(
         rows.push_with(seat, t.legal, &teammates);
     }
     let choices = rows.act(policy, Mode::Greedy, rngs)?;
-    Ok(choices.iter().enumerate().map(|(k, &c)| (c as usize, policy.insight(k))).collect())
+    Ok(choices.iter().enumerate().map(|(k, &c)| (c as usize, policy.info(k))).collect())
 }

@@ -6,7 +6,7 @@
 //! for chance in the positions and for the sampler, whose particles make the posterior a little worse than it is.
 use crate::agent::{Agent, Rows};
 use anyhow::{Result, bail};
-use rlx::{Insight, Mode, Policy, Rng, quantile};
+use rlx::{Mode, Policy, PolicyInfo, Rng, quantile};
 use rlx_red10::{
     Game, Likelihood, Move, Rules, SEATS, Sampler, Seat,
     posterior::{Track, exact, softmax},
@@ -99,9 +99,9 @@ impl<'a> Drawn<'a> {
         Self { policy, rows: Rows::default(), chosen: Vec::new(), answers: Ok(Vec::new()), rngs }
     }
 
-    fn values(&self, k: usize) -> rlx::Result<Insight> {
-        let insight = self.policy.insight(k).filter(|i| !i.values.is_empty());
-        insight.ok_or_else(|| rlx::Error::invalid("the policy does not say what it expects of each move"))
+    fn values(&self, k: usize) -> rlx::Result<PolicyInfo> {
+        let info = self.policy.info(k).filter(|i| !i.get(PolicyInfo::Q_VALUES).is_empty());
+        info.ok_or_else(|| rlx::Error::invalid("the policy does not say what it expects of each move"))
     }
 
     /// Puts what was taken down through the network.
@@ -112,13 +112,14 @@ impl<'a> Drawn<'a> {
         }
         self.rows.act(self.policy, Mode::Greedy, &mut self.rngs[..n])?;
         self.rows.clear();
-        let fit = |(k, &c): (usize, &usize)| Ok(softmax(&self.values(k)?.values, c, TEMPERATURE, FLOOR));
+        let fit =
+            |(k, &c): (usize, &usize)| Ok(softmax(self.values(k)?.get(PolicyInfo::Q_VALUES), c, TEMPERATURE, FLOOR));
         let out = self.chosen.iter().enumerate().map(fit).collect();
         self.chosen.clear();
         out
     }
 
-    fn one(&mut self, seat: Seat<'_>, legal: &[Move]) -> rlx::Result<Insight> {
+    fn one(&mut self, seat: Seat<'_>, legal: &[Move]) -> rlx::Result<PolicyInfo> {
         self.rows.clear();
         self.rows.push(seat, legal);
         self.rows.act(self.policy, Mode::Greedy, &mut self.rngs[..1])?;
@@ -182,14 +183,14 @@ pub fn bound(
             let mut choice = 0;
             if legal.len() > 1 {
                 let seat = Seat::new(&game, game.turn());
-                let insight = drawn.one(seat, &legal)?;
+                let info = drawn.one(seat, &legal)?;
                 if game.turn() == me && !seat.is_public() {
                     let posterior = match exact(seat, &mut drawn, ENUMERATED)? {
                         Some(posterior) => posterior,
                         None => track.posterior(seat, &mut drawn, &mut rng)?,
                     };
                     let others = |p: [f64; SEATS]| [1, 2, 3].map(|k| p[(me + k) % SEATS]);
-                    let agent = <[f32; 3]>::try_from(&insight.teammates[..]).ok().map(|p| p.map(f64::from));
+                    let agent = <[f32; 3]>::try_from(info.get(PolicyInfo::P_TEAMMATE)).ok().map(|p| p.map(f64::from));
                     positions.push(Position {
                         game: games,
                         played: (0..SEATS).map(|s| game.played(s).total()).sum(),
@@ -203,7 +204,7 @@ pub fn bound(
                 let mut left = rng.unit();
                 choice = (0..legal.len() - 1)
                     .find(|&i| {
-                        left -= softmax(&insight.values, i, TEMPERATURE, FLOOR).exp();
+                        left -= softmax(info.get(PolicyInfo::Q_VALUES), i, TEMPERATURE, FLOOR).exp();
                         left < 0.0
                     })
                     .unwrap_or(legal.len() - 1);

@@ -2,7 +2,7 @@
 //! and with mixed teams. Intervals are over decks, since games of one deck are not independent.
 use crate::agent::{self, Agent, Waiting};
 use anyhow::Result;
-use rlx::{Estimate, EvalPlan, Outcome, Policy, Rng, estimate};
+use rlx::{Estimate, EvalPlan, Outcome, Policy, PolicyInfo, Rng, estimate};
 use rlx_red10::{Cards, Game, Move, Rules, SEATS, Seat, bots};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -279,12 +279,12 @@ fn play(
                 mine.iter().map(|&i| Waiting { game: &tables[i].game, legal: &legal[i] }).collect();
             let mut rngs: Vec<Rng> = mine.iter().map(|&i| tables[i].rng.clone()).collect();
             let chosen = agent.choose(&waiting, &mut rngs)?;
-            for ((&i, (choice, insight)), rng) in mine.iter().zip(chosen).zip(rngs) {
-                if let (0, Some(insight)) = (side, &insight)
-                    && insight.teammates.len() == SEATS - 1
+            for ((&i, (choice, info)), rng) in mine.iter().zip(chosen).zip(rngs) {
+                if let (0, Some(info)) = (side, &info)
+                    && info.get(PolicyInfo::P_TEAMMATE).len() == SEATS - 1
                     && legal[i].len() > 1
                 {
-                    note(&tables[i].game, &insight.teammates, identity);
+                    note(&tables[i].game, info.get(PolicyInfo::P_TEAMMATE), identity);
                 }
                 tables[i].rng = rng;
                 tables[i].game.play(legal[i][choice]);

@@ -2,7 +2,7 @@
 //! described in docs/red10-records.md.
 use crate::agent::{Agent, Waiting};
 use anyhow::{Context, Result, ensure};
-use rlx::{Rng, refuse};
+use rlx::{PolicyInfo, Rng, refuse};
 use rlx_red10::{Cards, Game, Kind, Move, Rules, SEATS};
 use serde::{Deserialize, Serialize};
 use std::{fs, io::Write, path::Path};
@@ -118,14 +118,14 @@ impl Record {
     }
 
     /// Adds a move that is about to be made.
-    pub fn push(&mut self, game: &Game, legal: &[Move], choice: usize, insight: Option<&rlx::Insight>) {
-        let some = |v: &Vec<f32>| (!v.is_empty()).then(|| v.clone());
+    pub fn push(&mut self, game: &Game, legal: &[Move], choice: usize, info: Option<&PolicyInfo>) {
+        let some = |name| info.map(|i| i.get(name).to_vec()).filter(|v| !v.is_empty());
         self.plies.push(Ply {
             seat: game.turn() as u8,
             legal: legal.iter().map(show).collect(),
             play: show(&legal[choice]),
-            values: insight.and_then(|i| some(&i.values)),
-            teammates: insight.and_then(|i| some(&i.teammates)),
+            values: some(PolicyInfo::Q_VALUES),
+            teammates: some(PolicyInfo::P_TEAMMATE),
             advice: None,
         });
     }
