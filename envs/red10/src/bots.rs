@@ -1,13 +1,10 @@
 //! Bots: players without a network.
 mod belief;
-pub(crate) mod greedy;
 mod random;
 
+pub use crate::greedy::{Greedy, Values};
 pub use belief::Belief;
-pub use greedy::{Greedy, Values};
 pub use random::Random;
-
-pub(crate) use greedy::scores;
 
 use crate::Player;
 use rlx::{Result, config::choose};

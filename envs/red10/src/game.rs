@@ -30,6 +30,7 @@
 use crate::{
     cards::{Cards, TEN},
     moves::{Kind, Move, describe, generate},
+    ply::{MOST_PLIES, Ply},
     rules::{Rules, Scoring},
 };
 use rlx::{Error, Result, Rng};
@@ -42,20 +43,6 @@ pub(crate) use saved::Saved;
 
 /// Players of a table.
 pub const SEATS: usize = 4;
-
-/// A move that was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ply {
-    /// Who made it.
-    pub seat: u8,
-    /// The move.
-    pub play: Move,
-    /// Whether it led a trick.
-    pub lead: bool,
-}
-
-/// At most 54 plays, each with three passes, and four answers before.
-pub(crate) const MOST_PLIES: usize = 224;
 
 /// What is done at the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! What a hand and a move are worth at a glance: numbers that rule players count out and that a network would have to learn first.
 //! PerfectDou (arXiv 2203.16406) feeds its networks the fewest plays that empty a hand; so do the rows here, with two numbers more.
 use crate::{
-    bots::greedy,
     cards::{Cards, TEN},
+    greedy,
     moves::{CHAIN, Kind, Move, TOPS, above, at_least, ranks, run},
     rules::Rules,
 };

@@ -3,8 +3,10 @@
 pub mod bots;
 pub mod cards;
 pub mod game;
+mod greedy;
 pub mod hand;
 pub mod moves;
+mod ply;
 pub mod posterior;
 pub mod rules;
 pub mod seat;
@@ -12,8 +14,9 @@ mod story;
 pub mod world;
 
 pub use cards::Cards;
-pub use game::{Game, Ply, SEATS};
+pub use game::{Game, SEATS};
 pub use moves::{Kind, Move, describe, generate};
+pub use ply::Ply;
 pub use posterior::{Likelihood, Posterior, Sampler};
 pub use rules::Rules;
 pub use seat::{Player, Seat, Thought};

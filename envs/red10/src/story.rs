@@ -1,7 +1,7 @@
 //! The history of a game as tokens for a network: who leaves whose tricks, and who breaks them, is what tells teams apart.
 use crate::{
-    game::{MOST_PLIES, Ply},
     moves::{Kind, Move},
+    ply::{MOST_PLIES, Ply},
 };
 
 /// What everybody saw, as tokens whose lowest four bits are two absolute seats.

@@ -1,7 +1,7 @@
 //! Greedy's rules on what the others' moves say of their teams.
-use super::greedy::{Values, best, scores};
 use crate::{
     Move, Player, Rules, Seat, Thought,
+    greedy::{Values, best, scores},
     posterior::{Posterior, Sampler, SoftGreedy, Track, exact, past},
 };
 use rlx::Rng;

@@ -1,6 +1,10 @@
 //! A game as it is kept in a checkpoint.
-use super::{Game, MOST_PLIES, Phase, Ply, SEATS};
-use crate::{Cards, Move, Rules, story::Story};
+use super::{Game, Phase, SEATS};
+use crate::{
+    Cards, Move, Rules,
+    ply::{MOST_PLIES, Ply},
+    story::Story,
+};
 use rlx::{Error, Result};
 use serde::{Deserialize, Serialize};
 

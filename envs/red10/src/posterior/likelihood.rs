@@ -1,7 +1,7 @@
 //! How likely a player is to choose what it chose.
 use crate::{
     Move, Seat,
-    bots::{Values, scores},
+    greedy::{Values, scores},
 };
 use rlx::{Error, Result};
 

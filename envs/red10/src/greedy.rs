@@ -28,7 +28,7 @@ impl Player for Greedy {
 }
 
 /// The index of the highest score, the first of equals.
-pub(super) fn best(scores: &[f32]) -> usize {
+pub(crate) fn best(scores: &[f32]) -> usize {
     (0..scores.len()).fold(0, |b, i| if scores[i] > scores[b] { i } else { b })
 }
 
