@@ -64,7 +64,7 @@ pub struct Play {
     /// How long agents wait before a move, and replays between two (+ and - change it).
     #[arg(long, default_value = "800ms", value_parser = humantime::parse_duration, value_name = "TIME")]
     delay: Duration,
-    /// Write the games to this file, which must not be there yet: JSON lines, see docs/red10-records.md.
+    /// Write the games to this file, which must not be there yet: JSON lines, see docs/red10/records.md.
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
     /// Show recorded games again: step forward and back, or let them play.

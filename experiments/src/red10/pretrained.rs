@@ -10,7 +10,7 @@ use std::path::Path;
 pub const NAME: &str = "pretrained";
 /// One line of what it is.
 pub const ABOUT: &str = "a small IDRL agent for both rules that comes with the program";
-/// How it was made: README, "Red-10".
+/// How it was made: docs/red10/agents.md.
 const BYTES: &[u8] = include_bytes!("../../agents/red10.safetensors");
 /// Largest file that is read.
 const MOST: u64 = 256 << 20;
