@@ -5,12 +5,13 @@ PYTHON ?= python3
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 export PYTHON
 
-.PHONY: help preflight libtorch install test lint bench clean
+.PHONY: help preflight libtorch install test lint bench book clean
 help:
 	@echo "make install   build rlx and put it on the PATH (downloads libtorch for CPUs, once, into the user's cache)"
 	@echo "make test      every check of this repository: formatting, lints, documentation, tests"
 	@echo "make lint      the checks without the tests"
 	@echo "make bench     throughput of worlds and learners"
+	@echo "make book      write the generated parts of docs/ anew and build the book into target/book"
 	@echo "make clean     remove what was built here; the cache stays"
 
 preflight:
@@ -34,6 +35,11 @@ test: lint
 bench: libtorch
 	$(CARGO) build --release --locked -p rlx-experiments
 	@$(CARGO_TARGET_DIR)/release/rlx bench
+
+book: libtorch
+	$(CARGO) build --release --locked -p rlx-experiments
+	@RLX=$(CARGO_TARGET_DIR)/release/rlx $(PYTHON) tools/book.py
+	@sh tools/book.sh
 
 clean:
 	$(CARGO) clean

@@ -1,4 +1,4 @@
-//! Learning, statistically and seeded: what the results table of the README claims, on fewer seeds.
+//! Learning, statistically and seeded: what docs/results/classic.md claims, on fewer seeds.
 use crate::common::{TempDir, ok};
 use serde_json::Value;
 

@@ -1,4 +1,5 @@
 //! Promises that cross crates, kept by the real binary.
+mod book;
 mod browser;
 mod cache;
 mod cli;

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The README's table of results: trains every preset over seeds and evaluates the last checkpoint on held-out episodes.
+"""The table of docs/results/classic.md: trains every preset over seeds and evaluates the last checkpoint on held-out episodes.
 
     tools/results.py [--seeds 10] [--runs FOLDER] [PRESET...]     needs rlx on the PATH, or RLX=path/to/rlx
     tools/results.py --plot TITLE OUT.svg RUN...                  a metric's median and range over runs as a picture

@@ -26,9 +26,9 @@ pub struct Config {
     pub model: String,
     /// The data: rotten-tomatoes, imdb, bbc, bbc-titles, spam, or the path of a table (.csv, .tsv, .jsonl); `tiny` has its own.
     pub data: String,
-    /// The column of texts of a table of one's own.
+    /// Column with the texts, for a table of your own.
     pub text: String,
-    /// The column of labels of a table of one's own.
+    /// Column with the labels, for a table of your own.
     pub label: String,
     /// Which layers are corrupted: none, all, embeddings, bottom:2, top:2, middle:2, scattered:2, layer:3, layers:0,3; joined by +.
     pub corrupt: String,

@@ -29,14 +29,14 @@ pub struct CompressArgs {
     policy: Option<String>,
     #[command(flatten)]
     output: Output,
-    /// Configurations to measure: the policy's best guess, and drawn from it the others. The best of them, of the run's own front and of
+    /// Configurations to measure: the policy's most likely one, and samples of the policy. The best of them, of the run's front and of the calibration's guess is written, with the rest of the budget spent.
     /// what the calibration guesses for this budget is written, with what is left of the budget spent.
     #[arg(long, default_value_t = 4, requires = "policy", allow_negative_numbers = true, value_parser = rlx_runs::flags::count::<u64>(1..=10_000))]
     tries: u64,
-    /// Only what the policy decides on and its run measured: no guess of the calibration, nothing spent besides. For comparing searches.
+    /// Write only what the policy decides or its run measured, without the calibration's guess and without spending the rest of the budget. For comparing searches.
     #[arg(long, requires = "policy")]
     as_decided: bool,
-    /// How the adapters of the model that is written are tuned: not at all, a few steps, or a full recovery; by itself as the run measured.
+    /// How the adapters are tuned: not at all, a few steps, or fully; by default as in the run's measurements.
     #[arg(long, value_enum)]
     recover: Option<Recover>,
     /// Set a key of compress-llama, such as recover_text=FILE or recover_full=300.

@@ -17,46 +17,46 @@ use std::{
 /// `rlx heal`.
 #[derive(Debug, Args)]
 pub struct Heal {
-    /// The model: a fetched one (`rlx list models`), or the folder of one's own.
+    /// The model: a fetched one (`rlx list models`), or a folder of your own.
     #[arg(long)]
     model: Option<String>,
-    /// The data: rotten-tomatoes, imdb, bbc, bbc-titles, spam, or a table of one's own (.csv, .tsv, .jsonl).
+    /// The data: rotten-tomatoes, imdb, bbc, bbc-titles, spam, or a table of your own (.csv, .tsv, .jsonl).
     #[arg(long)]
     data: Option<String>,
-    /// The column of texts of a table of one's own.
+    /// Column with the texts, for a table of your own.
     #[arg(long, value_name = "COLUMN")]
     text: Option<String>,
-    /// The column of labels of a table of one's own.
+    /// Column with the labels, for a table of your own.
     #[arg(long, value_name = "COLUMN")]
     label: Option<String>,
     /// Which layers are corrupted: none, all, embeddings, bottom:2, top:2, middle:2, scattered:2, layer:3, layers:0,3; joined by +.
     #[arg(long, value_name = "PLACE")]
     corrupt: Option<String>,
-    /// What is done to them: kaiming (as published), gaussian, zero, permute or bitflip.
+    /// Corruption method: kaiming (as published), gaussian, zero, permute or bitflip.
     #[arg(long)]
     how: Option<String>,
-    /// How much of it.
+    /// Corruption strength: a share, a rate or a noise level, depending on --how.
     #[arg(long)]
     amount: Option<String>,
-    /// Which of their parameters: all, attention, mlp or layernorm.
+    /// Corruption scope: all parameters of the layers, or those of attention, mlp or layernorm.
     #[arg(long)]
     part: Option<String>,
     /// Seed of everything random but the split of the data.
     #[arg(long)]
     seed: Option<String>,
-    /// Passes over the training texts at most.
+    /// Epochs at most.
     #[arg(long)]
     epochs: Option<String>,
     /// Set any key: see `rlx list heal`.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// The config of another healing to start from.
+    /// Config file of another fine-tuning run to start from.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The run's name, in the place of the time.
+    /// Name of the run; by default the time.
     #[arg(long)]
     name: Option<String>,
-    /// Go on with a healing from its newest checkpoint.
+    /// Resume a fine-tuning run from its newest checkpoint.
     #[arg(long, value_name = "RUN")]
     resume: Option<String>,
     /// Print the summary as JSON on standard output.

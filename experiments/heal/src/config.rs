@@ -18,13 +18,13 @@ const FORMAT: i64 = 1;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The model: a fetched one (`rlx list models`) or the folder of one's own.
+    /// The model: a fetched one (`rlx list models`), or a folder of your own.
     pub model: String,
     /// The data: rotten-tomatoes, imdb, bbc, bbc-titles, spam, or the path of a table (.csv, .tsv, .jsonl).
     pub data: String,
-    /// The column of texts of a table of one's own.
+    /// Column with the texts, for a table of your own.
     pub text: String,
-    /// The column of labels of a table of one's own.
+    /// Column with the labels, for a table of your own.
     pub label: String,
     /// Which layers are corrupted: none, all, embeddings, bottom:2, top:2, middle:2, scattered:2, layer:3, layers:0,3; joined by +.
     pub corrupt: String,
@@ -56,7 +56,7 @@ pub struct Config {
     pub max_tokens: usize,
     /// How a text's hidden states become one vector.
     pub pooling: Pooling,
-    /// Passes over the training texts at most.
+    /// Epochs at most.
     #[schemars(range(min = 1))]
     pub epochs: u64,
     /// Passes without a better validation F1 after which it ends; 0 for never.
@@ -79,7 +79,7 @@ pub struct Config {
     /// Gradients of a larger norm are scaled down to it; 0 for never.
     #[schemars(range(min = 0.0))]
     pub max_grad_norm: f64,
-    /// Where tensors live.
+    /// Device of tensors: cpu, cuda, or auto (CUDA if there is one).
     pub device: DeviceChoice,
     /// Threads of tensors. With one a run repeats to the bit.
     #[schemars(range(min = 1, max = 1024))]

@@ -8,29 +8,29 @@ use std::path::{Path, PathBuf};
 /// What `rlx experiment` does.
 #[derive(Debug, Subcommand)]
 pub enum Experiment {
-    /// The experiments of this repository, each with one line of what it shows.
+    /// List the experiments that come with the program.
     List {
         /// Print JSON: [{name, about, cells, quick_cells}].
         #[arg(long)]
         json: bool,
     },
-    /// Write a spec that works, each of its keys explained, as NAME.toml here; no file is overwritten.
+    /// Write a working spec with every key explained, as NAME.toml in this folder; an existing file is kept.
     New {
         /// Its name: letters, digits, '.', '_' and '-'.
         name: String,
     },
     /// Show a spec: its file, checked, and its tasks and methods.
     Show(Which),
-    /// How many runs it is, what is done of it, and how long the rest takes.
+    /// Show how many runs the experiment has, how many are done, and how long the rest takes.
     Plan(Plan),
-    /// Run what is left of it, here or by an engine; or one cell with --index.
+    /// Run the unfinished runs, here or on a cluster; or one of them with --index.
     #[command(
         after_help = "Examples:\n  rlx experiment run classic --quick\n  rlx experiment run mine.toml --jobs 8 --retry-failed\n  rlx experiment run classic --index 3"
     )]
     Run(Box<Run>),
     /// Tables and pictures of its results: one page of HTML, Markdown, SVG and PNG.
     Report(Report),
-    /// Where each cell stands.
+    /// Show the state of each run.
     Status {
         /// See `rlx experiment run`.
         #[command(flatten)]
@@ -66,7 +66,7 @@ pub struct Which {
     /// Its quick variant.
     #[arg(long)]
     pub quick: bool,
-    /// The folder of its results; by itself `<runs>/experiments/<name>`.
+    /// Folder of the results; by default `<runs>/experiments/<name>`.
     #[arg(long, value_name = "FOLDER")]
     pub out: Option<PathBuf>,
 }
@@ -79,7 +79,7 @@ pub struct Plan {
     /// Try a second of each kind of run for the estimate.
     #[arg(long)]
     pub(super) measure: bool,
-    /// Runs side by side; by itself as many as there are cores for.
+    /// Runs in parallel; by default as many as the cores allow.
     #[arg(long, allow_negative_numbers = true, value_parser = rlx_runs::flags::count::<u64>(1..=4096))]
     pub(super) jobs: Option<u64>,
     /// Print JSON: {experiment, quick, folder, cells, configs, checked, seeds, tasks, methods, finished, failed, begun, left, jobs, estimate_s,
@@ -96,7 +96,7 @@ pub struct Run {
     /// One cell, by its number; finished ones are skipped, broken ones go on from their checkpoint.
     #[arg(long, value_name = "N")]
     pub(super) index: Option<u64>,
-    /// Runs side by side; by itself as many as there are cores for.
+    /// Runs in parallel; by default as many as the cores allow.
     #[arg(long, allow_negative_numbers = true, value_parser = rlx_runs::flags::count::<u64>(1..=4096))]
     pub(super) jobs: Option<u64>,
     /// What runs the cells; all but local are programs of others. What follows `--` goes to the engine: `-- --partition=cpu --time=4:00:00`;

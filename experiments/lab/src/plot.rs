@@ -28,13 +28,13 @@ pub struct Plot {
     /// The metric, as in metrics.jsonl.
     #[arg(long, default_value = "charts/episodic_return")]
     metric: String,
-    /// Smoothing from 0 (none) to below 1: the weight of what came before, as TensorBoard has it.
+    /// Smoothing, from 0 (none) to below 1: the weight of earlier values, as in TensorBoard.
     #[arg(long, default_value_t = 0.0)]
     smooth: f64,
     /// Over wall-clock time instead of environment steps.
     #[arg(long)]
     seconds: bool,
-    /// The file to write, .svg or .png; by itself plot.svg.
+    /// The file to write, .svg or .png; by default plot.svg.
     #[arg(long, short, default_value = "plot.svg", value_name = "FILE")]
     output: PathBuf,
 }

@@ -29,7 +29,7 @@ pub enum Runs {
         #[arg(long)]
         json: bool,
     },
-    /// What runs differ in, and how they ended.
+    /// Show in which keys and results runs differ.
     Compare {
         /// Runs: their folders or names.
         #[arg(required = true, num_args = 2.., value_name = "RUN")]
@@ -52,7 +52,7 @@ pub enum Runs {
 /// Which runs.
 #[derive(Debug, Args)]
 pub struct Filter {
-    /// Runs whose name has this in it.
+    /// Runs whose name contains this.
     name: Option<String>,
     /// Of this world.
     #[arg(long)]
@@ -63,7 +63,7 @@ pub struct Filter {
     /// Of this status.
     #[arg(long, value_parser = ["finished", "interrupted", "failed", "running", "broken"])]
     status: Option<String>,
-    /// Not written to for this long: 12h, 30d.
+    /// Runs not written to for this long: 12h, 30d.
     #[arg(long, value_name = "TIME")]
     older: Option<String>,
 }

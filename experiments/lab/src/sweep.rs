@@ -39,13 +39,13 @@ pub struct Sweep {
     /// The sweep (TOML): base, space, search, metric, prune; see --example.
     #[arg(required_unless_present = "example")]
     file: Option<PathBuf>,
-    /// Print a sweep that works, each of its keys explained: `rlx sweep --example > search.toml`.
+    /// Print a working sweep with every key explained: `rlx sweep --example > search.toml`.
     #[arg(long, exclusive = true)]
     example: bool,
-    /// Trials side by side; by itself as many as there are cores for.
+    /// Trials in parallel; by default as many as the cores allow.
     #[arg(long, allow_negative_numbers = true, value_parser = rlx_runs::flags::count::<u64>(1..=4096))]
     jobs: Option<u64>,
-    /// The folder of its results; by itself `<runs>/sweeps/<name>`.
+    /// Folder of the results; by default `<runs>/sweeps/<name>`.
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
     /// Print JSON at the end: {best, trials}; a trial: {number, keys, status, value, steps, elapsed_s, run, error}.

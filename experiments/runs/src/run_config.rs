@@ -4,7 +4,7 @@ use rlx::Device;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Where tensors live.
+/// Device of tensors: cpu, cuda, or auto (CUDA if there is one).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DeviceChoice {
@@ -50,7 +50,7 @@ pub struct RunConfig {
     pub env: String,
     /// The algorithm.
     pub algo: String,
-    /// The preset that the choices started from; empty for none.
+    /// The preset that the config started from; empty for none.
     pub preset: String,
     /// Seed of everything random.
     pub seed: u64,
@@ -60,9 +60,9 @@ pub struct RunConfig {
     /// Seconds to train for at most, over all starts of the run; 0 for no limit.
     #[schemars(range(min = 0.0))]
     pub time_s: f64,
-    /// Where tensors live.
+    /// Device of tensors: cpu, cuda, or auto (CUDA if there is one).
     pub device: DeviceChoice,
-    /// Threads for worlds and tensors. Small networks run fastest on one.
+    /// Threads for environments and tensors. Small networks run fastest on one.
     #[schemars(range(min = 1, max = 1024))]
     pub threads: usize,
     /// Environment steps between rows of metrics.
@@ -79,9 +79,9 @@ pub struct RunConfig {
     /// Episodes of such an evaluation.
     #[schemars(range(min = 1))]
     pub eval_episodes: usize,
-    /// What evaluations change of the world's config, each `key=value`: a chain that is learnt from anywhere, judged from its beginning.
+    /// Keys of the environment that evaluations change, each `key=value`; a chain trained from anywhere is evaluated from its beginning this way.
     pub eval_set: Vec<String>,
-    /// Whether a held-out episode of the last evaluation is put beside TensorBoard's curves as a film, where the world has a picture. Runs of a
+    /// Whether a film of one episode of the last evaluation is written to TensorBoard, where the environment has a picture. Runs of an experiment or a sweep have none.
     /// pool and trials of a sweep have none.
     pub film: bool,
     /// The run folder whose policy training starts from; empty for a fresh one.

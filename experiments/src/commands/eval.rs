@@ -28,7 +28,7 @@ pub struct Args {
     /// Seed of the episodes; by default apart from all that training and its evaluations used.
     #[arg(long, default_value_t = 1_000_000)]
     pub seed: u64,
-    /// Draw actions as in training instead of the best ones.
+    /// Sample actions as in training instead of taking the best ones.
     #[arg(long, conflicts_with = "vs")]
     explore: bool,
     /// In another setting of the environment than the run's own (`eval_set`), which the policy sees and acts on alike.

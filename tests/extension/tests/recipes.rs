@@ -1,4 +1,4 @@
-//! The README's recipes give a world and an algorithm the whole command line.
+//! The recipes of docs/extend.md give a world and an algorithm the whole command line.
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -58,14 +58,14 @@ fn own_algorithm_resumes_to_the_bit() {
 }
 
 #[test]
-fn the_readme_shows_this_very_code() {
+fn the_book_shows_this_very_code() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let readme = fs::read_to_string(root.join("../../README.md")).unwrap();
+    let page = fs::read_to_string(root.join("../../docs/extend.md")).unwrap();
     let mut shown = 0;
-    for block in readme.split("```rust\n").skip(1) {
+    for block in page.split("```rust\n").skip(1) {
         let code = block.split("```").next().unwrap();
-        let sources =
-            ["main.rs", "bandit.rs", "hill_climbing.rs"].map(|f| fs::read_to_string(root.join("src").join(f)).unwrap());
+        let sources = ["main.rs", "bandit.rs", "hill_climbing.rs", "parts.rs"]
+            .map(|f| fs::read_to_string(root.join("src").join(f)).unwrap());
         assert!(sources.iter().any(|s| s.contains(code)), "no source has:\n{code}");
         shown += 1;
     }

@@ -227,7 +227,7 @@ struct Sitting {
     seed: Option<u64>,
     /// Print the rules as a page to read, and play nothing.
     rules_page: bool,
-    /// Show what the agent thinks of who is with you.
+    /// Show who the agent thinks is on your team.
     beliefs: bool,
     /// Lines of text instead of the terminal table: for pipes and screen readers. It is the default where there is no terminal.
     plain: bool,
@@ -235,9 +235,9 @@ struct Sitting {
     lang: Option<Language>,
     /// How long agents wait before a move, and replays between two (+ and - change it).
     delay: String,
-    /// Write the games to this file, which must not be there yet: JSON lines, see docs/red10-records.md.
+    /// Write the games to this new file, as JSON lines: see docs/red10/records.md.
     log: Option<PathBuf>,
-    /// Show recorded games again: step forward and back, or let them play.
+    /// Replay recorded games: step through them, or let them run.
     replay: Option<PathBuf>,
     /// Which game comes first, from 1 on: of the seed's deals or, with --replay, of the file.
     #[schemars(range(min = 1))]

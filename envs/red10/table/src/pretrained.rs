@@ -6,7 +6,7 @@ use rlx::{Host, Trained};
 pub const NAME: &str = "pretrained";
 /// One line of what it is.
 pub const ABOUT: &str = "a small IDRL agent for both rules that comes with the program";
-/// As `rlx export --half` wrote it.
+/// How it was made: docs/red10/agents.md.
 const BYTES: &[u8] = include_bytes!("../agents/red10.safetensors");
 
 /// Its policy.

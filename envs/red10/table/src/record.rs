@@ -1,5 +1,5 @@
 //! Games as JSON lines: what other tools can check and learn from, and what `rlx play --replay` shows again. The format is
-//! described in docs/red10-records.md.
+//! described in docs/red10/records.md.
 use crate::agent::{Agent, Waiting};
 use anyhow::{Context, Result, ensure};
 use rlx::{PolicyInfo, Rng, refuse};

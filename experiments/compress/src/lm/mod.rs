@@ -28,15 +28,15 @@ use tch::Device;
 pub enum Lm {
     /// Show a model's architecture and where its bytes are.
     Info(info::Info),
-    /// Judge a model: likelihood of a text, accuracy on multiple-choice sets.
+    /// Evaluate a model: likelihood of a text, accuracy on multiple-choice sets.
     #[command(
         after_help = "Examples:\n  rlx lm eval smollm2-135m --text held-out.txt\n  rlx lm eval OUT --text held-out.txt --reference smollm2-135m --json\n  rlx lm eval OUT --tasks strategyqa/task.json,mine.jsonl --items 500"
     )]
     Eval(eval::Eval),
-    /// Continue a text, as it is generated.
+    /// Continue a text, printed as it is generated.
     #[command(after_help = "Example:\n  rlx lm generate smollm2-135m --prompt \"The capital of France is\"")]
     Generate(generate::Generate),
-    /// Prune and quantise all blocks alike, recover on a text, save.
+    /// Prune and quantise all blocks alike, fine-tune adapters on a text, save.
     #[command(
         after_help = "Examples:\n  rlx lm prune smollm2-135m --ratio 0.2 --bits 4 --rank 8 -o OUT\n  rlx lm prune smollm2-135m --ratio 0.3 --bits 3 --rank 8 --text train.txt --steps 200 -o OUT\n  rlx lm prune smollm2-135m --ratio 0.2 --format gguf -o OUT.gguf"
     )]
@@ -93,7 +93,7 @@ fn find(model: &str, runs: &Path) -> Result<PathBuf> {
 /// Where a model runs.
 #[derive(Debug, Args)]
 struct On {
-    /// Where tensors live: cpu, cuda, or auto, which takes CUDA if there is one.
+    /// Device of tensors: cpu, cuda, or auto (CUDA if there is one).
     #[arg(long, default_value = "cpu", value_parser = ["cpu", "cuda", "auto"])]
     device: String,
 }

@@ -17,7 +17,7 @@ use std::{
 /// What a model can be written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// A folder of this project: packed, adapters beside the weights.
+    /// This project's packed folder; adapters are stored beside the weights.
     Packed,
     /// A folder for transformers: half floats, adapters merged; blocks of different widths are filled up with zeros.
     Transformers,

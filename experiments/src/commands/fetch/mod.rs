@@ -21,7 +21,7 @@ pub struct Fetch {
     /// What to fetch: see `rlx list models` and `rlx list data`.
     #[arg(required = true, value_name = "NAME")]
     names: Vec<String>,
-    /// Also hash the files of what is there already.
+    /// Check the hashes of files that are in the cache already, too.
     #[arg(long)]
     verify: bool,
     /// Print JSON: [{name, kind, folder, package, version, licence, bytes, was_there}].

@@ -1,5 +1,5 @@
 //! The rules as a page to read, made from the flags of the rules that are played: what it says of cards it says by examples that the
-//! tests put to the engine. docs/red10-rules.md is this page too.
+//! tests put to the engine. docs/red10/rules.md is this page too.
 mod page;
 #[cfg(test)]
 mod tests;
@@ -250,7 +250,7 @@ pub fn compared(lang: Lang) -> String {
     out + "\n" + choice(lang) + "\n"
 }
 
-/// docs/red10-rules.md.
+/// docs/red10/rules.md.
 pub fn document() -> String {
     let mut out = String::from(
         "# The rules of Red-10\n\n\

@@ -245,7 +245,7 @@ fn e2_the_rules_page_says_the_same_in_both_languages() {
 /// Written anew by `RLX_WRITE_DOCS=1 cargo test -p rlx-experiments --lib rules_are_documented`.
 #[test]
 fn e2_the_rules_are_documented_as_the_program_prints_them() {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../docs/red10-rules.md");
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../docs/red10/rules.md");
     if std::env::var_os("RLX_WRITE_DOCS").is_some() {
         std::fs::write(&path, document()).unwrap();
     }
