@@ -4,7 +4,7 @@ use crate::{interrupt::Stop, progress::Counting};
 use anyhow::Result;
 use clap::Args;
 use rlx_lm::llama::{
-    judge::{Reference, Windows, evaluate},
+    likelihood::{Reference, Windows, evaluate},
     tasks,
 };
 use serde_json::json;

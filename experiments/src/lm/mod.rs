@@ -13,8 +13,8 @@ use crate::{
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use rlx_lm::{
-    data::catalogue,
     llama::{Loaded, load},
+    store,
     tokenizer::Frame,
 };
 use std::{
@@ -88,7 +88,7 @@ fn find(model: &str, runs: &Path) -> Result<PathBuf> {
     {
         return Ok(found);
     }
-    Ok(catalogue::model(model, &catalogue::cache())?)
+    Ok(store::find_model(model, &store::cache_dir())?)
 }
 
 /// Where a model runs.

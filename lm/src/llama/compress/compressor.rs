@@ -94,7 +94,7 @@ struct Variant {
 }
 
 /// Makes models from a dense one.
-pub struct Surgeon {
+pub struct Compressor {
     dense: Model,
     importance: Importance,
     rounding: Rounding,
@@ -104,7 +104,7 @@ pub struct Surgeon {
     tables: HashMap<Scheme, (Matrix, Option<Matrix>)>,
 }
 
-impl Surgeon {
+impl Compressor {
     /// For a dense model and the scores of its groups. With `moments` of the dense model, integer codes and NF4 are chosen by GPTQ; they
     /// are those of the whole model, not of one that is already quantised up to the block.
     ///
