@@ -42,7 +42,7 @@ pub struct ObjectiveConfig {
     pub fidelity: u32,
     /// Seed of what chance there is in a measurement.
     pub seed: u64,
-    /// The loss above the dense model's at which hypervolume begins, and which a reward never falls below.
+    /// The loss above the full-precision model's at which hypervolume begins, and which a reward never falls below.
     pub reference: f64,
     /// Whether policies learn from a surrogate between measurements.
     pub surrogate: bool,

@@ -41,7 +41,7 @@ impl RunObjective {
     }
 }
 
-/// What a measure says the dense model's loss is.
+/// What a measure says the full-precision model's loss is.
 pub(crate) fn dense(measure: &Measure) -> Option<f64> {
     measure.metrics.get("dense_loss").copied()
 }

@@ -112,7 +112,7 @@ impl SearchState {
         known.map(|e| e.loss).or_else(|| Some(self.surrogate.as_ref()?.predict(objective, config)))
     }
 
-    /// The dense model's loss, once a measure has told it.
+    /// The full-precision model's loss, once a measure has told it.
     pub fn dense_loss(&self) -> Option<f64> {
         self.dense
     }
@@ -182,7 +182,7 @@ impl SearchState {
     }
 
     /// The area of costs and losses that the measured models dominate, as a share of the rectangle from the lowest budget (the smallest
-    /// model where there is one budget) and the dense loss to the highest budget and the reference: comparable between runs of one
+    /// model where there is one budget) and the full-precision loss to the highest budget and the reference: comparable between runs of one
     /// objective and one range of budgets.
     pub fn hypervolume(&self) -> f64 {
         self.hypervolume_with(None)

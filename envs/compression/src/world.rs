@@ -7,7 +7,7 @@ use rlx::{
 };
 use std::sync::{Arc, Mutex};
 
-/// The world. The observation is named in [`Spec::fields`]; the reward comes at the end: the loss above the dense model's, negative.
+/// The world. The observation is named in [`Spec::fields`]; the reward comes at the end: the loss above the full-precision model's, negative.
 pub struct World {
     objective: RunObjective,
     steps: Arc<Steps>,
@@ -150,7 +150,7 @@ impl World {
         Ok(())
     }
 
-    /// What the configuration loses beyond the dense model, and whether that was measured.
+    /// What the configuration loses beyond the full-precision model, and whether that was measured.
     fn assess(&self) -> Result<(f64, bool)> {
         let Self { objective, config, terms, .. } = self;
         if terms.surrogate && objective.state(|s| s.imagines()).unwrap_or(false) {

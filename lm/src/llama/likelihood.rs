@@ -75,7 +75,7 @@ impl Windows {
     }
 }
 
-/// The dense model's last hidden states on some windows: its predictions follow from them and its head, at a thousandth of their size.
+/// The full-precision model's last hidden states on some windows: its predictions follow from them and its head, at a thousandth of their size.
 #[derive(Debug)]
 pub struct Reference {
     model: Model,

@@ -1,4 +1,4 @@
-//! LLaMA-like models (Llama 1 to 3, Mistral, TinyLlama, SmolLM): loading, running, surgery, recovery, judging, saving.
+//! LLaMA-like models (Llama 1 to 3, Mistral, TinyLlama, SmolLM): loading, running, compression, recovery, likelihood, saving.
 pub mod compress;
 mod config;
 pub mod export;

@@ -107,7 +107,7 @@ struct State {
     adam: Vec<u8>,
 }
 
-/// Training in progress. The frozen weights are unpacked to floats once, so it takes the memory of the dense model beside activations.
+/// Training in progress. The frozen weights are unpacked to floats once, so it takes the memory of the full-precision model beside activations.
 pub struct Trainer {
     config: Recovery,
     stored: Model,

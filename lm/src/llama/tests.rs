@@ -152,7 +152,7 @@ fn all_kernels_generate_what_the_model_says() {
 }
 
 #[test]
-fn own_words_are_drawn_as_the_model_predicts() {
+fn self_generated_texts_are_drawn_as_the_model_predicts() {
     let model = tiny(9);
     let of = |seed| self_generated(&model, &[5; 120], 3, seed, &|| false).unwrap();
     let texts: Vec<Vec<u32>> = (0..40).flat_map(of).collect();

@@ -59,8 +59,10 @@ pub(super) type Sources = (Weights, Labelled, (Vec<Vec<u32>>, u32));
 
 fn fetched(config: &Config) -> Result<Sources> {
     let cache = store::cache_dir();
-    let (weights, tokenizer) = config.healing.read_model(&cache)?;
+    // That there is no such model is said before a data set is read.
+    store::find_model(&config.healing.model, &cache)?;
     let data = config.healing.read_data(&cache)?;
+    let (weights, tokenizer) = config.healing.read_model(&cache)?;
     let texts: Vec<&str> = data.texts.iter().map(String::as_str).collect();
     let ids = config.healing.encode(&tokenizer, weights.config.positions, &texts)?;
     Ok((weights, data, (ids, tokenizer.pad())))

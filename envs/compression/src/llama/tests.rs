@@ -42,7 +42,7 @@ fn counted_bytes_are_those_on_the_disk_but_for_the_headers_slack() {
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
-/// More bits are nearer to the dense model, and so is more rank; the measure is a function of its arguments.
+/// More bits are nearer to the full-precision model, and so is more rank; the measure is a function of its arguments.
 #[test]
 fn bits_and_rank_bring_the_loss_back() {
     let config = Config { ratios: vec![0.0, 0.5], bits: vec![2, 4, 16], embedding_bits: vec![8], ..config() };
@@ -75,7 +75,7 @@ fn protected_ends_are_not_pruned() {
     assert_eq!(objective(&open).version(), objective(&config()).version());
 }
 
-/// Tuning the adapters is a function of the seed, brings the model nearer to what the dense one says, and is what is saved.
+/// Tuning the adapters is a function of the seed, brings the model nearer to what the full-precision one says, and is what is saved.
 #[test]
 fn a_recovery_is_measured_and_saved() {
     let folder = std::env::temp_dir().join(format!("rlx-llama-recovered-{}", std::process::id()));
