@@ -1,11 +1,15 @@
 //! What can be trained and with what: the one list that the command line reads, and that a crate of one's own adds to.
 use crate::{
-    Env, Error, Learner, Oracle, Result, Spec, VecEnv, Vector,
+    Arena, Env, Error, Evaluator, Learner, OnFinish, Oracle, Playable, Recorder, Result, Spec, VecEnv, Vector,
     config::{Config, Keys, choose, from_map, matching},
     conformance::{self, Report},
 };
 use serde_json::{Map, Value};
-use std::sync::Arc;
+use std::{
+    any::{Any, TypeId},
+    collections::BTreeMap,
+    sync::Arc,
+};
 
 /// A table of config values.
 pub type Table = Map<String, Value>;
@@ -77,6 +81,8 @@ pub struct World {
     pub aliases: Vec<String>,
     /// Names of worlds of others that are like it and not the same: suggested, never taken for it.
     pub akin: Vec<String>,
+    /// What it brings to the program.
+    pub parts: Parts,
     make: Arc<MakeVector>,
     check: Arc<CheckWorld>,
 }
@@ -104,6 +110,60 @@ impl World {
     /// As [`World::vector`].
     pub fn spec(&self, config: &Table) -> Result<Spec> {
         Ok(self.vector(config, 1, 0)?.spec().clone())
+    }
+}
+
+/// What a world brings to the program beside itself.
+#[derive(Clone, Default)]
+pub struct Parts {
+    /// How policies are judged, where not by the return of single episodes.
+    pub evaluator: Option<Arc<dyn Evaluator>>,
+    /// How agents meet.
+    pub arena: Option<Arc<dyn Arena>>,
+    /// How episodes are written, where not as a film.
+    pub recorder: Option<Arc<dyn Recorder>>,
+    /// How people play.
+    pub playable: Option<Arc<dyn Playable>>,
+    /// What follows a training.
+    pub on_finish: Option<Arc<dyn OnFinish>>,
+    /// Players without training: name, and one line of what each is.
+    pub bots: Vec<(String, String)>,
+}
+
+impl Parts {
+    /// Sets how policies are judged.
+    pub fn evaluator(&mut self, it: impl Evaluator + 'static) -> &mut Self {
+        self.evaluator = Some(Arc::new(it));
+        self
+    }
+    /// Sets how agents meet.
+    pub fn arena(&mut self, it: impl Arena + 'static) -> &mut Self {
+        self.arena = Some(Arc::new(it));
+        self
+    }
+    /// Sets how episodes are written.
+    pub fn recorder(&mut self, it: impl Recorder + 'static) -> &mut Self {
+        self.recorder = Some(Arc::new(it));
+        self
+    }
+    /// Sets how people play.
+    pub fn playable(&mut self, it: impl Playable + 'static) -> &mut Self {
+        self.playable = Some(Arc::new(it));
+        self
+    }
+    /// Sets what follows a training.
+    pub fn on_finish(&mut self, it: impl OnFinish + 'static) -> &mut Self {
+        self.on_finish = Some(Arc::new(it));
+        self
+    }
+    /// What evaluations count.
+    pub fn unit(&self) -> &'static str {
+        self.evaluator.as_ref().map_or("episodes", |e| e.unit())
+    }
+    /// Adds players: name, and one line of what each is.
+    pub fn bots(&mut self, bots: &[(&str, &str)]) -> &mut Self {
+        self.bots.extend(bots.iter().map(|(name, about)| ((*name).to_owned(), (*about).to_owned())));
+        self
     }
 }
 
@@ -168,6 +228,7 @@ pub struct Registry {
     worlds: Vec<World>,
     algos: Vec<Algo>,
     presets: Vec<Preset>,
+    extensions: BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>,
 }
 
 fn find<'a, T>(what: &str, items: &'a [T], name: impl Fn(&T) -> &str + Copy, wanted: &str) -> Result<&'a T> {
@@ -206,6 +267,7 @@ impl Registry {
             keys: Keys::of::<C>(),
             aliases: vec![],
             akin: vec![],
+            parts: Parts::default(),
             make,
             check,
         });
@@ -266,6 +328,7 @@ impl Registry {
             keys: Keys::of::<C>(),
             aliases: vec![],
             akin: vec![],
+            parts: Parts::default(),
             make,
             check,
         });
@@ -282,6 +345,33 @@ impl Registry {
         world.aliases.extend(aliases.iter().map(|n| (*n).to_owned()));
         world.akin.extend(akin.iter().map(|n| (*n).to_owned()));
         self
+    }
+
+    /// What a world brings to the program, to be added to.
+    ///
+    /// # Panics
+    /// When there is no such world: a mistake of the program, found at its first start.
+    pub fn of(&mut self, world: &str) -> &mut Parts {
+        let found = self.worlds.iter_mut().find(|w| w.name == world);
+        &mut found.unwrap_or_else(|| panic!("there is no world '{world}' yet")).parts
+    }
+
+    /// What was registered of a type that this crate does not know, to be added to: how other crates extend the registry.
+    ///
+    /// # Panics
+    /// Never: what is kept under a type is of it.
+    pub fn extension_mut<T: Any + Send + Sync + Clone + Default>(&mut self) -> &mut T {
+        let kept = self.extensions.entry(TypeId::of::<T>()).or_insert_with(|| Arc::new(T::default()));
+        if Arc::get_mut(kept).is_none() {
+            let copy = kept.downcast_ref::<T>().expect("kept under its type").clone();
+            *kept = Arc::new(copy);
+        }
+        let own = Arc::get_mut(kept).expect("it was just made or is held once");
+        own.downcast_mut().expect("kept under its type")
+    }
+    /// What was registered of that type.
+    pub fn extension<T: Any + Send + Sync>(&self) -> Option<&T> {
+        self.extensions.get(&TypeId::of::<T>()).and_then(|kept| kept.downcast_ref())
     }
 
     /// Adds an algorithm.

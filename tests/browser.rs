@@ -1,10 +1,8 @@
 //! Pages and pictures in a real browser: Debian's Chromium by its driver, whose protocol (WebDriver) is HTTP and JSON. Skipped where the two
 //! are not installed (`tools/browser.sh`).
 use crate::common::{TempDir, ok};
-use rlx_experiments::lab::{
-    charts::{Axis, Column, Field, Lines, Series, heat_map, intervals},
-    scores::Interval,
-};
+use rlx_plot::charts::{Axis, Column, Field, Lines, Series, heat_map, intervals};
+use rlx_stats::scores::Interval;
 use serde_json::{Value, json};
 use std::{
     fs,

@@ -1,5 +1,5 @@
 //! Starting the real binary and looking at what it leaves.
-pub use rlx_experiments::testing::TempDir;
+pub use rlx::testing::TempDir;
 use serde_json::{Map, Value};
 use std::{
     collections::BTreeMap,
@@ -82,7 +82,7 @@ pub fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 
 /// The rows of a run's metrics without what depends on the clock.
 pub fn metrics(run: &Path) -> Vec<Map<String, Value>> {
-    let rows = rlx_experiments::metrics::read(run).unwrap();
+    let rows = rlx_runs::metrics::read(run).unwrap();
     rows.map(|row| row.unwrap().into_iter().filter(|(k, _)| !k.starts_with("perf/")).collect()).collect()
 }
 

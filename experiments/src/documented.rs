@@ -111,7 +111,7 @@ fn ways(command: Vec<String>) -> Vec<Vec<String>> {
 
 /// Why the program does not take a command: its words, or a name or key in them that is not there.
 fn refusal(words: &[String]) -> Option<String> {
-    if let Err(e) = crate::cli::accepts(words) {
+    if let Err(e) = crate::commands::accepts(words) {
         return Some(e);
     }
     let registry = crate::registry();
@@ -132,22 +132,24 @@ fn refusal(words: &[String]) -> Option<String> {
     let verb = (words.get(1).map(String::as_str), words.get(2).map(String::as_str));
     let checked = match verb {
         (Some("train"), _) if value("--env").is_some_and(|w| own(&w)) => {
-            let request = crate::experiment::Request {
+            let request = rlx_runs::experiment::Request {
                 env: value("--env"),
                 algo: value("--algo").filter(own),
                 set: asked("--set"),
                 ..Default::default()
             };
-            crate::experiment::Experiment::new(&registry, &request).map(drop)
+            rlx_runs::experiment::Experiment::new(&registry, &request).map(drop)
         }
         (Some("experiment"), Some("run" | "plan" | "show" | "status" | "report")) => {
             match words.get(3).filter(|w| own(w)) {
-                Some(name) => crate::lab::spec::Spec::open(name, words.iter().any(|w| w == "--quick")).map(drop),
+                Some(name) => {
+                    rlx_lab::spec::Spec::open(&registry, name, words.iter().any(|w| w == "--quick")).map(drop)
+                }
                 None => Ok(()),
             }
         }
         (Some("list"), Some(kind)) if own(&kind.to_owned()) => {
-            crate::list::text(&registry, kind, words.get(3).filter(|w| own(w)).map(String::as_str)).map(drop)
+            crate::commands::listed(&registry, kind, words.get(3).filter(|w| own(w)).map(String::as_str)).map(drop)
         }
         _ => Ok(()),
     };
@@ -187,7 +189,7 @@ fn e7_every_command_in_a_sentence_is_one_that_there_is() {
             };
             let missing = ["required arguments were not provided", "a value is required for", "Commands:"];
             let partly =
-                crate::cli::accepts(&words).is_err_and(|e| missing.iter().any(|m| e.contains(m)) || capital(&e));
+                crate::commands::accepts(&words).is_err_and(|e| missing.iter().any(|m| e.contains(m)) || capital(&e));
             if let Some(e) = refusal(&words).filter(|_| !partly) {
                 wrong.push(format!("{}: {}: {e}", path.display(), words.join(" ")));
             }
@@ -215,9 +217,9 @@ fn e7_every_toml_of_readme_and_docs_is_read() {
             let table: toml::Table =
                 toml::from_str(block).unwrap_or_else(|e| panic!("{}: {e}\n{block}", path.display()));
             if table.contains_key("space") {
-                crate::lab::search::Space::parse(block).unwrap();
+                rlx_lab::search::Space::parse(block).unwrap();
             } else if table.contains_key("seeds") {
-                crate::lab::spec::Spec::parse("shown", block, false).unwrap();
+                rlx_lab::spec::Spec::parse(&crate::registry(), "shown", block, false).unwrap();
             }
         }
     }
@@ -226,11 +228,12 @@ fn e7_every_toml_of_readme_and_docs_is_read() {
 
 #[test]
 fn e7_the_examples_are_whole_and_sound() {
-    crate::lab::search::Space::parse(crate::lab::sweep::EXAMPLE).unwrap();
+    rlx_lab::search::Space::parse(rlx_lab::sweep::EXAMPLE).unwrap();
     let registry = crate::registry();
     for quick in [false, true] {
-        let spec = crate::lab::spec::Spec::parse("example", include_str!("../presets/example.experiment.toml"), quick)
-            .unwrap();
-        crate::lab::cells::Cells::new(&registry, &spec).unwrap().validate(None).unwrap();
+        let spec =
+            rlx_lab::spec::Spec::parse(&registry, "example", include_str!("../presets/example.experiment.toml"), quick)
+                .unwrap();
+        rlx_lab::cells::Cells::new(&registry, &spec).unwrap().validate(None).unwrap();
     }
 }

@@ -1,7 +1,10 @@
 //! The program `rlx`, which needs no libtorch to start, and how it goes on as `rlx-torch`, which does.
-use crate::lm::info::{self, Info};
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Parser;
+use rlx::say;
+use rlx_compress::lm::info;
+use rlx_compress::lm::info::Info;
+use rlx_runs::{BUILT_IN, FRONT, FULL, SOURCES};
 use std::{
     env,
     ffi::OsString,
@@ -11,11 +14,8 @@ use std::{
     process::{Command, ExitCode},
 };
 
-const FRONT: &str = "rlx";
-const FULL: &str = "rlx-torch";
 /// Says to the full program which sources this one was built from: `cargo build --bin rlx` builds one of the two.
 const BUILD: &str = "RLX_BUILD";
-const SOURCES: &str = env!("RLX_SOURCES");
 
 /// `rlx lm info`, as [`crate::main_with`] would parse it.
 #[derive(Debug, Parser)]
@@ -33,8 +33,8 @@ pub fn main() -> ExitCode {
     // What does not parse, help among it, is the full program's to answer.
     let ours = arguments.len() > 2 && arguments[0] == "lm" && arguments[1] == "info";
     if ours && let Ok(light) = Light::try_parse_from(&arguments[1..]) {
-        return crate::ended(
-            info::run(&light.info, Path::new("runs")).map(|()| ExitCode::SUCCESS).map_err(crate::lock::failed),
+        return crate::commands::ended(
+            info::run(&light.info, Path::new("runs")).map(|()| ExitCode::SUCCESS).map_err(Into::into),
         );
     }
     let error = become_full(&name, &arguments);
@@ -46,7 +46,7 @@ pub fn main() -> ExitCode {
 fn become_full(name: &OsString, arguments: &[OsString]) -> anyhow::Error {
     let beside = env::current_exe().ok().map(|p| p.with_file_name(FULL));
     // Where it was built, for a copy of the one file, then the PATH.
-    let built = Path::new(env!("RLX_BUILT_IN")).join(FULL);
+    let built = Path::new(BUILT_IN).join(FULL);
     for program in beside.iter().cloned().chain([built, PathBuf::from(FULL)]) {
         let mut command = Command::new(&program);
         command.arg0(name).args(arguments).env(BUILD, SOURCES);
@@ -72,11 +72,4 @@ pub fn same_build() -> Result<()> {
         ),
         _ => Ok(()),
     }
-}
-
-/// The program to start for another run of this one: `rlx`, not the program that it became.
-pub(crate) fn program() -> Result<PathBuf> {
-    let own = env::current_exe().context("finding this program")?;
-    let front = own.with_file_name(FRONT);
-    Ok(if own.file_name().is_some_and(|n| n == FULL) && front.exists() { front } else { own })
 }

@@ -1,4 +1,4 @@
-//! The only crate that knows both worlds and learners: the command line, run folders, logging, evaluation, benchmarks.
+//! The command line: the registry of this repository's worlds, learners, presets and experiments, and one file a command.
 //!
 //! A crate of one's own gets the whole command line for its worlds and algorithms by one call:
 //!
@@ -6,66 +6,31 @@
 //! fn main() -> std::process::ExitCode {
 //!     let mut registry = rlx_experiments::registry();
 //!     // registry.world("mine", "what it is", |config: &my_world::Config| my_world::World::new(config));
+//!     // registry.of("mine").evaluator(my_world::Judge).recorder(my_world::Recorder);
 //!     // registry.algorithm::<my_algorithm::Learner>();
 //!     rlx_experiments::main_with(registry)
 //! }
 //! ```
-/// A line on standard error. Nobody may be reading it any more, and nothing ends for that: training least of all.
-macro_rules! say {
-    ($($part:tt)*) => {{
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stderr(), $($part)*);
-    }};
-}
-
-/// Refuses what was asked for, as `bail!` gives up: the program ends with the exit code for bad arguments.
-macro_rules! refuse {
-    ($($part:tt)*) => {
-        return Err(rlx::Error::usage(format!($($part)*)).into())
-    };
-}
-
-pub mod bench;
-mod cli;
-mod columns;
-pub mod compress;
-mod distance;
+mod commands;
 #[cfg(test)]
 mod documented;
-pub mod evaluate;
-pub mod experiment;
-mod export;
-mod fetch;
-pub mod film;
-mod flags;
 pub mod front;
-pub mod heal;
-mod interrupt;
-pub mod lab;
-mod list;
-mod lm;
-pub mod lock;
-pub mod metrics;
+mod options;
 mod presets;
-mod progress;
-pub mod red10;
-pub mod run_dir;
-pub mod stats;
-pub mod tensorboard;
-pub mod testing;
-pub mod train;
 
-use cli::ended;
-pub use cli::main_with;
+pub use commands::main_with;
 
-/// The worlds, algorithms and presets of this repository.
+/// The worlds, algorithms, presets and experiments of this repository.
 pub fn registry() -> rlx::Registry {
     let mut registry = rlx::Registry::new();
     rlx_classic::register(&mut registry);
     rlx_red10::register(&mut registry);
+    rlx_red10_table::register(&mut registry);
     rlx_manipulation::register(&mut registry);
-    rlx_compression::register(&mut registry, interrupt::asked);
+    rlx_compression::register(&mut registry, rlx_runs::interrupt::asked);
+    rlx_compress::register(&mut registry);
     rlx_agents::register(&mut registry);
+    rlx_heal::register(&mut registry);
     presets::register(&mut registry);
     registry
 }

@@ -1,5 +1,8 @@
-//! Tuned choices per world and algorithm. The first preset of a pair is what `rlx train --env .. --algo ..` uses by itself.
+//! Tuned choices, experiments and benchmarks. The first preset of an environment and algorithm is what `rlx train --env .. --algo ..` uses by
+//! default.
 use rlx::{Preset, Registry};
+use rlx_lab::workload::Lab;
+use rlx_runs::bench::Cases;
 
 const PRESETS: &[(&str, &str, &str, &str, &str)] = &[
     (
@@ -141,7 +144,21 @@ const PRESETS: &[(&str, &str, &str, &str, &str)] = &[
     ),
 ];
 
-/// Adds every preset of this repository.
+/// Experiments: name, spec.
+const EXPERIMENTS: &[(&str, &str)] = &[
+    ("classic", include_str!("../presets/classic.experiment.toml")),
+    ("idrl", include_str!("../presets/idrl.experiment.toml")),
+    ("manipulation", include_str!("../presets/manipulation.experiment.toml")),
+    ("tdrp", include_str!("../presets/tdrp.experiment.toml")),
+    ("tdrp-chain", include_str!("../presets/tdrp-chain.experiment.toml")),
+    ("heal-bert", include_str!("../presets/heal-bert.experiment.toml")),
+    ("heal-policy", include_str!("../presets/heal-policy.experiment.toml")),
+    ("compress-joint", include_str!("../presets/compress-joint.experiment.toml")),
+    ("qpruner", include_str!("../presets/qpruner.experiment.toml")),
+    ("rankadaptor", include_str!("../presets/rankadaptor.experiment.toml")),
+];
+
+/// Adds every preset, experiment and benchmark of this repository.
 pub fn register(registry: &mut Registry) {
     for (name, env, algo, about, config) in PRESETS {
         registry.preset(Preset {
@@ -151,5 +168,35 @@ pub fn register(registry: &mut Registry) {
             algo: (*algo).into(),
             config: (*config).into(),
         });
+    }
+    let lab = registry.extension_mut::<Lab>();
+    for (name, spec) in EXPERIMENTS {
+        lab.spec(name, spec);
+    }
+    registry.extension_mut::<Cases>().add(include_str!("../presets/bench.toml"));
+}
+
+#[cfg(test)]
+mod tests {
+    use rlx_lab::{cells::Cells, spec::Spec, workload::Lab};
+
+    #[test]
+    fn every_experiment_of_this_repository_is_sound() {
+        let registry = crate::registry();
+        for (name, _) in Lab::of(&registry).specs() {
+            for quick in [false, true] {
+                // Whatever is fetched on this machine: the model that comes with the program stands for the real ones.
+                let mut spec = Spec::open(&registry, name, quick).unwrap();
+                let env = spec.base.get("env").cloned().unwrap_or_default();
+                if env == "compress-llama" || env == "heal-bert" {
+                    spec.base.insert("model".into(), "tiny".into());
+                }
+                if env == "heal-bert" {
+                    // Rank 64 would be more than the whole of its layers.
+                    spec.base.insert("levels".into(), serde_json::json!(["frozen", "lora:1", "tuned"]));
+                }
+                Cells::new(&registry, &spec).unwrap().validate(None).unwrap();
+            }
+        }
     }
 }
