@@ -94,7 +94,10 @@ pub fn to_map<C: Serialize>(config: &C) -> Map<String, Value> {
 /// # Errors
 /// When a value does not fit its field.
 pub fn from_map<C: Config>(table: &Map<String, Value>) -> Result<C> {
-    serde_json::from_value(Value::Object(table.clone())).map_err(|e| Error::invalid(e.to_string()))
+    // Not left to serde: keys that are flattened in from another struct would have that struct's defaults.
+    let mut all = to_map(&C::default());
+    all.extend(table.clone());
+    serde_json::from_value(Value::Object(all)).map_err(|e| Error::invalid(e.to_string()))
 }
 
 /// A name as it is compared: case, `-`, `_` and spaces make no difference.

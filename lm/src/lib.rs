@@ -1,4 +1,4 @@
-//! Language models under surgery: LLaMA and BERT in tch, loading, pruning, packed quantisation, low-rank recovery, evaluation, export.
+//! Language models compressed and healed: LLaMA and BERT in tch, loading, pruning, packed quantisation, low-rank recovery, evaluation, export.
 //! Nothing here knows of reinforcement learning.
 pub mod archive;
 pub mod bert;
@@ -9,6 +9,7 @@ pub mod keys;
 pub mod llama;
 pub mod lora;
 pub mod quant;
+pub mod store;
 pub mod tokenizer;
 
 /// Torch has one generator for all threads: tests that seed it or draw from it take turns.

@@ -5,7 +5,8 @@ use rlx_lm::{
         Tokenizer, Weights,
         model::{Dropout, bare, mean_pooled},
     },
-    data::{batches::Batch, catalogue},
+    data::batches::Batch,
+    store,
 };
 use serde_json::Value;
 use std::{
@@ -215,7 +216,7 @@ fn fetched_models_agree_with_transformers_and_onnx() {
     let texts: Vec<String> = lists(&golden["texts"]);
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     for name in ["minilm-l6", "minilm-l3"] {
-        let Ok(folder) = catalogue::model(name, &catalogue::cache()) else {
+        let Ok(folder) = store::find_model(name, &store::cache_dir()) else {
             eprintln!("{name} was not fetched: it is not compared");
             continue;
         };

@@ -4,9 +4,9 @@ use rlx_lm::{
     archive::Stored,
     gguf::BlockType,
     llama::{
-        Model, export, load,
-        surgery::{Kept, narrow},
-        tiny,
+        Model,
+        compress::{Kept, narrow},
+        export, load, tiny,
     },
     tokenizer::Tokenizer,
 };
@@ -36,7 +36,7 @@ fn elsewhere(python: &Path, how: &str, path: &Path, ids: &[u32]) -> Vec<f64> {
 }
 
 fn ours(model: &Model, ids: &[u32]) -> Vec<f64> {
-    let logits = model.forward(&model.ids(ids).unwrap()).squeeze_dim(0);
+    let logits = model.logits_no_grad(&model.ids(ids).unwrap()).squeeze_dim(0);
     Vec::try_from(logits.select(0, ids.len() as i64 - 1).to_kind(tch::Kind::Double)).unwrap()
 }
 
@@ -108,7 +108,7 @@ fn small_exports_are_the_same_elsewhere() {
 #[test]
 fn smollm2_exports_are_the_same_elsewhere() {
     let Some(python) = python() else { return };
-    let path = rlx_lm::data::catalogue::cache().join("models/smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf");
+    let path = rlx_lm::store::cache_dir().join("models/smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf");
     if !path.exists() {
         println!("SKIPPED: {} is not there; `rlx fetch smollm2-135m` gets it", path.display());
         return;

@@ -1,9 +1,9 @@
 //! The real SmolLM2-135M against an independent implementation, where it is in the cache (`rlx fetch smollm2-135m`).
 use rlx_lm::{
-    llama::surgery::{Choice, Criterion, Plan, Surgeon, importance},
+    llama::compress::{Choice, Compressor, Criterion, Plan, importance},
     llama::{
         Loaded,
-        judge::{Windows, evaluate},
+        likelihood::{Windows, evaluate},
         load,
     },
     quant::{Rounding, Scheme},
@@ -13,7 +13,7 @@ use tch::{Kind, Tensor};
 const GOLDEN: &str = include_str!("golden/smollm2.txt");
 
 fn model() -> Option<Loaded> {
-    let path = rlx_lm::data::catalogue::cache().join("models/smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf");
+    let path = rlx_lm::store::cache_dir().join("models/smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf");
     if !path.exists() {
         println!("SKIPPED: {} is not there; `rlx fetch smollm2-135m` gets it", path.display());
         return None;
@@ -43,7 +43,7 @@ fn tokens_logits_and_likelihood_are_those_of_independent_implementations() {
     let mut worst = 0f64;
     for line in lines("ids") {
         let (name, ids): (&str, Vec<u32>) = (line[1], line[2..].iter().map(|t| t.parse().unwrap()).collect());
-        let logits = loaded.model.forward(&loaded.model.ids(&ids).unwrap()).squeeze_dim(0);
+        let logits = loaded.model.logits_no_grad(&loaded.model.ids(&ids).unwrap()).squeeze_dim(0);
         for l in lines("logit").filter(|l| l[1] == name) {
             let ours = logits.double_value(&[l[2].parse().unwrap(), l[3].parse().unwrap()]);
             worst = worst.max((ours - l[4].parse::<f64>().unwrap()).abs());
@@ -62,7 +62,7 @@ fn paris_is_the_capital_of_france() {
     let Some(loaded) = model() else { return };
     let tokenizer = loaded.tokenizer().unwrap();
     let ids = tokenizer.encode("The capital of France is").unwrap();
-    let logits = loaded.model.forward(&loaded.model.ids(&ids).unwrap()).squeeze_dim(0);
+    let logits = loaded.model.logits_no_grad(&loaded.model.ids(&ids).unwrap()).squeeze_dim(0);
     let logs = logits.select(0, ids.len() as i64 - 1).log_softmax(-1, Kind::Float);
     let paris = tokenizer.encode(" Paris").unwrap();
     assert_eq!(paris.len(), 1);
@@ -76,11 +76,12 @@ fn four_bits_with_minima_are_the_grid_the_model_is_on() {
     let ids = Tensor::from_slice(&(0..32i64).map(|i| i * 991 % 49_152).collect::<Vec<_>>()).unsqueeze(0);
     let windows = Windows::new(&(0..256u32).map(|i| i * 37 % 5_000).collect::<Vec<_>>(), 64).unwrap();
     let scores = importance(&loaded.model, &windows, Criterion::Magnitude, 0, &|| false).unwrap();
-    let mut surgeon = Surgeon::new(loaded.model, scores, Rounding::Nearest, None, 0).unwrap();
-    let plan = Plan::uniform(surgeon.dense(), 0.0, Scheme::of_bits(4).unwrap(), 0, (0, 0), Scheme::of_bits(8).unwrap());
-    let packed = surgeon.build(&plan).unwrap();
-    let worst = (packed.forward(&ids) - surgeon.dense().forward(&ids)).abs().max().double_value(&[]);
-    println!("largest difference of a logit after packing: {worst:.1e}; {} bytes", plan.bytes(surgeon.dense()));
+    let mut compressor = Compressor::new(loaded.model, scores, Rounding::Nearest, None, 0).unwrap();
+    let plan =
+        Plan::uniform(compressor.dense(), 0.0, Scheme::of_bits(4).unwrap(), 0, (0, 0), Scheme::of_bits(8).unwrap());
+    let packed = compressor.build(&plan).unwrap();
+    let worst = (packed.logits_no_grad(&ids) - compressor.dense().logits_no_grad(&ids)).abs().max().double_value(&[]);
+    println!("largest difference of a logit after packing: {worst:.1e}; {} bytes", plan.bytes(compressor.dense()));
     assert!(worst < 1e-3, "{worst}");
 }
 
@@ -100,11 +101,11 @@ fn speed() {
         let ten = Windows::new(&(0..640u32).map(|i| i * 37 % 5_000).collect::<Vec<_>>(), 64).unwrap();
         scores = Some(importance(&loaded.model, &ten, Criterion::TaylorFirst, 0, &|| false).unwrap());
     });
-    let mut surgeon = Surgeon::new(loaded.model.clone(), scores.unwrap(), Rounding::Clipped, None, 0).unwrap();
+    let mut compressor = Compressor::new(loaded.model.clone(), scores.unwrap(), Rounding::Clipped, None, 0).unwrap();
     clock("dense", &mut || println!("{:?}", evaluate(&loaded.model, &windows, None, &|| false).unwrap()));
     for (bits, rank) in [(4, 0), (3, 0), (2, 8)] {
         let mut plan = Plan::uniform(
-            surgeon.dense(),
+            compressor.dense(),
             0.2,
             Scheme::of_bits(bits).unwrap(),
             rank,
@@ -112,14 +113,14 @@ fn speed() {
             Scheme::of_bits(8).unwrap(),
         );
         let mut built = None;
-        clock(&format!("{bits} bits, rank {rank}: building"), &mut || built = Some(surgeon.build(&plan).unwrap()));
-        clock("  again", &mut || built = Some(surgeon.build(&plan).unwrap()));
+        clock(&format!("{bits} bits, rank {rank}: building"), &mut || built = Some(compressor.build(&plan).unwrap()));
+        clock("  again", &mut || built = Some(compressor.build(&plan).unwrap()));
         plan.blocks[9] = Choice { rank: 4, ..plan.blocks[9] };
-        clock("  one block changed", &mut || built = Some(surgeon.build(&plan).unwrap()));
+        clock("  one block changed", &mut || built = Some(compressor.build(&plan).unwrap()));
         clock("  evaluating", &mut || {
             println!("{:?}", evaluate(built.as_ref().unwrap(), &windows, None, &|| false).unwrap())
         });
-        clock("  bytes", &mut || println!("{}", plan.bytes(surgeon.dense())));
+        clock("  bytes", &mut || println!("{}", plan.bytes(compressor.dense())));
     }
-    println!("kept: {} bytes", surgeon.cached_bytes());
+    println!("kept: {} bytes", compressor.cached_bytes());
 }

@@ -76,7 +76,7 @@ fn check(name: &str, model: &Model, tokenizer: &Tokenizer) {
 
 #[test]
 fn a11_smollm2_is_cut_alike_elsewhere() {
-    let path = rlx_lm::data::catalogue::cache().join("models/smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf");
+    let path = rlx_lm::store::cache_dir().join("models/smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf");
     if !path.exists() {
         println!("skipped: {} is not there; `rlx fetch smollm2-135m` gets it", path.display());
         return;

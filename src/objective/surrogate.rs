@@ -135,3 +135,88 @@ fn product(a: &[f64], b: &[f64]) -> f64 {
 fn standardise(row: &mut [f64], means: &[f64], scales: &[f64]) {
     row.iter_mut().zip(means.iter().zip(scales)).for_each(|(x, (m, s))| *x = (*x - m) / s);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Measure, Result, Rng, SearchSpace, objective::Dimension};
+
+    /// Ten dimensions of four levels; the logarithm of the loss is additive, or the loss is noise.
+    struct Additive {
+        space: SearchSpace,
+        noise: bool,
+    }
+
+    impl Additive {
+        fn new(noise: bool) -> Self {
+            let dimensions = (0..10).map(|d| Dimension::ordinal(format!("block {d} bits"), &[2.0, 3.0, 4.0, 8.0]));
+            let space = SearchSpace::new(dimensions.collect()).unwrap();
+            Self { space, noise }
+        }
+        fn loss(&self, config: &[u16]) -> f64 {
+            if self.noise {
+                let seed = config.iter().fold(7, |h: u64, l| h.wrapping_mul(31).wrapping_add(u64::from(*l)));
+                return 3.0 + Rng::stream(seed, 0).normal();
+            }
+            let log: f64 = config.iter().enumerate().map(|(d, l)| -0.1 * (d + 1) as f64 * f64::from(*l)).sum();
+            2.0 + log.exp()
+        }
+    }
+
+    impl Objective for Additive {
+        fn name(&self) -> &str {
+            "additive"
+        }
+        fn version(&self) -> &str {
+            "v"
+        }
+        fn space(&self) -> &SearchSpace {
+            &self.space
+        }
+        fn fidelities(&self) -> &[String] {
+            &[]
+        }
+        fn cost(&self, config: &[u16]) -> f64 {
+            config.iter().map(|l| f64::from(*l)).sum()
+        }
+        fn feature_names(&self) -> &[String] {
+            &[]
+        }
+        fn features(&self, _: &[u16], _: &mut [f32]) {}
+        fn evaluate(&mut self, config: &[u16], _: u32, _: u64, _: &dyn Fn() -> bool) -> Result<Measure> {
+            Ok(Measure { loss: self.loss(config), ..Measure::default() })
+        }
+    }
+
+    /// What is additive is learnt well enough to rank unseen configurations; what is noise is not trusted.
+    #[test]
+    fn a_surrogate_is_trusted_where_it_is_right() {
+        let mut rng = Rng::stream(5, 0);
+        for noise in [false, true] {
+            let objective = Additive::new(noise);
+            let mut draw = |n: usize| -> Vec<(Vec<u16>, f64)> {
+                let one = |_| {
+                    let mut c = vec![0; 10];
+                    objective.space().sample(&mut rng, &mut c);
+                    let loss = objective.loss(&c);
+                    (c, loss)
+                };
+                (0..n).map(one).collect()
+            };
+            let (seen, fresh) = (draw(150), draw(100));
+            let surrogate = Surrogate::fit(&objective, &seen).unwrap();
+            assert_eq!(surrogate.trusted(), !noise, "explained {}", surrogate.explained());
+            let mut right = 0;
+            for pair in fresh.chunks_exact(2) {
+                let p = |i: usize| surrogate.predict(&objective, &pair[i].0);
+                right += u32::from((p(0) < p(1)) == (pair[0].1 < pair[1].1));
+            }
+            assert!(noise || right >= 45, "{right} of 50 pairs are ranked as they are");
+            assert!(Surrogate::fit(&objective, &seen[..9]).is_none());
+        }
+        assert!(
+            (Additive::new(false).guess(&[3; 10])).abs() < 1e-12
+                && (Additive::new(false).guess(&[0; 10]) - 10.0).abs() < 1e-12
+        );
+    }
+}

@@ -1,18 +1,15 @@
 //! A batch of worlds that learns from what it measured: between ticks, so that a world stays a function of its own past.
-use crate::{
-    handle::{Handle, Shared},
-    judge::Judge,
-    world::{Terms, World},
-};
+use crate::{ObjectiveConfig, RunObjective, SearchState, World};
 use rlx::{
-    Actions, ActionsMut, ColumnRef, Episodes, FrameMut, Objective, Ragged, Result, Rng, Slab, Spec, VecEnv, Vector,
+    Actions, ActionsMut, ColumnRef, Drawing, Episodes, FrameMut, Objective, Ragged, Result, Rng, Slab, Spec, VecEnv,
+    Vector, objective::SharedObjective,
 };
 use std::sync::{Arc, Mutex};
 
-/// Worlds over one objective, and the judge that they share.
+/// Worlds over one objective, and the state of the search that they share.
 pub struct SurrogateVector {
     envs: VecEnv<World>,
-    handle: Handle,
+    objective: RunObjective,
 }
 
 impl SurrogateVector {
@@ -20,17 +17,17 @@ impl SurrogateVector {
     ///
     /// # Errors
     /// As [`World::new`].
-    pub fn new(shared: &Shared, terms: &Terms, n: usize, seed: u64) -> Result<Self> {
-        let mut judge = Judge::new(terms.clone());
+    pub fn new(shared: &SharedObjective, terms: &ObjectiveConfig, n: usize, seed: u64) -> Result<Self> {
+        let mut state = SearchState::new(terms.clone());
         if terms.recall {
-            judge.recall(shared.recorded(terms.fidelity)?);
+            state.recall(shared.recorded(terms.fidelity)?);
         }
-        let judge = Arc::new(Mutex::new(judge));
-        let make = || World::new(shared.clone(), terms.clone(), Some(judge.clone()));
-        let handle = make()?.handle().clone();
+        let state = Arc::new(Mutex::new(state));
+        let make = || World::new(shared.clone(), terms.clone(), Some(state.clone()));
+        let objective = make()?.run_objective().clone();
         // The second of two equal calls succeeds as the first did.
         let envs = VecEnv::new(n, seed, || make().expect("the first could be made"));
-        Ok(Self { envs, handle })
+        Ok(Self { envs, objective })
     }
 }
 
@@ -49,12 +46,12 @@ impl Vector for SurrogateVector {
     }
     fn step(&mut self, act: Actions<'_>, out: FrameMut<'_>) -> Result<()> {
         self.envs.step(act, out)?;
-        let view = self.handle.clone();
-        self.handle.judge(|j| j.commit(&view));
-        let next = self.handle.judge(|j| j.guess(&view).or_else(|| j.due())).flatten();
+        let Self { objective, .. } = self;
+        objective.state(|s| s.commit(objective));
+        let next = objective.state(|s| s.guess(objective).or_else(|| s.due())).flatten();
         if let Some(config) = next {
-            let (fidelity, seed) = (self.handle.fidelity(), self.handle.seed());
-            self.handle.evaluate(&config, fidelity, seed, &|| false)?;
+            let (fidelity, seed) = (objective.fidelity(), objective.seed());
+            objective.evaluate(&config, fidelity, seed, &|| false)?;
         }
         Ok(())
     }
@@ -67,19 +64,24 @@ impl Vector for SurrogateVector {
     fn bot(&self, number: usize, worlds: &[u32], rng: &mut [Rng], out: ActionsMut<'_>) -> Result<()> {
         self.envs.bot(number, worlds, rng, out)
     }
+    fn draw(&self, world: usize) -> Option<Drawing> {
+        self.envs.draw(world)
+    }
+    fn film(&mut self) {
+        self.envs.film();
+    }
     fn episodes(&mut self) -> &mut Episodes {
         self.envs.episodes()
     }
     fn objective(&mut self) -> Option<&mut dyn Objective> {
-        Some(&mut self.handle)
+        Some(&mut self.objective)
     }
     fn save(&self, out: &mut Vec<u8>) {
-        self.handle.judge(|j| j.save(out));
+        self.objective.state(|s| s.save(out));
         self.envs.save(out);
     }
     fn load(&mut self, mut state: &[u8]) -> Result<()> {
-        let view = self.handle.clone();
-        if let Some(done) = self.handle.judge(|j| j.load(&mut state, &view)) {
+        if let Some(done) = self.objective.state(|s| s.load(&mut state, &self.objective)) {
             done?;
         }
         self.envs.load(state)

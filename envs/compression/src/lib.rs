@@ -1,21 +1,22 @@
 //! Compressing and healing language models as worlds: a costly objective (what a model loses, what it weighs) whose configuration is decided
 //! block by block, for policies; the same objective directly, for searchers.
 pub mod batch;
-pub mod checkpointed;
-pub mod handle;
+pub mod compressible;
 pub mod heal;
-pub mod judge;
 pub mod llama;
-pub mod shelf;
+pub mod objective_config;
+mod opened;
+pub mod run_objective;
+pub mod search_state;
 pub mod steps;
-pub mod subject;
 pub mod synthetic;
 pub mod world;
 
 pub use batch::SurrogateVector;
-pub use handle::{Handle, Shared};
-pub use judge::Judge;
-pub use world::{Terms, Unit, World};
+pub use objective_config::{CostUnit, ObjectiveConfig};
+pub use run_objective::RunObjective;
+pub use search_state::SearchState;
+pub use world::World;
 
 /// Adds every world of this crate. `stop` says whether the program was asked to stop, which long evaluations look at.
 pub fn register(registry: &mut rlx::Registry, stop: fn() -> bool) {

@@ -1,13 +1,9 @@
 //! A model of a model: blocks with a size and a worth, whose loss has a closed form and whose best configuration under a budget is known.
 //! What a searcher or a policy can do is measured here in milliseconds.
-use crate::{
-    SurrogateVector, World,
-    handle::Shared,
-    world::{Terms, Unit},
-};
+use crate::{CostUnit, ObjectiveConfig, SurrogateVector, World};
 use rlx::{
-    Measure, Objective, Result, Rng, SearchSpace,
-    objective::{Dimension, cheapest, costliest},
+    Measure, Measured, Objective, Result, Rng, SearchSpace,
+    objective::{Dimension, SharedObjective},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -181,13 +177,18 @@ impl Objective for Synthetic {
     }
 }
 
-fn terms(config: &Config, objective: &Synthetic) -> Terms {
-    let cost = |c: &[u16]| objective.cost(c);
-    let (least, most) = (cost(&cheapest(objective)), cost(&costliest(objective)));
+fn open(config: &Config, stop: fn() -> bool) -> (SharedObjective, ObjectiveConfig) {
+    let objective = Measured::new(Synthetic::new(config), None).with_stop(stop);
+    let terms = terms(config, &objective);
+    (objective.erased(), terms)
+}
+
+fn terms(config: &Config, objective: &Measured<Synthetic>) -> ObjectiveConfig {
+    let (least, most) = (objective.cheapest().1, objective.costliest().1);
     let at = |share: f64| least + share * (most - least);
-    Terms {
+    ObjectiveConfig {
         name: objective.name().into(),
-        unit: Unit::Bytes,
+        unit: CostUnit::Bytes,
         budgets: (at(config.budget_low), at(config.budget_high)),
         least,
         fidelity: 0,
@@ -202,23 +203,17 @@ fn terms(config: &Config, objective: &Synthetic) -> Terms {
     }
 }
 
-fn shared(config: &Config, stop: fn() -> bool) -> (Shared, Terms) {
-    let objective = Synthetic::new(config);
-    let terms = terms(config, &objective);
-    (Shared::new(Box::new(objective), None, stop), terms)
-}
-
 /// Adds the world.
 pub fn register(registry: &mut rlx::Registry, stop: fn() -> bool) {
     registry.world_with(
         "compress-synthetic",
         "a model of a model to compress block by block: the best configuration is known",
         move |config: &Config| {
-            let (shared, terms) = shared(config, stop);
+            let (shared, terms) = open(config, stop);
             World::new(shared, terms, None)
         },
         move |config: &Config, n, seed| {
-            let (shared, terms) = shared(config, stop);
+            let (shared, terms) = open(config, stop);
             Ok(Box::new(SurrogateVector::new(&shared, &terms, n, seed)?))
         },
     );

@@ -1,80 +1,17 @@
 //! A model compressed block by block: one episode is one configuration.
-use crate::{
-    handle::{Handle, Shared, dense},
-    judge::Judge,
-    steps::Steps,
-};
+use crate::{ObjectiveConfig, RunObjective, SearchState, run_objective::dense, steps::Steps};
 use rlx::{
     Env, Error, Field, Objective, Result, Rng, Scalars, Space, Spec, Status, View,
-    objective::{BUDGET, DIMENSIONS, Trial, repair},
+    objective::{BUDGET, DIMENSIONS, SharedObjective, Trial, repair},
     snapshot,
 };
 use std::sync::{Arc, Mutex};
 
-/// What costs are counted in.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Unit {
-    /// Bytes of what is stored.
-    #[default]
-    Bytes,
-    /// Parameters that learn.
-    Parameters,
-}
-
-impl Unit {
-    /// Its name, as in metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Bytes => "bytes",
-            Self::Parameters => "parameters",
-        }
-    }
-    /// A cost as a person reads it, in millions with so many digits.
-    pub fn text(self, cost: f64, digits: usize) -> String {
-        let millions = cost / 1e6;
-        match self {
-            Self::Bytes => format!("{millions:.digits$} MB"),
-            Self::Parameters => format!("{millions:.digits$} million parameters"),
-        }
-    }
-}
-
-/// What a run asks of an objective.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Terms {
-    /// The world's registered name.
-    pub name: String,
-    /// What costs and budgets are counted in.
-    pub unit: Unit,
-    /// The lowest and highest budget; each episode draws its own between.
-    pub budgets: (f64, f64),
-    /// The cost of the cheapest configuration.
-    pub least: f64,
-    /// The fidelity at which episodes are measured.
-    pub fidelity: u32,
-    /// Seed of what chance there is in a measurement.
-    pub seed: u64,
-    /// The loss above the dense model's at which hypervolume begins, and which a reward never falls below.
-    pub reference: f64,
-    /// Whether policies learn from a surrogate between measurements.
-    pub surrogate: bool,
-    /// Configurations that the objective guesses, for budgets spread evenly, which are measured before all others.
-    pub guesses: u32,
-    /// Whether the surrogate also learns from what the ledgers hold when the run starts.
-    pub recall: bool,
-    /// Measurements before the surrogate is fitted.
-    pub warm_up: usize,
-    /// Episodes by the surrogate for each measurement, which is of the most promising of them.
-    pub imagined: u32,
-    /// Measurements after which only the surrogate is asked; 0 for no end.
-    pub evaluations: u64,
-}
-
-/// The world. The observation is named in [`Spec::fields`]; the reward comes at the end: the loss above the dense model's, negative.
+/// The world. The observation is named in [`Spec::fields`]; the reward comes at the end: the loss above the full-precision model's, negative.
 pub struct World {
-    handle: Handle,
+    objective: RunObjective,
     steps: Arc<Steps>,
-    terms: Terms,
+    terms: ObjectiveConfig,
     config: Vec<u16>, // what is decided, the cheapest level where nothing is
     step: usize,
     budget: f64,
@@ -86,13 +23,17 @@ pub struct World {
 const GENERAL: [&str; 5] = [BUDGET, "budget_share", "left_share", "open_share", "progress"];
 
 impl World {
-    /// A world over `shared`. With a `judge`, measurements are remembered there, and episodes may be judged by its surrogate.
+    /// A world over `shared`. With a `state`, measurements are remembered there, and episodes may be judged by its surrogate.
     ///
     /// # Errors
     /// When the budgets are out of order, or the lowest is below the smallest model.
-    pub fn new(shared: Shared, terms: Terms, judge: Option<Arc<Mutex<Judge>>>) -> Result<Self> {
+    pub fn new(
+        shared: SharedObjective,
+        terms: ObjectiveConfig,
+        state: Option<Arc<Mutex<SearchState>>>,
+    ) -> Result<Self> {
         let (low, high) = terms.budgets;
-        let (least, least_cost) = shared.least();
+        let (least, least_cost) = shared.cheapest();
         if !(low <= high && high.is_finite()) {
             return Err(Error::invalid(format!(
                 "budgets from {low} to {high} {}: the lowest must be first",
@@ -107,16 +48,16 @@ impl World {
             )));
         }
         let config = least.to_vec();
-        let mut handle = Handle::new(shared, &terms, judge);
-        let steps = Arc::new(Steps::new(&handle));
-        handle.set_ticks(steps.len() as u64);
-        let scratch = vec![0.0; handle.feature_width()];
-        Ok(Self { handle, steps, terms, config, step: 0, budget: high, paid: (0.0, 0.0, false), scratch })
+        let mut objective = RunObjective::new(shared, &terms, state);
+        let steps = Arc::new(Steps::new(&objective));
+        objective.set_ticks(steps.len() as u64);
+        let scratch = vec![0.0; objective.feature_width()];
+        Ok(Self { objective, steps, terms, config, step: 0, budget: high, paid: (0.0, 0.0, false), scratch })
     }
 
     /// What it is over.
-    pub fn handle(&self) -> &Handle {
-        &self.handle
+    pub fn run_objective(&self) -> &RunObjective {
+        &self.objective
     }
 
     fn width(&self) -> usize {
@@ -129,14 +70,14 @@ impl World {
         for d in self.steps.dimensions[from..].iter().flatten().flatten() {
             config[*d] = rest[*d];
         }
-        self.handle.cost(&config)
+        self.objective.cost(&config)
     }
 
     fn show(&mut self, view: View<'_, f32>) {
         // After the last step the view is that of the last block.
         let now = self.step.min(self.steps.len() - 1);
-        let (least, low) = self.handle.shared().least();
-        let (most, high) = self.handle.shared().most();
+        let (least, low) = self.objective.shared().cheapest();
+        let (most, high) = self.objective.shared().costliest();
         let range = (high - low).max(1.0);
         let spent = self.with_rest(self.step, least);
         let dearest = self.with_rest(self.step, most);
@@ -156,7 +97,7 @@ impl World {
         for kind in 0..self.steps.kinds.len() {
             let decided = self.steps.dimensions[..self.step].iter().filter_map(|b| b[kind]);
             let (sum, n) = decided.fold((0.0, 0.0), |(s, n), d| {
-                let most = (self.handle.space().dimensions()[d].len() - 1).max(1) as f64;
+                let most = (self.objective.space().dimensions()[d].len() - 1).max(1) as f64;
                 (s + f64::from(self.config[d]) / most, n + 1.0)
             });
             put(if n > 0.0 { sum / n } else { 0.0 });
@@ -164,7 +105,7 @@ impl World {
         // What is known of the block, as it would be at its dearest.
         let mut whole = self.config.clone();
         dimensions.iter().flatten().for_each(|d| whole[*d] = most[*d]);
-        self.handle.features(&whole, &mut self.scratch);
+        self.objective.features(&whole, &mut self.scratch);
         for feature in &self.steps.features[now] {
             let x = feature.map_or(0.0, |f| self.scratch[f]);
             put(f64::from(if x.is_finite() { x } else { 0.0 }));
@@ -179,13 +120,13 @@ impl World {
                 mask.iter_mut().enumerate().for_each(|(l, m)| *m = l == 0);
                 continue;
             };
-            let levels = self.handle.space().dimensions()[d].len();
+            let levels = self.objective.space().dimensions()[d].len();
             for (level, allowed) in mask.iter_mut().enumerate() {
                 config[d] = level as u16;
                 *allowed = level < levels
                     && (self.step >= self.steps.len()
                         || level == usize::from(least[d])
-                        || self.handle.cost(&config) <= self.budget);
+                        || self.objective.cost(&config) <= self.budget);
             }
             config[d] = self.config[d];
         }
@@ -196,35 +137,35 @@ impl World {
         let dimensions = self.steps.dimensions[self.step].clone();
         for (k, (d, id)) in dimensions.iter().zip(act).enumerate() {
             let Some(d) = *d else { continue };
-            let dimension = &self.handle.space().dimensions()[d];
+            let dimension = &self.objective.space().dimensions()[d];
             let level = u16::try_from(*id).ok().filter(|l| usize::from(*l) < dimension.len());
             self.config[d] = level.ok_or_else(|| {
                 let kind = &self.steps.kinds[k];
                 Error::invalid(format!("{}: {kind} {id}; there are {} levels", dimension.name, dimension.len()))
             })?;
         }
-        let (handle, mut config) = (&self.handle, std::mem::take(&mut self.config));
-        repair(handle, &mut config, self.budget, &mut |c| handle.guess(c));
+        let (objective, mut config) = (&self.objective, std::mem::take(&mut self.config));
+        repair(objective, &mut config, self.budget, &mut |c| objective.guess(c));
         self.config = config;
         Ok(())
     }
 
-    /// What the configuration loses beyond the dense model, and whether that was measured.
-    fn judged(&self) -> Result<(f64, bool)> {
-        let Self { handle, config, terms, .. } = self;
-        if terms.surrogate && handle.judge(|j| j.imagines()).unwrap_or(false) {
-            let (view, base) = (handle.clone(), handle.judge(|j| j.dense_loss()).flatten().unwrap_or(0.0));
-            if let Some(loss) = handle.judge(|j| j.expected(&view, config)).flatten() {
-                let cost = handle.cost(config);
-                handle.judge(|j| j.imagine(config, cost, loss));
+    /// What the configuration loses beyond the full-precision model, and whether that was measured.
+    fn assess(&self) -> Result<(f64, bool)> {
+        let Self { objective, config, terms, .. } = self;
+        if terms.surrogate && objective.state(|s| s.imagines()).unwrap_or(false) {
+            let base = objective.state(|s| s.dense_loss()).flatten().unwrap_or(0.0);
+            if let Some(loss) = objective.state(|s| s.expected(objective, config)).flatten() {
+                let cost = objective.cost(config);
+                objective.state(|s| s.imagine(config, cost, loss));
                 return Ok((loss - base, false));
             }
         }
-        let measure = handle.shared().measure(config, terms.fidelity, terms.seed)?;
+        let measure = objective.shared().measure(config, terms.fidelity, terms.seed, &|| false)?;
         let base = dense(&measure);
-        let cost = handle.cost(config);
+        let cost = objective.cost(config);
         let entry = Trial { config: config.clone(), cost, loss: measure.loss, fidelity: terms.fidelity };
-        handle.judge(|j| j.remember(entry, base));
+        objective.state(|s| s.remember(entry, base));
         Ok((measure.loss - base.unwrap_or(0.0), true))
     }
 }
@@ -259,7 +200,7 @@ impl Env for World {
             self.budget = f64::from((self.budget as f32).next_down()).max(low);
         }
         self.step = 0;
-        self.config.copy_from_slice(self.handle.shared().least().0);
+        self.config.copy_from_slice(self.objective.shared().cheapest().0);
         self.show(view);
     }
 
@@ -271,11 +212,11 @@ impl Env for World {
         self.step += 1;
         let over = self.step == self.steps.len();
         if over {
-            let (excess, measured) = self.judged()?;
+            let (excess, measured) = self.assess()?;
             let worst = self.terms.reference;
             // A broken model is as bad as any that is bad enough.
             let excess = if excess.is_nan() { worst } else { excess.min(worst) };
-            self.paid = (excess, self.handle.cost(&self.config), measured);
+            self.paid = (excess, self.objective.cost(&self.config), measured);
             pay[0] = -excess as f32;
         }
         self.show(view);
@@ -289,7 +230,7 @@ impl Env for World {
     fn load(&mut self, state: &[u8]) -> Result<()> {
         type State = (Vec<u16>, u64, f64, (f64, f64, bool));
         let (config, step, budget, paid): State = snapshot::get(state)?;
-        self.handle.space().check(&config)?;
+        self.objective.space().check(&config)?;
         if step > self.steps.len() as u64 || !budget.is_finite() {
             return Err(Error::invalid(format!("snapshot: step {step} under a budget of {budget}")));
         }
@@ -305,6 +246,6 @@ impl Env for World {
     }
 
     fn objective(&mut self) -> Option<&mut dyn Objective> {
-        Some(&mut self.handle)
+        Some(&mut self.objective)
     }
 }

@@ -195,7 +195,7 @@ fn notes(args: &CompressArgs) -> Result<Vec<String>> {
     if args.output.format != Format::Gguf || args.model == "tiny" {
         return Ok(Vec::new());
     }
-    let path = rlx_lm::data::catalogue::model(&args.model, &rlx_lm::data::catalogue::cache())?;
+    let path = rlx_lm::store::find_model(&args.model, &rlx_lm::store::cache_dir())?;
     let loaded = rlx_lm::llama::load(&path)?;
     args.output.notes(&loaded.model, loaded.tokenizer.as_ref())
 }
@@ -203,12 +203,12 @@ fn notes(args: &CompressArgs) -> Result<Vec<String>> {
 /// Writes the model in the format that is asked for, its report in the folder where there is one; and its loss.
 fn written(
     args: &CompressArgs,
-    config: &llama::Config,
+    (config, fidelity): (&llama::Config, u32),
     levels: &[u16],
     objective: &dyn Objective,
 ) -> Result<(Written, f64)> {
     let title = format!("{} under {}", args.model, args.budget);
-    let packed = |to: &Path| Ok(llama::write(config, levels, to, interrupt::asked)?);
+    let packed = |to: &Path| Ok(llama::write(config, levels, fidelity, to, interrupt::asked)?);
     args.output.whole(|part| {
         let (written, loss) = if args.output.format == Format::Packed {
             let (bytes, loss) = packed(part)?;
@@ -237,9 +237,8 @@ pub fn run(registry: &Registry, runs: &Path, args: &CompressArgs) -> Result<Stri
     let notes = notes(args)?;
     let Decided { config, mut envs, best, dense, run } = decided(registry, runs, args, budget)?;
     let fidelity = args.recover.map_or(config.fidelity, |r| r as u32);
-    let last = llama::Config { fidelity, ..config.clone() };
     let objective = envs.objective().ok_or_else(|| anyhow!("a world without an objective"))?;
-    let (written, loss) = written(args, &last, &best.config, objective)?;
+    let (written, loss) = written(args, (&config, fidelity), &best.config, objective)?;
     // Where nothing has an adapter, nothing was tuned.
     let recovered = (fidelity != config.fidelity && loss != best.loss).then_some(loss);
     let path = args.output.path.display();

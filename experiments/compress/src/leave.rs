@@ -25,10 +25,9 @@ pub fn model(run: &Path, config: &llama::Config, stop: fn() -> bool) -> Result<O
     }
     let points = report::front_of(&run.join("report"))?;
     let Some(point) = compromise(&points) else { return Ok(None) };
-    let config = llama::Config { fidelity: point.fidelity, ..config.clone() };
     let cleared = if part.exists() { std::fs::remove_dir_all(&part) } else { Ok(()) };
     cleared.with_context(|| format!("clearing {}", part.display()))?;
-    let (bytes, loss) = match llama::write(&config, &point.levels, &part, stop) {
+    let (bytes, loss) = match llama::write(config, &point.levels, point.fidelity, &part, stop) {
         Err(Error::Interrupted) => return Ok(None),
         other => other?,
     };

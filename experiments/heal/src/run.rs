@@ -2,13 +2,14 @@
 use crate::{
     Config,
     prepare::{Ready, prepare},
-    summary::{Best, Summary, write_tensors},
+    summary::{Summary, write_tensors},
 };
 use anyhow::{Context, Result, bail};
-use rlx::{Error, Scalars, Sink, checkpoint::LoadDir, config::to_map, snapshot};
-use rlx_lm::{
-    bert::classify::{Judged, Scores},
-    data::batches,
+use rlx::{Error, Scalars, Sink, checkpoint::LoadDir, config::to_map};
+use rlx_lm::bert::{
+    classify::{self, Judged},
+    healing::Validation,
+    tune::Step,
 };
 use rlx_plot::text::thousands;
 use rlx_runs::{
@@ -36,15 +37,12 @@ const DRAWS: usize = 2000;
 /// What TensorBoard's table of hyperparameters shows beside them.
 const SHOWN: [&str; 2] = ["test/f1", "eval/f1"];
 
-/// The loop's own state; it is in every checkpoint, so it holds no clock.
+/// The run's own state; it is in every checkpoint, so it holds no clock.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct State {
     next_checkpoint: u64,
-    /// Passes whose validation is done, the one before the first among them.
-    judged: u64,
-    before: Option<Scores>,
-    best: Option<Best>,
+    #[serde(flatten)]
+    validation: Validation,
     /// Since the last row: losses, norms of gradients, steps.
     sums: (f64, f64, u64),
 }
@@ -57,8 +55,6 @@ pub struct Healer<'a> {
     metrics: MetricsFile,
     events: Events,
     state: State,
-    /// The parameters of the best pass.
-    best: Vec<f32>,
     test: Option<Value>,
     before: Duration,
     started: Instant,
@@ -102,14 +98,14 @@ impl<'a> Healer<'a> {
         }
         let mut ready = prepare(&config)?;
         let checkpoint = dir.newest(&mut |w| progress.warn(&w))?;
-        let (state, best): (State, Vec<f32>) = match &checkpoint {
+        let state = match &checkpoint {
             Some(from) => restore(from, &mut ready)?,
             None => {
                 progress.note(&format!("{} has no checkpoint yet: it starts again at 0", dir.name()));
-                (State { next_checkpoint: next(0, config.checkpoint_every), ..State::default() }, Vec::new())
+                State { next_checkpoint: next(0, config.checkpoint_every), ..State::default() }
             }
         };
-        let step = ready.tuner.steps();
+        let step = ready.healing.steps();
         let exists = checkpoint.is_some() && dir.path().join(rlx_runs::metrics::NAME).exists();
         if checkpoint.is_none() {
             match fs::remove_file(dir.path().join(rlx_runs::metrics::NAME)) {
@@ -129,7 +125,6 @@ impl<'a> Healer<'a> {
         let elapsed = last.and_then(|row| row.get("perf/elapsed_s").and_then(Value::as_f64)).unwrap_or(0.0);
         let mut healer = Self::new(config, dir, ready, (metrics, events), state, progress, stop);
         healer.before = Duration::try_from_secs_f64(elapsed).unwrap_or_default();
-        healer.best = best;
         Ok(healer)
     }
 
@@ -142,7 +137,7 @@ impl<'a> Healer<'a> {
         progress: &'a mut Progress,
         stop: &'a Stop,
     ) -> Self {
-        let (from, started) = (ready.tuner.steps(), Instant::now());
+        let (from, started) = (ready.healing.steps(), Instant::now());
         Self {
             config,
             dir,
@@ -150,7 +145,6 @@ impl<'a> Healer<'a> {
             metrics,
             events,
             state,
-            best: Vec::new(),
             test: None,
             before: Duration::ZERO,
             started,
@@ -175,7 +169,7 @@ impl<'a> Healer<'a> {
 
     /// What is said before it begins: sizes and the corruption.
     pub fn about(&self) -> String {
-        let (split, done) = (&self.ready.texts.split, &self.ready.done);
+        let (split, done) = (&self.ready.split, &self.ready.done);
         let what = match (done.layers.is_empty(), done.embeddings) {
             (true, false) => "nothing is corrupted".to_owned(),
             (_, embeddings) => format!(
@@ -188,8 +182,8 @@ impl<'a> Healer<'a> {
         };
         format!(
             "{} on {}: {} classes, {} texts to learn from, {} to stop by, {} to judge by; {what}",
-            self.config.model,
-            self.config.data,
+            self.config.healing.model,
+            self.config.healing.data,
             self.ready.classes.len(),
             split.train.len(),
             split.validation.len(),
@@ -199,7 +193,7 @@ impl<'a> Healer<'a> {
 
     /// Steps in all, when it is not ended early.
     pub fn total(&self) -> u64 {
-        self.config.epochs * self.ready.texts.per_epoch()
+        self.config.epochs * self.ready.healing.per_epoch()
     }
 
     /// Heals until its end or until asked to stop; writes `summary.json` in every case.
@@ -239,18 +233,13 @@ impl<'a> Healer<'a> {
 
     /// True at its end, false when asked to stop.
     fn heal(&mut self) -> Result<bool> {
-        let (per, total, seed) = (self.ready.texts.per_epoch(), self.total(), self.config.seed);
-        let lengths = self.ready.texts.lengths(&self.ready.texts.split.train);
-        let mut order: (u64, Vec<Vec<usize>>) = (u64::MAX, Vec::new());
         loop {
-            let step = self.ready.tuner.steps();
-            let epoch = step / per;
-            if step.is_multiple_of(per) && self.state.judged <= epoch {
-                self.validate(epoch)?;
+            let healing = &self.ready.healing;
+            if healing.wants_validation() {
+                self.validate()?;
             }
-            let waited = epoch - self.state.best.map_or(0, |b| b.epoch);
-            let bored = self.config.patience > 0 && step.is_multiple_of(per) && waited >= self.config.patience;
-            if step >= total || bored {
+            let healing = &self.ready.healing;
+            if healing.is_done() || healing.is_stale(self.config.patience) {
                 self.conclude()?;
                 return Ok(true);
             }
@@ -258,35 +247,35 @@ impl<'a> Healer<'a> {
                 self.save()?;
                 return Ok(false);
             }
+            let step = self.ready.healing.steps();
             if self.config.checkpoint_every > 0 && step >= self.state.next_checkpoint {
                 self.state.next_checkpoint = next(step, self.config.checkpoint_every);
                 self.save()?;
             }
-            if order.0 != epoch {
-                let train = &self.ready.texts.split.train;
-                order = (epoch, batches::epoch(train, &lengths, self.config.batch, seed, epoch));
-            }
-            let rows = &order.1[(step % per) as usize];
-            let made = self.ready.tuner.learn(&self.ready.texts.task(), rows);
-            let made = made.with_context(|| format!("healing stopped at step {step}"))?;
-            let sums = &mut self.state.sums;
-            *sums = (sums.0 + made.loss, sums.1 + made.grad_norm, sums.2 + 1);
-            let step = step + 1;
-            if step.is_multiple_of(self.config.log_every) {
-                let n = self.state.sums.2 as f64;
-                let mut row = Scalars::default();
-                row.put("losses/cross_entropy", self.state.sums.0 / n);
-                row.put("losses/grad_norm", self.state.sums.1 / n);
-                row.put("charts/learning_rate", made.learning_rate);
-                row.put("charts/epoch", step as f64 / per as f64);
-                self.state.sums = (0.0, 0.0, 0);
-                self.report(step, row)?;
-            }
-            let f1 = self.state.best.map(|b| b.scores.f1);
-            let shown =
-                f1.map_or(String::new(), |f| format!("best F1 {f:.3}  ")) + &format!("{:.1} steps/s", self.rate());
-            self.progress.told(step, shown, f1);
+            let made = self.ready.healing.step().with_context(|| format!("healing stopped at step {step}"))?;
+            self.note(&made)?;
         }
+    }
+
+    /// After a step: a row of metrics where one is due, and how far it has come.
+    fn note(&mut self, made: &Step) -> Result<()> {
+        let (step, per) = (self.ready.healing.steps(), self.ready.healing.per_epoch());
+        let sums = &mut self.state.sums;
+        *sums = (sums.0 + made.loss, sums.1 + made.grad_norm, sums.2 + 1);
+        if step.is_multiple_of(self.config.log_every) {
+            let n = sums.2 as f64;
+            let mut row = Scalars::default();
+            row.put("losses/cross_entropy", sums.0 / n);
+            row.put("losses/grad_norm", sums.1 / n);
+            row.put("charts/learning_rate", made.learning_rate);
+            row.put("charts/epoch", step as f64 / per as f64);
+            self.state.sums = (0.0, 0.0, 0);
+            self.report(step, row)?;
+        }
+        let f1 = self.ready.healing.validation().best.map(|b| b.scores.f1);
+        let best = f1.map_or(String::new(), |f| format!("best F1 {f:.3}  "));
+        self.progress.told(step, format!("{best}{:.1} steps/s", self.rate()), f1);
+        Ok(())
     }
 
     fn elapsed(&self) -> f64 {
@@ -294,7 +283,7 @@ impl<'a> Healer<'a> {
     }
 
     fn rate(&self) -> f64 {
-        (self.ready.tuner.steps() - self.from) as f64 / self.started.elapsed().as_secs_f64().max(1e-9)
+        (self.ready.healing.steps() - self.from) as f64 / self.started.elapsed().as_secs_f64().max(1e-9)
     }
 
     fn report(&mut self, step: u64, mut row: Scalars) -> Result<()> {
@@ -307,14 +296,12 @@ impl<'a> Healer<'a> {
         Ok(())
     }
 
-    fn judge(&self, rows: &[usize]) -> Result<Judged> {
-        Ok(self.ready.tuner.model.judge(&self.ready.texts.task(), rows, &|| self.stop.asked())?)
-    }
-
-    /// After a pass, and before the first: the validation texts, and whether it is the best so far.
-    fn validate(&mut self, epoch: u64) -> Result<()> {
-        let judged = self.judge(&self.ready.texts.split.validation)?;
-        let (scores, step) = (judged.scores(), self.ready.tuner.steps());
+    /// After a pass, and before the first: the validation texts.
+    fn validate(&mut self) -> Result<()> {
+        let Ready { healing, split, .. } = &mut self.ready;
+        let (epoch, step) = (healing.epoch(), healing.steps());
+        let judged = healing.validate(&split.validation, &|| self.stop.asked())?;
+        let scores = judged.scores();
         let mut row = Scalars::default();
         row.put("eval/f1", scores.f1);
         row.put("eval/accuracy", scores.accuracy);
@@ -328,29 +315,17 @@ impl<'a> Healer<'a> {
             scores.accuracy,
             judged.loss
         ));
-        if epoch == 0 {
-            self.state.before = Some(scores);
-        }
-        let better = |b: &Best| (scores.f1, -judged.loss) > (b.scores.f1, -b.loss);
-        if self.state.best.as_ref().is_none_or(better) {
-            self.state.best = Some(Best { epoch, step, scores, loss: judged.loss });
-            self.best = self.ready.tuner.model.params.to_vec()?;
-        }
-        self.state.judged = epoch + 1;
         Ok(())
     }
 
     /// The test of the best model, once; its representations, and the model itself where it is wanted.
     fn conclude(&mut self) -> Result<()> {
-        let step = self.ready.tuner.steps();
-        self.ready.tuner.model.params.set(&self.best)?;
-        let judged = self.judge(&self.ready.texts.split.test)?;
+        let Ready { healing, split, classes, .. } = &mut self.ready;
+        healing.take_best()?;
+        let step = healing.steps();
+        let judged = healing.judge(&split.test, &|| self.stop.asked())?;
         let (scores, [accuracy, f1]) = (judged.scores(), judged.intervals(DRAWS));
-        let largest = self.ready.texts.task();
-        let mut counts = vec![0usize; self.ready.classes.len()];
-        self.ready.texts.split.test.iter().for_each(|&r| counts[largest.labels[r]] += 1);
-        let common = (0..counts.len()).max_by_key(|&c| counts[c]).unwrap_or(0);
-        let guess = rlx_lm::bert::classify::scores(&judged.truth, &vec![common; judged.truth.len()], counts.len());
+        let guess = majority(&judged, classes.len());
         let mut row = Scalars::default();
         row.put("test/f1", scores.f1);
         row.put("test/accuracy", scores.accuracy);
@@ -370,9 +345,10 @@ impl<'a> Healer<'a> {
     }
 
     fn keep_representations(&self) -> Result<()> {
-        let test = &self.ready.texts.split.test;
+        let test = &self.ready.split.test;
         let rows = &test[..self.config.probe.min(test.len())];
-        let states = self.ready.tuner.model.represent(&self.ready.texts.task(), rows)?;
+        let healing = &self.ready.healing;
+        let states = healing.model().represent(&healing.texts().task(), rows)?;
         let bytes: Vec<(String, Vec<u8>)> = states
             .iter()
             .enumerate()
@@ -380,19 +356,19 @@ impl<'a> Healer<'a> {
                 (format!("state.{i}"), s.iter().flat_map(|x| half::f16::from_f32(*x).to_le_bytes()).collect())
             })
             .collect();
-        let shape = vec![rows.len(), self.ready.tuner.model.encoder.config().width];
+        let shape = vec![rows.len(), healing.model().encoder.config().width];
         write_tensors(&self.dir.path().join(REPRESENTATIONS), safetensors::Dtype::F16, &bytes, |_| shape.clone(), &[])
     }
 
     /// All parameters of the best model, named as in [`rlx_lm::bert::weights`]; `meta` says what its words are.
     fn keep_model(&self) -> Result<()> {
-        let params = &self.ready.tuner.model.params;
-        let arrays = params.layout().export(&self.best);
+        let (healing, shared) = (&self.ready.healing, &self.config.healing);
+        let arrays = healing.model().params.layout().export(healing.best());
         let bytes: Vec<(String, Vec<u8>)> =
             arrays.iter().map(|a| (a.name.clone(), a.data.iter().flat_map(|x| x.to_le_bytes()).collect())).collect();
         let meta = json!({
-            "config": self.ready.tuner.model.encoder.config(), "classes": self.ready.classes, "tokens": self.ready.texts.tokens,
-            "pooling": self.config.pooling, "max_tokens": self.config.max_tokens,
+            "config": healing.model().encoder.config(), "classes": self.ready.classes, "tokens": healing.texts().tokens,
+            "pooling": shared.pooling, "max_tokens": shared.max_tokens,
         });
         let about = [("rlx".to_owned(), meta.to_string())];
         let shape = |i: usize| arrays[i].shape.clone();
@@ -400,39 +376,38 @@ impl<'a> Healer<'a> {
     }
 
     fn save(&mut self) -> Result<()> {
-        let step = self.ready.tuner.steps();
-        let (tuner, state, best) = (&self.ready.tuner, &self.state, &self.best);
+        let (step, [tuner, best]) = (self.ready.healing.steps(), self.ready.healing.save()?);
+        let state = State { validation: *self.ready.healing.validation(), ..self.state.clone() };
         self.dir.store().save("step", step, 1, |to| {
-            to.put("tuner.bin", &tuner.to_bytes()?)?;
-            let mut bytes = Vec::new();
-            snapshot::put(&mut bytes, best);
-            to.put("best.bin", &bytes)?;
-            to.put("heal.json", &serde_json::to_vec_pretty(state).expect("the state serialises"))
+            to.put("tuner.bin", &tuner)?;
+            to.put("best.bin", &best)?;
+            to.put("heal.json", &serde_json::to_vec_pretty(&state).expect("the state serialises"))
         })?;
         Ok(())
     }
 
     fn summary(&self, status: &'static str, error: Option<String>) -> Summary {
-        let (split, config) = (&self.ready.texts.split, &self.config);
+        let (split, config) = (&self.ready.split, &self.config);
+        let validation = self.ready.healing.validation();
         Summary {
             run: self.dir.path().display().to_string(),
             status,
             error,
             env: config.env(),
             algo: "heal",
-            model: config.model.clone(),
-            data: config.data.clone(),
+            model: config.healing.model.clone(),
+            data: config.healing.data.clone(),
             seed: config.seed,
-            steps: self.ready.tuner.steps(),
-            epochs: self.state.judged.saturating_sub(1),
+            steps: self.ready.healing.steps(),
+            epochs: validation.done.saturating_sub(1),
             elapsed_s: self.elapsed(),
             corruption: self.ready.done.clone(),
             sizes: json!({
                 "classes": self.ready.classes, "train": split.train.len(), "validation": split.validation.len(), "test": split.test.len(),
-                "duplicates": self.ready.dropped.0, "contradictory": self.ready.dropped.1, "tokens": self.ready.texts.tokens.len(),
+                "duplicates": self.ready.dropped.0, "contradictory": self.ready.dropped.1, "tokens": self.ready.healing.texts().tokens.len(),
             }),
-            before: self.state.before,
-            best: self.state.best,
+            before: validation.before,
+            best: validation.best,
             test: self.test.clone(),
             rlx: env!("CARGO_PKG_VERSION"),
             revision: rlx_runs::REVISION,
@@ -442,12 +417,20 @@ impl<'a> Healer<'a> {
     }
 }
 
-fn restore(from: &LoadDir, ready: &mut Ready) -> Result<(State, Vec<f32>)> {
-    ready.tuner.restore(&from.get("tuner.bin")?)?;
+/// The scores of always guessing the commonest class.
+fn majority(judged: &Judged, classes: usize) -> classify::Scores {
+    let mut counts = vec![0usize; classes];
+    judged.truth.iter().for_each(|&class| counts[class] += 1);
+    let common = (0..classes).max_by_key(|&c| counts[c]).unwrap_or(0);
+    classify::scores(&judged.truth, &vec![common; judged.truth.len()], classes)
+}
+
+fn restore(from: &LoadDir, ready: &mut Ready) -> Result<State> {
     let path = from.path().join("heal.json");
-    let state =
+    let state: State =
         serde_json::from_slice(&from.get("heal.json")?).with_context(|| format!("reading {}", path.display()))?;
-    Ok((state, snapshot::get(&from.get("best.bin")?)?))
+    ready.healing.restore([&from.get("tuner.bin")?, &from.get("best.bin")?], state.validation)?;
+    Ok(state)
 }
 
 fn hparams(config: &Config) -> Vec<(String, Value)> {

@@ -1,23 +1,10 @@
 //! What a healing leaves: its summary, and tensors in files.
 use anyhow::{Context, Result};
-use rlx_lm::bert::{classify::Scores, corrupt::Done};
+use rlx_lm::bert::{classify::Scores, corrupt::CorruptionReport, healing::Best};
 use rlx_runs::run_dir::write_synced;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 use std::path::Path;
-
-/// The best pass so far, by F1 and then by loss on the validation texts.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Best {
-    /// The pass; 0 is before the first.
-    pub epoch: u64,
-    /// Steps taken.
-    pub step: u64,
-    /// Its scores.
-    pub scores: Scores,
-    /// Its loss.
-    pub loss: f64,
-}
 
 /// How a healing ended, as `summary.json` has it.
 #[derive(Clone, Debug, Serialize)]
@@ -45,7 +32,7 @@ pub struct Summary {
     /// Seconds, over all starts.
     pub elapsed_s: f64,
     /// What the corruption did.
-    pub corruption: Done,
+    pub corruption: CorruptionReport,
     /// Classes and texts: `classes train validation test duplicates contradictory tokens`.
     pub sizes: Value,
     /// Validation before the first step.

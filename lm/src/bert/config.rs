@@ -24,22 +24,31 @@ pub struct Config {
     /// How its tensors are named.
     pub family: Family,
     /// Layers.
+    #[doc(alias = "num_hidden_layers")]
     pub layers: usize,
     /// Width of hidden states.
+    #[doc(alias = "hidden_size")]
     pub width: usize,
     /// Attention heads.
+    #[doc(alias = "num_attention_heads")]
     pub heads: usize,
     /// Width inside the MLP.
+    #[doc(alias = "intermediate_size")]
     pub inner: usize,
     /// Tokens.
+    #[doc(alias = "vocab_size")]
     pub vocabulary: usize,
     /// Longest text in tokens.
+    #[doc(alias = "max_position_embeddings")]
     pub positions: usize,
     /// Token types; 0 where there are none.
+    #[doc(alias = "type_vocab_size")]
     pub types: usize,
     /// Added to the variance in layer normalisation.
+    #[doc(alias = "layer_norm_eps")]
     pub eps: f64,
     /// The MLP's activation: `gelu`, `gelu_new` (its tanh approximation) or `relu`.
+    #[doc(alias = "hidden_act")]
     pub activation: String,
 }
 

@@ -9,7 +9,7 @@ use std::{fmt, str::FromStr};
 /// What is done to a parameter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Damage {
+pub enum CorruptionMethod {
     /// As published: LayerNorm weights 1, other weights Kaiming-uniform (bound sqrt(6 / fan in), torch's `kaiming_uniform_`; the paper
     /// names no gain, so that is this project's choice), biases 0.
     #[default]
@@ -28,7 +28,7 @@ pub enum Damage {
 /// Which parameters of the layers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Part {
+pub enum CorruptionScope {
     /// All of them.
     #[default]
     All,
@@ -43,7 +43,7 @@ pub enum Part {
 /// Which layers: `none`, `all`, `embeddings`, `bottom:2`, `top:2`, `middle:2`, `scattered:2` (drawn by the seed), `layer:3`, `layers:0,3`;
 /// several joined by `+`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place(Vec<Piece>);
+pub struct LayerSelection(Vec<Piece>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
@@ -58,7 +58,7 @@ enum Piece {
 
 const WORDS: [&str; 9] = ["none", "all", "embeddings", "bottom", "top", "middle", "scattered", "layer", "layers"];
 
-impl FromStr for Place {
+impl FromStr for LayerSelection {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
@@ -82,7 +82,7 @@ impl FromStr for Place {
                 ),
                 other => {
                     let near = nearest(other, WORDS.into_iter());
-                    return Err(Error::invalid(format!("there is no place '{other}'{near}")));
+                    return Err(Error::invalid(format!("there are no layers '{other}'{near}")));
                 }
             });
         }
@@ -90,7 +90,7 @@ impl FromStr for Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for LayerSelection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = |p: &Piece| match p {
             Piece::All => "all".to_owned(),
@@ -108,7 +108,7 @@ impl fmt::Display for Place {
     }
 }
 
-impl Place {
+impl LayerSelection {
     /// Whether nothing is corrupted.
     pub fn is_none(&self) -> bool {
         self.0.is_empty()
@@ -157,20 +157,20 @@ impl Place {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Corruption {
     /// Which layers.
-    pub place: Place,
+    pub layers: LayerSelection,
     /// Which of their parameters.
-    pub part: Part,
+    pub scope: CorruptionScope,
     /// What is done to them.
-    pub damage: Damage,
+    pub method: CorruptionMethod,
     /// How much of it, for all but `kaiming`.
-    pub amount: f64,
+    pub strength: f64,
     /// Decides everything that is drawn.
     pub seed: u64,
 }
 
 /// What a corruption did.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Done {
+pub struct CorruptionReport {
     /// The layers.
     pub layers: Vec<usize>,
     /// Whether the embeddings were corrupted.
@@ -188,21 +188,23 @@ impl Corruption {
     ///
     /// # Errors
     /// When the model lacks a layer, or the amount is out of range; nothing is then changed.
-    pub fn apply(&self, weights: &mut Weights) -> Result<Done> {
-        let (layers, embeddings) = self.place.layers(weights.config.layers, self.seed)?;
-        let most = if self.damage == Damage::Gaussian { f64::INFINITY } else { 1.0 };
-        if self.damage != Damage::Kaiming && !(self.amount > 0.0 && self.amount <= most && self.amount.is_finite()) {
+    pub fn apply(&self, weights: &mut Weights) -> Result<CorruptionReport> {
+        let (layers, embeddings) = self.layers.layers(weights.config.layers, self.seed)?;
+        let most = if self.method == CorruptionMethod::Gaussian { f64::INFINITY } else { 1.0 };
+        if self.method != CorruptionMethod::Kaiming
+            && !(self.strength > 0.0 && self.strength <= most && self.strength.is_finite())
+        {
             let range = if most.is_finite() { "above 0, at most 1" } else { "above 0" };
-            return Err(Error::invalid(format!("amount = {}: it must be {range}", self.amount)));
+            return Err(Error::invalid(format!("amount = {}: it must be {range}", self.strength)));
         }
-        let mut done = Done { layers, embeddings, tensors: 0, numbers: 0, changed: 0 };
+        let mut done = CorruptionReport { layers, embeddings, tensors: 0, numbers: 0, changed: 0 };
         let (layers, seed) = (done.layers.clone(), self.seed);
         for (name, array) in weights.iter_mut() {
             if !self.hits(name, &layers, embeddings) {
                 continue;
             }
             let before = array.data.clone();
-            self.damage(array, &mut Rng::named(seed, &format!("corruption of {name}"), 0));
+            self.corrupt(array, &mut Rng::named(seed, &format!("corruption of {name}"), 0));
             done.tensors += 1;
             done.numbers += before.len();
             done.changed += before.iter().zip(&array.data).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
@@ -214,14 +216,16 @@ impl Corruption {
         let mut parts = name.split('.');
         match (parts.next(), parts.next(), parts.next()) {
             (Some("embeddings"), what, _) => {
-                embeddings && (self.part == Part::All || (self.part == Part::Layernorm && what == Some("norm")))
+                embeddings
+                    && (self.scope == CorruptionScope::All
+                        || (self.scope == CorruptionScope::Layernorm && what == Some("norm")))
             }
             (Some("layer"), Some(number), Some(part)) => {
-                let of_part = match self.part {
-                    Part::All => true,
-                    Part::Attention => ["query", "key", "value", "output"].contains(&part),
-                    Part::Mlp => ["up", "down"].contains(&part),
-                    Part::Layernorm => part.ends_with("norm"),
+                let of_part = match self.scope {
+                    CorruptionScope::All => true,
+                    CorruptionScope::Attention => ["query", "key", "value", "output"].contains(&part),
+                    CorruptionScope::Mlp => ["up", "down"].contains(&part),
+                    CorruptionScope::Layernorm => part.ends_with("norm"),
                 };
                 of_part && number.parse().is_ok_and(|n: usize| layers.contains(&n))
             }
@@ -229,30 +233,30 @@ impl Corruption {
         }
     }
 
-    fn damage(&self, array: &mut Array, rng: &mut Rng) {
+    fn corrupt(&self, array: &mut Array, rng: &mut Rng) {
         let data = &mut array.data;
-        match self.damage {
-            Damage::Kaiming if array.name.ends_with(".bias") => data.fill(0.0),
-            Damage::Kaiming if array.name.contains("norm") => data.fill(1.0),
-            Damage::Kaiming => {
+        match self.method {
+            CorruptionMethod::Kaiming if array.name.ends_with(".bias") => data.fill(0.0),
+            CorruptionMethod::Kaiming if array.name.contains("norm") => data.fill(1.0),
+            CorruptionMethod::Kaiming => {
                 let bound = (6.0 / array.shape[1] as f64).sqrt() as f32;
                 Init::Uniform { bound }.fill(&array.shape, data, rng);
             }
-            Damage::Gaussian => {
+            CorruptionMethod::Gaussian => {
                 let square: f64 = data.iter().map(|x| f64::from(*x).powi(2)).sum();
-                let size = self.amount * (square / data.len() as f64).sqrt();
+                let size = self.strength * (square / data.len() as f64).sqrt();
                 data.iter_mut().for_each(|x| *x += (rng.normal() * size) as f32);
             }
-            Damage::Zero => drawn(data.len(), self.amount, rng).for_each(|i| data[i] = 0.0),
-            Damage::Permute => {
-                let places: Vec<usize> = drawn(data.len(), self.amount, rng).collect();
+            CorruptionMethod::Zero => drawn(data.len(), self.strength, rng).for_each(|i| data[i] = 0.0),
+            CorruptionMethod::Permute => {
+                let places: Vec<usize> = drawn(data.len(), self.strength, rng).collect();
                 let mut values: Vec<f32> = places.iter().map(|&i| data[i]).collect();
                 rng.shuffle(&mut values);
                 places.into_iter().zip(values).for_each(|(i, x)| data[i] = x);
             }
-            Damage::Bitflip => {
+            CorruptionMethod::Bitflip => {
                 let most = data.iter().fold(0f32, |m, x| m.max(x.abs()));
-                for bit in drawn(data.len() * 32, self.amount, rng) {
+                for bit in drawn(data.len() * 32, self.strength, rng) {
                     let x = &mut data[bit / 32];
                     *x = f32::from_bits(x.to_bits() ^ 1 << (bit % 32));
                 }
@@ -299,15 +303,20 @@ mod tests {
         w
     }
 
-    fn with(place: &str, part: Part, damage: Damage, amount: f64) -> (Weights, Done) {
+    fn with(
+        layers: &str,
+        scope: CorruptionScope,
+        method: CorruptionMethod,
+        strength: f64,
+    ) -> (Weights, CorruptionReport) {
         let mut w = model();
-        let c = Corruption { place: place.parse().unwrap(), part, damage, amount, seed: 7 };
+        let c = Corruption { layers: layers.parse().unwrap(), scope, method, strength, seed: 7 };
         let done = c.apply(&mut w).unwrap();
         (w, done)
     }
 
-    fn touched(place: &str, part: Part) -> Vec<String> {
-        let (w, done) = with(place, part, Damage::Gaussian, 1.0);
+    fn touched(layers: &str, scope: CorruptionScope) -> Vec<String> {
+        let (w, done) = with(layers, scope, CorruptionMethod::Gaussian, 1.0);
         let before = model();
         let out: Vec<String> = w.iter().filter(|(n, a)| before.get(n) != Some(a)).map(|(n, _)| n.to_owned()).collect();
         assert_eq!(out.len(), done.tensors);
@@ -316,7 +325,7 @@ mod tests {
 
     #[test]
     fn places_are_the_layers_that_they_say() {
-        let layers = |text: &str| text.parse::<Place>().unwrap().layers(6, 1).unwrap();
+        let layers = |text: &str| text.parse::<LayerSelection>().unwrap().layers(6, 1).unwrap();
         assert_eq!(layers("none"), (vec![], false));
         assert_eq!(layers("bottom:2"), (vec![0, 1], false));
         assert_eq!(layers("top:2+embeddings"), (vec![4, 5], true));
@@ -325,12 +334,12 @@ mod tests {
         assert_eq!(layers("layers:5,0+layer:2"), (vec![0, 2, 5], false));
         assert_eq!(layers("all").0.len(), 6);
         assert_eq!(layers("scattered:3").0.len(), 3);
-        let of = |seed| "scattered:2".parse::<Place>().unwrap().layers(6, seed).unwrap();
+        let of = |seed| "scattered:2".parse::<LayerSelection>().unwrap().layers(6, seed).unwrap();
         assert!((0..20).any(|s| of(s) != of(0)), "the seed decides");
         for text in ["bottom:2", "top:1+embeddings", "none", "layers:0,3"] {
-            assert_eq!(text.parse::<Place>().unwrap().to_string(), text);
+            assert_eq!(text.parse::<LayerSelection>().unwrap().to_string(), text);
         }
-        let wrong = |text: &str| match text.parse::<Place>() {
+        let wrong = |text: &str| match text.parse::<LayerSelection>() {
             Err(e) => e.to_string(),
             Ok(p) => p.layers(6, 0).unwrap_err().to_string(),
         };
@@ -344,17 +353,23 @@ mod tests {
 
     #[test]
     fn parts_are_the_parameters_that_they_say() {
-        assert_eq!(touched("bottom:2", Part::All).len(), 2 * 16);
-        assert!(touched("bottom:2", Part::All).iter().all(|n| n.starts_with("layer.0.") || n.starts_with("layer.1.")));
-        assert_eq!(touched("top:1", Part::Attention).len(), 8);
-        assert!(touched("top:1", Part::Mlp).iter().all(|n| n.contains(".up.") || n.contains(".down.")));
-        assert!(touched("all", Part::Layernorm).iter().all(|n| n.contains("norm") && n.starts_with("layer")));
-        assert_eq!(touched("embeddings", Part::All).len(), 5);
+        assert_eq!(touched("bottom:2", CorruptionScope::All).len(), 2 * 16);
+        assert!(
+            touched("bottom:2", CorruptionScope::All)
+                .iter()
+                .all(|n| n.starts_with("layer.0.") || n.starts_with("layer.1."))
+        );
+        assert_eq!(touched("top:1", CorruptionScope::Attention).len(), 8);
+        assert!(touched("top:1", CorruptionScope::Mlp).iter().all(|n| n.contains(".up.") || n.contains(".down.")));
+        assert!(
+            touched("all", CorruptionScope::Layernorm).iter().all(|n| n.contains("norm") && n.starts_with("layer"))
+        );
+        assert_eq!(touched("embeddings", CorruptionScope::All).len(), 5);
     }
 
     #[test]
     fn the_published_damage_is_what_was_published() {
-        let (w, _) = with("layer:2", Part::All, Damage::Kaiming, 0.0);
+        let (w, _) = with("layer:2", CorruptionScope::All, CorruptionMethod::Kaiming, 0.0);
         assert!(w.get("layer.2.mlp_norm.weight").unwrap().data.iter().all(|x| *x == 1.0));
         assert!(w.get("layer.2.up.bias").unwrap().data.iter().all(|x| *x == 0.0));
         let down = &w.get("layer.2.down.weight").unwrap();
@@ -363,21 +378,21 @@ mod tests {
         let square = down.data.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / down.data.len() as f64;
         // A uniform number's variance is bound^2 / 3; its square's deviation over 2,048 draws is 2 %.
         assert!((square / (f64::from(bound).powi(2) / 3.0) - 1.0).abs() < 0.1, "{square}");
-        assert_eq!(w, with("layer:2", Part::All, Damage::Kaiming, 0.0).0);
-        let both = with("layers:2,3", Part::All, Damage::Kaiming, 0.0).0;
+        assert_eq!(w, with("layer:2", CorruptionScope::All, CorruptionMethod::Kaiming, 0.0).0);
+        let both = with("layers:2,3", CorruptionScope::All, CorruptionMethod::Kaiming, 0.0).0;
         assert_eq!(w.get("layer.2.up.weight"), both.get("layer.2.up.weight"), "a part of a larger one");
     }
 
     #[test]
     fn amounts_are_shares_and_sizes() {
         for share in [0.001, 0.1, 0.5, 1.0] {
-            let (w, done) = with("all", Part::Mlp, Damage::Zero, share);
+            let (w, done) = with("all", CorruptionScope::Mlp, CorruptionMethod::Zero, share);
             let n = done.numbers as f64;
             let zeros = w.iter().flat_map(|(_, a)| &a.data).filter(|x| **x == 0.0).count() as f64;
             assert!((zeros - share * n).abs() <= 5.0 * (n * share * (1.0 - share)).sqrt(), "{share}: {zeros} of {n}");
             assert_eq!(zeros as usize, done.changed);
         }
-        let (w, done) = with("all", Part::Mlp, Damage::Permute, 0.5);
+        let (w, done) = with("all", CorruptionScope::Mlp, CorruptionMethod::Permute, 0.5);
         let sorted = |w: &Weights| {
             let mut d = w.get("layer.0.up.weight").unwrap().data.clone();
             d.sort_by(f32::total_cmp);
@@ -385,7 +400,7 @@ mod tests {
         };
         assert_eq!(sorted(&w), sorted(&model()), "the same numbers in other places");
         assert!((0.4..0.55).contains(&(done.changed as f64 / done.numbers as f64)));
-        let (w, done) = with("all", Part::All, Damage::Bitflip, 0.001);
+        let (w, done) = with("all", CorruptionScope::All, CorruptionMethod::Bitflip, 0.001);
         let expected = 1.0 - 0.999f64.powi(32);
         assert!((done.changed as f64 / done.numbers as f64 - expected).abs() < 0.1 * expected);
         let before = model();
@@ -393,8 +408,11 @@ mod tests {
             let most = before.get(name).unwrap().data.iter().fold(0f32, |m, x| m.max(x.abs()));
             assert!(array.data.iter().all(|x| x.abs() <= most), "{name}");
         }
-        for (damage, amount) in [(Damage::Zero, 0.0), (Damage::Bitflip, 1.5), (Damage::Gaussian, f64::NAN)] {
-            let c = Corruption { place: "all".parse().unwrap(), part: Part::All, damage, amount, seed: 0 };
+        for (method, strength) in
+            [(CorruptionMethod::Zero, 0.0), (CorruptionMethod::Bitflip, 1.5), (CorruptionMethod::Gaussian, f64::NAN)]
+        {
+            let c =
+                Corruption { layers: "all".parse().unwrap(), scope: CorruptionScope::All, method, strength, seed: 0 };
             assert!(c.apply(&mut model()).unwrap_err().to_string().contains("amount"));
         }
     }

@@ -2,6 +2,7 @@
 pub mod classify;
 pub mod config;
 pub mod corrupt;
+pub mod healing;
 pub mod load;
 pub mod model;
 pub mod onnx;
@@ -13,7 +14,8 @@ pub mod weights;
 
 pub use classify::{Classifier, Pooling};
 pub use config::Config;
-pub use corrupt::{Corruption, Damage, Part, Place};
+pub use corrupt::{Corruption, CorruptionMethod, CorruptionScope, LayerSelection};
+pub use healing::{Healing, HealingConfig};
 pub use model::Encoder;
 pub use scope::Scope;
 pub use text::{Renumbered, Tokenizer};

@@ -3,6 +3,7 @@ use super::{Classifier, classify::Task, model::Dropout};
 use rlx::{Error, Result, snapshot};
 use rlx_nn::{AdamConfig, TensorAdam, adam::clip_grad_norm_tensor, threads};
 use serde::{Deserialize, Serialize};
+use std::sync::{Mutex, PoisonError};
 use tch::{Reduction, Tensor};
 
 /// How a classifier is fine-tuned.
@@ -22,6 +23,14 @@ pub struct Plan {
     pub max_grad_norm: f64,
     /// Seed of dropout.
     pub seed: u64,
+}
+
+impl Default for Plan {
+    /// Weight decay, warm-up and clipping as BERT has them; no steps yet.
+    fn default() -> Self {
+        let (learning_rate, weight_decay, warmup) = (1e-4, 0.01, 0.1);
+        Self { learning_rate, weight_decay, warmup, steps: 0, dropout: 0.1, max_grad_norm: 1.0, seed: 0 }
+    }
 }
 
 impl Plan {
@@ -58,6 +67,9 @@ struct Stretch {
     rate: f64,
     adam: TensorAdam,
 }
+
+/// Torch has one generator for all threads, which dropout draws from: whoever takes a step is alone.
+static GENERATOR: Mutex<()> = Mutex::new(());
 
 /// Floats of a stretch: 1 MiB.
 const STRETCH: i64 = 1 << 18;
@@ -119,6 +131,10 @@ impl Tuner {
     pub fn steps(&self) -> u64 {
         self.steps
     }
+    /// How it is fine-tuned.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
 
     /// One step on `rows`.
     ///
@@ -126,6 +142,7 @@ impl Tuner {
     /// When the loss is not finite, or the device can not be written; the parameters are then as they were.
     pub fn learn(&mut self, task: &Task<'_>, rows: &[usize]) -> Result<Step> {
         let (batch, labels) = task.batch(rows, self.model.params.flat().device())?;
+        let _alone = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
         // Reseeded at each step: a resumed run drops the same.
         threads::seed(self.plan.seed, self.steps);
         let dropout = Dropout { share: self.plan.dropout, learning: true };
@@ -195,110 +212,14 @@ impl Tuner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        bert::{Config, Pooling, config::Family, model::fresh},
-        data::batches,
-    };
-    use tch::Device;
-
-    const PLAN: Plan = Plan {
-        learning_rate: 3e-3,
-        weight_decay: 0.01,
-        warmup: 0.1,
-        steps: 120,
-        dropout: 0.1,
-        max_grad_norm: 1.0,
-        seed: 5,
-    };
-
-    fn tuner(pooling: Pooling, plan: Plan) -> Tuner {
-        let config = Config {
-            family: Family::Bert,
-            layers: 2,
-            width: 16,
-            heads: 2,
-            inner: 32,
-            vocabulary: 12,
-            positions: 8,
-            types: 2,
-            eps: 1e-12,
-            activation: "gelu".into(),
-        };
-        let weights = fresh(&config, 1).unwrap();
-        Tuner::new(Classifier::new(&weights, 2, pooling, 2, Device::Cpu).unwrap(), plan)
-    }
-
-    /// Which of tokens 3 and 4 comes first.
-    fn texts() -> (Vec<Vec<u32>>, Vec<usize>) {
-        let mut rng = rlx::Rng::stream(8, 8);
-        let text = |_| {
-            let mut t: Vec<u32> = (0..3 + rng.below(4)).map(|_| 5 + rng.below(7) as u32).collect();
-            let (a, b) = (rng.below(t.len() - 1), rng.bits() & 1);
-            t[a] = 3 + b as u32;
-            t[a + 1] = 4 - b as u32;
-            (t, b as usize)
-        };
-        (0..400).map(text).unzip()
-    }
-
-    fn run(tuner: &mut Tuner, to: u64) -> f64 {
-        let (texts, labels) = texts();
-        let task = Task { texts: &texts, labels: &labels, pad: 0, batch: 20 };
-        let rows: Vec<usize> = (0..400).collect();
-        let lengths: Vec<usize> = texts.iter().map(Vec::len).collect();
-        let per = 20;
-        let mut last = 0.0;
-        while tuner.steps() < to {
-            let (epoch, at) = (tuner.steps() / per, tuner.steps() % per);
-            let order = batches::epoch(&rows, &lengths, 20, 9, epoch);
-            last = tuner.learn(&task, &order[at as usize]).unwrap().loss;
-        }
-        last
-    }
 
     #[test]
     fn the_rate_rises_and_falls_in_lines() {
-        let _alone = crate::GENERATOR.lock();
-        let rates: Vec<f64> = (0..120).map(|t| PLAN.rate(t) / PLAN.learning_rate).collect();
+        let plan = Plan { learning_rate: 3e-3, steps: 120, ..Plan::default() };
+        let rates: Vec<f64> = (0..120).map(|t| plan.rate(t) / plan.learning_rate).collect();
         assert!((rates[0] - 1.0 / 12.0).abs() < 1e-12 && (rates[11] - 1.0).abs() < 1e-12);
         assert!((rates[12] - 1.0).abs() < 1e-12 && (rates[66] - 0.5).abs() < 1e-12 && rates[119] < 0.01);
-        let flat = Plan { warmup: 0.0, ..PLAN };
+        let flat = Plan { warmup: 0.0, ..plan };
         assert_eq!(flat.rate(0), flat.learning_rate);
-    }
-
-    #[test]
-    fn an_order_of_words_is_learnt_with_either_pooling() {
-        let _alone = crate::GENERATOR.lock();
-        threads::set(1);
-        let (texts, labels) = texts();
-        let task = Task { texts: &texts, labels: &labels, pad: 0, batch: 64 };
-        let rows: Vec<usize> = (0..400).collect();
-        for pooling in [Pooling::Mean, Pooling::Cls] {
-            let plan = Plan { steps: 400, ..PLAN };
-            let mut tuner = tuner(pooling, plan);
-            let before = tuner.model.judge(&task, &rows, &|| false).unwrap().scores();
-            assert!(before.accuracy < 0.7, "{before:?}");
-            run(&mut tuner, 400);
-            let after = tuner.model.judge(&task, &rows, &|| false).unwrap().scores();
-            assert!(after.accuracy > 0.95 && after.f1 > 0.95, "{pooling:?}: {after:?}");
-            let stopped = tuner.model.judge(&task, &rows, &|| true);
-            assert!(matches!(stopped, Err(Error::Interrupted)));
-        }
-    }
-
-    #[test]
-    fn a_resumed_tuner_ends_in_the_same_bytes() {
-        let _alone = crate::GENERATOR.lock();
-        threads::set(1);
-        let mut whole = tuner(Pooling::Mean, PLAN);
-        run(&mut whole, 50);
-        let mut first = tuner(Pooling::Mean, PLAN);
-        run(&mut first, 23);
-        let saved = first.to_bytes().unwrap();
-        let mut second = tuner(Pooling::Mean, PLAN);
-        second.restore(&saved).unwrap();
-        run(&mut second, 50);
-        assert_eq!(whole.to_bytes().unwrap(), second.to_bytes().unwrap());
-        assert!(second.restore(&saved[..saved.len() / 2]).is_err());
     }
 }

@@ -119,7 +119,7 @@ fn spam(folder: &Path) -> Result<Vec<Row>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{catalogue, labelled::normalised};
+    use crate::data::labelled::normalised;
 
     #[test]
     fn a_body_has_no_head() {
@@ -134,7 +134,7 @@ mod tests {
     /// Figures counted by another program (Python's csv and json) on the same packages; only where they were fetched.
     #[test]
     fn fetched_sets_have_the_sizes_that_are_known() {
-        let cache = catalogue::cache();
+        let cache = crate::store::cache_dir();
         let columns = Columns { text: "text", label: "label" };
         for (name, rows, classes) in [("rotten-tomatoes", 8530, 2), ("imdb", 25000, 2), ("bbc", 2225, 5)] {
             let Ok(data) = load(name, columns, &cache) else {

@@ -15,10 +15,13 @@ const MOST_VOCAB: u64 = 1 << 24;
 #[serde(deny_unknown_fields)]
 pub struct BlockShape {
     /// Query heads.
+    #[doc(alias = "num_attention_heads")]
     pub heads: usize,
     /// Key and value heads; `heads / kv_heads` query heads share one.
+    #[doc(alias = "num_key_value_heads")]
     pub kv_heads: usize,
     /// Channels of the MLP.
+    #[doc(alias = "intermediate_size")]
     pub ffn: usize,
 }
 
@@ -49,24 +52,31 @@ pub enum RopeScaling {
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Tokens.
+    #[doc(alias = "vocab_size")]
     pub vocab: usize,
     /// Width of the residual stream.
+    #[doc(alias = "hidden_size")]
     pub width: usize,
     /// Width of a head; even.
     pub head_dim: usize,
     /// Longest context.
+    #[doc(alias = "max_position_embeddings")]
     pub context: usize,
     /// Base of the rotary frequencies.
     pub rope_theta: f64,
     /// How they are scaled.
     pub rope_scaling: Option<RopeScaling>,
     /// Added to the mean square of RMSNorm.
+    #[doc(alias = "rms_norm_eps")]
     pub eps: f64,
     /// Whether the head is the embedding.
+    #[doc(alias = "tie_word_embeddings")]
     pub tied: bool,
     /// The blocks.
+    #[doc(alias = "num_hidden_layers")]
     pub blocks: Vec<BlockShape>,
     /// Token that begins a text.
+    #[doc(alias = "bos_token_id")]
     pub bos: Option<u32>,
     /// Tokens that end one.
     pub eos: Vec<u32>,

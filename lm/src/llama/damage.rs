@@ -1,5 +1,5 @@
 //! Files that lie: whatever a header or config says, loading is an error that says what is wrong, or a model that runs. Never a panic.
-use super::{surgery::*, *};
+use super::{compress::*, *};
 use crate::{
     archive::Stored,
     gguf::{Array, BlockType, Value},
@@ -25,7 +25,7 @@ fn runs(path: &Path) -> bool {
     let Ok(loaded) = load(path) else { return false };
     let vocab = loaded.model.config.vocab as i64;
     let ids = Tensor::from_slice(&[0, 1, 2, vocab - 1]).clamp(0, vocab - 1).unsqueeze(0);
-    let _ = loaded.model.forward(&ids);
+    let _ = loaded.model.logits_no_grad(&ids);
     if let Some(t) = &loaded.tokenizer {
         let _ = t.encode("a b");
     }
@@ -52,13 +52,13 @@ fn lies(text: &str) -> Vec<String> {
 fn packed(path: &Path) {
     let dense = tiny(1);
     let ids: Vec<u32> = (0..64).collect();
-    let windows = judge::Windows::new(&ids, 32).unwrap();
+    let windows = likelihood::Windows::new(&ids, 32).unwrap();
     let scores = importance(&dense, &windows, Criterion::Magnitude, 0, &|| false).unwrap();
-    let mut surgeon = Surgeon::new(dense, scores, Rounding::Nearest, None, 0).unwrap();
+    let mut compressor = Compressor::new(dense, scores, Rounding::Nearest, None, 0).unwrap();
     let scheme = |t: &str| t.parse::<Scheme>().unwrap();
-    let mut plan = Plan::uniform(surgeon.dense(), 0.3, scheme("3"), 4, (1, 0), scheme("8"));
+    let mut plan = Plan::uniform(compressor.dense(), 0.3, scheme("3"), 4, (1, 0), scheme("8"));
     (plan.blocks[0].scheme, plan.blocks[2].scheme) = (scheme("nf4"), scheme("16"));
-    save(&surgeon.build(&plan).unwrap(), None, path).unwrap();
+    save(&compressor.build(&plan).unwrap(), None, path).unwrap();
 }
 
 #[test]

@@ -115,7 +115,7 @@ impl<'a> Generator<'a> {
 ///
 /// # Errors
 /// When there is no start, a token is none of the model's, a logit is not a number, or `stop` says so.
-pub fn own_words(
+pub fn self_generated(
     model: &Model,
     starts: &[u32],
     len: usize,
@@ -130,7 +130,7 @@ pub fn own_words(
             return Err(Error::Interrupted);
         }
         let sums = tch::no_grad(|| {
-            let hidden = model.hidden(&last, Some(&mut cache), None).select(1, 0);
+            let hidden = model.hidden_states(&last, Some(&mut cache), None).select(1, 0);
             model.logits(&hidden).softmax(-1, Kind::Double).cumsum(-1, Kind::Double)
         });
         let total = sums.select(1, sums.size()[1] - 1);
@@ -150,7 +150,7 @@ pub fn own_words(
 
 fn step(model: &Model, ids: &Tensor, cache: &mut Cache) -> Tensor {
     tch::no_grad(|| {
-        let hidden = model.hidden(ids, Some(cache), None);
+        let hidden = model.hidden_states(ids, Some(cache), None);
         let last = hidden.select(1, hidden.size()[1] - 1);
         model.logits(&last).squeeze_dim(0)
     })

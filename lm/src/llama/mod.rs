@@ -1,16 +1,16 @@
-//! LLaMA-like models (Llama 1 to 3, Mistral, TinyLlama, SmolLM): loading, running, surgery, recovery, judging, saving.
+//! LLaMA-like models (Llama 1 to 3, Mistral, TinyLlama, SmolLM): loading, running, compression, recovery, likelihood, saving.
+pub mod compress;
 mod config;
 pub mod export;
 pub mod generate;
 pub mod head;
-pub mod judge;
+pub mod likelihood;
 mod load;
 mod model;
 mod names;
 pub mod recover;
 mod rope;
 mod save;
-pub mod surgery;
 pub mod tasks;
 mod tiny;
 

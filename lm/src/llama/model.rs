@@ -346,7 +346,7 @@ impl Model {
 
     /// The hidden states after the last norm, `[batch, positions, width]`, of tokens `[batch, positions]` (Int64) that follow those in
     /// `cache`, which takes them up.
-    pub fn hidden<'a>(
+    pub fn hidden_states<'a>(
         &self,
         ids: &Tensor,
         cache: Option<&'a mut Cache>,
@@ -377,9 +377,9 @@ impl Model {
         head.rows_of(from as usize, len as usize).apply(hidden).to_kind(Kind::Float)
     }
 
-    /// Logits `[batch, positions, vocab]` of tokens `[batch, positions]`: memory for all of them.
-    pub fn forward(&self, ids: &Tensor) -> Tensor {
-        tch::no_grad(|| self.logits(&self.hidden(ids, None, None)))
+    /// Logits `[batch, positions, vocab]` of tokens `[batch, positions]`, without gradients: memory for all of them.
+    pub fn logits_no_grad(&self, ids: &Tensor) -> Tensor {
+        tch::no_grad(|| self.logits(&self.hidden_states(ids, None, None)))
     }
 
     /// Tokens as a tensor, `[1, n]`.

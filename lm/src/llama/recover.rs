@@ -1,6 +1,6 @@
 //! Recovery: training the low-rank adapters of a compressed model on text, its weights frozen as they are stored.
 use super::{
-    judge::Windows,
+    likelihood::Windows,
     model::{Linear, Model},
 };
 use crate::{lora::Adapter, quant::Matrix};
@@ -107,7 +107,7 @@ struct State {
     adam: Vec<u8>,
 }
 
-/// Training in progress. The frozen weights are unpacked to floats once, so it takes the memory of the dense model beside activations.
+/// Training in progress. The frozen weights are unpacked to floats once, so it takes the memory of the full-precision model beside activations.
 pub struct Trainer {
     config: Recovery,
     stored: Model,
@@ -200,7 +200,7 @@ impl Trainer {
             }
             let ids = text.draw(self.config.batch, &mut rng).to_device(self.running.device());
             let len = ids.size()[1];
-            let hidden = self.running.hidden(&ids.narrow(1, 0, len - 1), None, None).flatten(0, 1);
+            let hidden = self.running.hidden_states(&ids.narrow(1, 0, len - 1), None, None).flatten(0, 1);
             let targets = ids.narrow(1, 1, len - 1).flatten(0, 1);
             let part = self.running.logits(&hidden).cross_entropy_for_logits(&targets);
             loss += part.double_value(&[]) / n;

@@ -84,7 +84,7 @@ fn config(path: &Path, with: impl FnOnce(&mut Json)) {
 fn logits(path: &Path) -> Tensor {
     let ids: Vec<u32> = (0..60).map(|i| i * 7 % 97).collect();
     let model = load(path).unwrap().model;
-    model.forward(&model.ids(&ids).unwrap())
+    model.logits_no_grad(&model.ids(&ids).unwrap())
 }
 
 fn error(path: &Path) -> String {

@@ -190,11 +190,11 @@ fn score(model: &Model, group: &[Question]) -> Vec<f64> {
     tch::no_grad(|| {
         let (mut cache, targets) = (Cache::new(model, contexts[0].len()), ids(&padded));
         let owners = Tensor::from_slice(&owners).to_device(model.device());
-        let hidden = model.hidden(&ids(&contexts), Some(&mut cache), None);
+        let hidden = model.hidden_states(&ids(&contexts), Some(&mut cache), None);
         let mut states = vec![hidden.narrow(1, hidden.size()[1] - 1, 1).index_select(0, &owners)];
         if longest > 1 {
             let mut branch = cache.branch(&owners, longest);
-            states.push(model.hidden(&targets.narrow(1, 0, longest as i64 - 1), Some(&mut branch), None));
+            states.push(model.hidden_states(&targets.narrow(1, 0, longest as i64 - 1), Some(&mut branch), None));
         }
         let logs = model.logits(&Tensor::cat(&states, 1)).log_softmax(-1, Kind::Float);
         let found = logs.gather(2, &targets.unsqueeze(2), false).squeeze_dim(2);
@@ -283,7 +283,7 @@ mod tests {
             assert_eq!(found.len(), each.clone().count());
             for ((q, tail), found) in each.zip(found) {
                 let text = [&q.context[..], tail].concat();
-                let logs = model.forward(&model.ids(&text).unwrap()).log_softmax(-1, Kind::Double);
+                let logs = model.logits_no_grad(&model.ids(&text).unwrap()).log_softmax(-1, Kind::Double);
                 let at = |k: usize| logs.double_value(&[0, (k - 1) as i64, i64::from(text[k])]);
                 let alone: f64 = (q.context.len()..text.len()).map(at).sum();
                 assert!((alone - found).abs() < 1e-4 * alone.abs(), "{found} and {alone}");

@@ -1,8 +1,8 @@
 use super::{
-    generate::{Generator, Kernel, own_words},
-    judge::{Windows, evaluate},
+    compress::*,
+    generate::{Generator, Kernel, self_generated},
+    likelihood::{Windows, evaluate},
     recover::{Recovery, Trainer, attach, merge},
-    surgery::*,
     *,
 };
 use crate::{
@@ -41,11 +41,13 @@ fn uneven() -> Model {
 #[test]
 fn a_cache_gives_what_one_pass_gives() {
     let model = uneven();
-    let whole = model.forward(&ids());
+    let whole = model.logits_no_grad(&ids());
     let mut cache = Cache::new(&model, 4);
     let mut parts = Vec::new();
     for (from, len) in [(0, 7), (7, 1), (8, 5), (13, 1), (14, 6)] {
-        parts.push(tch::no_grad(|| model.logits(&model.hidden(&ids().narrow(1, from, len), Some(&mut cache), None))));
+        parts.push(tch::no_grad(|| {
+            model.logits(&model.hidden_states(&ids().narrow(1, from, len), Some(&mut cache), None))
+        }));
     }
     assert!(worst(&Tensor::cat(&parts, 1), &whole) < 1e-4);
 }
@@ -58,13 +60,13 @@ fn exports_are_the_same_function() {
         let path = folder("hf");
         assert_eq!(export::transformers(&model, None, Stored::F32, &path).unwrap(), widths);
         let back = load(&path).unwrap().model;
-        assert!(worst(&back.forward(&ids()), &model.forward(&ids())) < 1e-4);
+        assert!(worst(&back.logits_no_grad(&ids()), &model.logits_no_grad(&ids())) < 1e-4);
         std::fs::remove_dir_all(path).unwrap();
         let path = folder("gguf");
         assert_eq!(export::gguf(&model, None, BlockType::F32, BlockType::F32, &path).unwrap(), arch);
         let back = load(&path).unwrap().model;
         assert_eq!(back.config.blocks, model.config.blocks);
-        assert!(worst(&back.forward(&ids()), &model.forward(&ids())) < 1e-4);
+        assert!(worst(&back.logits_no_grad(&ids()), &model.logits_no_grad(&ids())) < 1e-4);
         assert!(export::gguf(&model, None, BlockType::F32, BlockType::F32, &path).is_err(), "not overwritten");
         std::fs::remove_file(path).unwrap();
     }
@@ -83,9 +85,9 @@ fn recovery_lowers_the_loss_and_resumes_to_the_bit() {
         .collect();
     let windows = Windows::new(&text, 32).unwrap();
     let scores = importance(&dense, &windows, Criterion::Magnitude, 0, &|| false).unwrap();
-    let mut surgeon = Surgeon::new(dense, scores, Rounding::Clipped, None, 0).unwrap();
-    let plan = Plan::uniform(surgeon.dense(), 0.3, Scheme::of_bits(3).unwrap(), 8, (0, 1), Scheme::F16);
-    let model = surgeon.build(&plan).unwrap();
+    let mut compressor = Compressor::new(dense, scores, Rounding::Clipped, None, 0).unwrap();
+    let plan = Plan::uniform(compressor.dense(), 0.3, Scheme::of_bits(3).unwrap(), 8, (0, 1), Scheme::F16);
+    let model = compressor.build(&plan).unwrap();
     let config = Recovery { steps: 40, learning_rate: 5e-3, warmup: 5, accumulate: 2, ..Recovery::default() };
     let before = evaluate(&model, &windows, None, &|| false).unwrap().nll;
     let mut one = Trainer::new(&model, config.clone()).unwrap();
@@ -108,7 +110,7 @@ fn recovery_lowers_the_loss_and_resumes_to_the_bit() {
 fn merging_into_floats_changes_nothing_and_fresh_adapters_add_nothing() {
     let model = tiny(6);
     let mut with = attach(&model, &[4, 0, 2], 2.0, 1).unwrap();
-    assert!(worst(&with.forward(&ids()), &model.forward(&ids())) == 0.0);
+    assert!(worst(&with.logits_no_grad(&ids()), &model.logits_no_grad(&ids())) == 0.0);
     for p in with.blocks.iter_mut().flat_map(|b| &mut b.projections) {
         if let Some(a) = &mut p.adapter {
             a.b = Tensor::ones_like(&a.b) * 0.01;
@@ -116,8 +118,8 @@ fn merging_into_floats_changes_nothing_and_fresh_adapters_add_nothing() {
     }
     let merged = merge(&with);
     assert!(merged.blocks.iter().flat_map(|b| &b.projections).all(|p| p.adapter.is_none()));
-    assert!(worst(&with.forward(&ids()), &merged.forward(&ids())) < 1e-4);
-    assert!(worst(&with.forward(&ids()), &model.forward(&ids())) > 1e-3);
+    assert!(worst(&with.logits_no_grad(&ids()), &merged.logits_no_grad(&ids())) < 1e-4);
+    assert!(worst(&with.logits_no_grad(&ids()), &model.logits_no_grad(&ids())) > 1e-3);
 }
 
 #[test]
@@ -125,15 +127,18 @@ fn all_kernels_generate_what_the_model_says() {
     let dense = tiny(9);
     let windows = Windows::new(&(0..64u32).collect::<Vec<_>>(), 32).unwrap();
     let scores = importance(&dense, &windows, Criterion::Magnitude, 0, &|| false).unwrap();
-    let mut surgeon = Surgeon::new(dense, scores, Rounding::Clipped, None, 0).unwrap();
-    let plan = Plan::uniform(surgeon.dense(), 0.0, Scheme::of_bits(4).unwrap(), 4, (0, 0), Scheme::of_bits(8).unwrap());
-    let model = surgeon.build(&plan).unwrap();
-    let right = model.forward(&ids());
+    let mut compressor = Compressor::new(dense, scores, Rounding::Clipped, None, 0).unwrap();
+    let plan =
+        Plan::uniform(compressor.dense(), 0.0, Scheme::of_bits(4).unwrap(), 4, (0, 0), Scheme::of_bits(8).unwrap());
+    let model = compressor.build(&plan).unwrap();
+    let right = model.logits_no_grad(&ids());
     for kernel in Kernel::ALL {
         let ready = kernel.ready(&model);
         let mut cache = Cache::new(&ready, 32);
         let parts: Vec<Tensor> = (0..20)
-            .map(|i| tch::no_grad(|| ready.logits(&ready.hidden(&ids().narrow(1, i, 1), Some(&mut cache), None))))
+            .map(|i| {
+                tch::no_grad(|| ready.logits(&ready.hidden_states(&ids().narrow(1, i, 1), Some(&mut cache), None)))
+            })
             .collect();
         let difference = worst(&Tensor::cat(&parts, 1), &right) / right.abs().max().double_value(&[]);
         assert!(difference < if kernel == Kernel::Float { 1e-4 } else { 0.05 }, "{kernel:?}: {difference}");
@@ -147,14 +152,14 @@ fn all_kernels_generate_what_the_model_says() {
 }
 
 #[test]
-fn own_words_are_drawn_as_the_model_predicts() {
+fn self_generated_texts_are_drawn_as_the_model_predicts() {
     let model = tiny(9);
-    let of = |seed| own_words(&model, &[5; 120], 3, seed, &|| false).unwrap();
+    let of = |seed| self_generated(&model, &[5; 120], 3, seed, &|| false).unwrap();
     let texts: Vec<Vec<u32>> = (0..40).flat_map(of).collect();
     assert!(texts.iter().all(|t| t.len() == 3 && t[0] == 5));
     assert_eq!(of(3), of(3));
     let p = Vec::<f64>::try_from(
-        model.forward(&Tensor::from_slice(&[5i64]).unsqueeze(0)).softmax(-1, Kind::Double).flatten(0, -1),
+        model.logits_no_grad(&Tensor::from_slice(&[5i64]).unsqueeze(0)).softmax(-1, Kind::Double).flatten(0, -1),
     )
     .unwrap();
     let n = texts.len() as f64;
@@ -164,7 +169,7 @@ fn own_words_are_drawn_as_the_model_predicts() {
     let statistic: f64 = p.iter().zip(&count).map(|(p, c)| (c - n * p).powi(2) / (n * p)).sum();
     let freedom = (p.len() - 1) as f64;
     assert!((statistic - freedom).abs() < 4.0 * (2.0 * freedom).sqrt(), "{statistic} with {freedom}");
-    assert!(matches!(own_words(&model, &[5], 3, 0, &|| true), Err(rlx::Error::Interrupted)));
+    assert!(matches!(self_generated(&model, &[5], 3, 0, &|| true), Err(rlx::Error::Interrupted)));
 }
 
 #[test]

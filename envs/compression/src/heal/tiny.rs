@@ -1,12 +1,12 @@
 //! A small encoder and a made-up task, so that everything can be tried without a download: which of two words comes first. The encoder was
 //! trained on the same task, so that its layers are worth something, and breaking them costs it.
-use super::patient::{GENERATOR, Sources};
+use super::classifier::Sources;
 use rlx::{Result, Rng};
 use rlx_lm::{
-    bert::{Classifier, Config, Pooling, Tuner, Weights, classify::Task, config::Family, model::fresh, tune::Plan},
-    data::{Labelled, Row, batches},
+    bert::{Classifier, Config, Healing, Pooling, Weights, config::Family, healing::Texts, model::fresh, tune::Plan},
+    data::{Labelled, Row},
 };
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use tch::Device;
 
 /// Texts of the task.
@@ -50,29 +50,18 @@ fn ids(data: &Labelled) -> Vec<Vec<u32>> {
 fn trained() -> Result<Weights> {
     let data = Labelled::new(rows(1))?;
     let ids = ids(&data);
-    let task = Task { texts: &ids, labels: &data.labels, pad: 0, batch: 32 };
-    let all: Vec<usize> = (0..data.len()).collect();
-    let lengths: Vec<usize> = ids.iter().map(Vec::len).collect();
+    let texts = Texts { ids, labels: data.labels.clone(), tokens: Vec::new(), pad: 0, batch: 32 };
     let model = Classifier::new(&fresh(&shape(), 1)?, 2, Pooling::Mean, 1, Device::Cpu)?;
-    let plan = Plan {
-        learning_rate: 3e-3,
-        weight_decay: 0.01,
-        warmup: 0.1,
-        steps: STEPS,
-        dropout: 0.0,
-        max_grad_norm: 1.0,
-        seed: 1,
-    };
-    let mut tuner = Tuner::new(model, plan);
-    let _alone = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
+    let plan = Plan { learning_rate: 3e-3, steps: STEPS, dropout: 0.0, seed: 1, ..Plan::default() };
+    let mut healing = Healing::new(model, plan, Arc::new(texts), (0..data.len()).collect());
     // So small a model is slower with more than one thread, and this way it is the same bits whatever a run has.
     let threads = tch::get_num_threads();
     tch::set_num_threads(1);
-    let order = (0..).flat_map(|epoch| batches::epoch(&all, &lengths, task.batch, 1, epoch));
-    let learnt = order.take(STEPS as usize).try_for_each(|b| tch::with_grad(|| tuner.learn(&task, &b)).map(|_| ()));
+    let learnt = healing.run(&|| false);
     tch::set_num_threads(threads);
     learnt?;
-    tuner.model.encoder.weights(&tuner.model.params)
+    let model = healing.into_model();
+    model.encoder.weights(&model.params)
 }
 
 /// The trained encoder, texts that it has not seen, and their token ids with what fills batches.

@@ -1,4 +1,4 @@
-//! The objective over the tiny random LLaMA: nothing is downloaded, everything is real surgery.
+//! The objective over the tiny random LLaMA: nothing is downloaded, everything is really compressed.
 use super::*;
 use rlx::{Rng, conformance};
 
@@ -18,7 +18,7 @@ fn config() -> Config {
 }
 
 fn objective(config: &Config) -> Llama {
-    Llama::new(crate::checkpointed::open(config, never).unwrap(), config, None).unwrap()
+    Llama::new(Box::new(LlamaModel::open(config, never).unwrap()), config, None).unwrap()
 }
 
 /// For random configurations: what is counted is what is on the disk, less than the header's slack above it, and never below.
@@ -33,7 +33,7 @@ fn counted_bytes_are_those_on_the_disk_but_for_the_headers_slack() {
         llama.space().sample(&mut rng, &mut c);
         let _ = std::fs::remove_dir_all(&folder);
         let (blocks, embedding) = llama.choices(&c);
-        let (said, _) = llama.subject().save(&blocks, embedding, (0, 0), &folder, &never).unwrap();
+        let (said, _) = llama.model().save(&blocks, embedding, (0, 0), &folder, &never).unwrap();
         let disk = std::fs::metadata(folder.join("model.safetensors")).unwrap().len();
         let counted = llama.cost(&c) as u64;
         assert_eq!(said, disk);
@@ -42,7 +42,7 @@ fn counted_bytes_are_those_on_the_disk_but_for_the_headers_slack() {
     std::fs::remove_dir_all(&folder).unwrap();
 }
 
-/// More bits are nearer to the dense model, and so is more rank; the measure is a function of its arguments.
+/// More bits are nearer to the full-precision model, and so is more rank; the measure is a function of its arguments.
 #[test]
 fn bits_and_rank_bring_the_loss_back() {
     let config = Config { ratios: vec![0.0, 0.5], bits: vec![2, 4, 16], embedding_bits: vec![8], ..config() };
@@ -75,7 +75,7 @@ fn protected_ends_are_not_pruned() {
     assert_eq!(objective(&open).version(), objective(&config()).version());
 }
 
-/// Tuning the adapters is a function of the seed, brings the model nearer to what the dense one says, and is what is saved.
+/// Tuning the adapters is a function of the seed, brings the model nearer to what the full-precision one says, and is what is saved.
 #[test]
 fn a_recovery_is_measured_and_saved() {
     let folder = std::env::temp_dir().join(format!("rlx-llama-recovered-{}", std::process::id()));
@@ -102,23 +102,24 @@ fn a_recovery_is_measured_and_saved() {
     let none = llama.evaluate(&[0; 10], 2, 0, &never).unwrap().loss;
     assert_eq!(none, llama.evaluate(&[0; 10], 0, 0, &never).unwrap().loss);
     assert!(matches!(llama.evaluate(&c, 2, 5, &|| true), Err(Error::Interrupted)));
-    let (_, written) = write(&Config { fidelity: 2, ..config.clone() }, &c, &folder, never).unwrap();
+    let (_, written) = write(&config, &c, 2, &folder, never).unwrap();
     assert_eq!(written, full);
     let model = rlx_lm::llama::load(&folder).unwrap().model;
     // Other words of the dense model than it was tuned on; what is measured is noise to it.
     let starts: Vec<u32> = (0..64).collect();
-    let text = rlx_lm::llama::generate::own_words(&rlx_lm::llama::tiny(3), &starts, 64, 7, &never).unwrap().concat();
+    let text =
+        rlx_lm::llama::generate::self_generated(&rlx_lm::llama::tiny(3), &starts, 64, 7, &never).unwrap().concat();
     let of = |m: &rlx_lm::llama::Model| {
-        let windows = rlx_lm::llama::judge::Windows::new(&text, 64).unwrap();
-        rlx_lm::llama::judge::evaluate(m, &windows, None, &never).unwrap().nll
+        let windows = rlx_lm::llama::likelihood::Windows::new(&text, 64).unwrap();
+        rlx_lm::llama::likelihood::evaluate(m, &windows, None, &never).unwrap().nll
     };
     let _ = std::fs::remove_dir_all(&folder);
-    write(&Config { fidelity: 0, ..config.clone() }, &c, &folder, never).unwrap();
+    write(&config, &c, 0, &folder, never).unwrap();
     let (tuned, before) = (of(&model), of(&rlx_lm::llama::load(&folder).unwrap().model));
     assert!(tuned < before - 0.1, "{before} became {tuned}");
     std::fs::remove_dir_all(&folder).unwrap();
     let why = Llama::new(
-        crate::checkpointed::open(&config, never).unwrap(),
+        Box::new(LlamaModel::open(&config, never).unwrap()),
         &Config { decide: vec![Decision::Bits], ..config.clone() },
         None,
     );
@@ -161,8 +162,8 @@ fn e4_an_interrupted_calibration_is_begun_again() {
         LEFT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_err()
     }
     let config = config();
-    let subject = crate::checkpointed::open(&config, stop).unwrap();
-    let mut llama = Llama { stop, ..Llama::new(subject, &config, None).unwrap() };
+    let model = Box::new(LlamaModel::open(&config, stop).unwrap());
+    let mut llama = Llama { stop, ..Llama::new(model, &config, None).unwrap() };
     let c = vec![0; llama.space().dimensions().len()];
     // The first question is whether to begin, the second comes from within.
     for left in [1, 0] {
@@ -172,4 +173,53 @@ fn e4_an_interrupted_calibration_is_begun_again() {
     }
     LEFT.store(usize::MAX, Ordering::Relaxed);
     assert!(llama.evaluate(&c, 0, 0, &never).unwrap().loss.is_finite());
+}
+
+/// What was measured before is found by these words: another text or another folder would lose it. They were copied from a ledger, and the
+/// folders from a cache, that an earlier version wrote.
+#[test]
+fn keys_of_ledgers_and_their_folders_are_those_of_before() {
+    let config = Config { tokens: 96, ledger: String::new(), ..config() };
+    let llama = objective(&config);
+    let version = "2 tiny tokens 96 windows 256 clipped true; recovery on its own words, 8 and 100 steps of 4, 0.0003 \
+                   [Ratio, Bits, Rank, Embedding] ([0.0, 0.125, 0.25, 0.375, 0.5], [2, 3, 4], [0, 4, 8, 16], [3, 4, 8]) \
+                   (0.0, 4, 0, 8)";
+    assert_eq!((llama.name(), llama.version()), ("compress-llama tiny", version));
+    let protected = Config { decide: vec![Decision::Bits], ratio: 0.5, protect: [1, 1], ..config };
+    assert!(objective(&protected).version().ends_with(" (0.5, 4, 0, 8) protected [1, 1]"));
+    let folder = ledger_folder("", &folder_name("tiny"), version);
+    assert!(folder.ends_with("ledgers/tiny-c7025718a0fb8fa5"), "{}", folder.display());
+    assert_eq!(hashed(llama.model.version()), "fab2a17c5b31011c", "of the calibration's file");
+    assert_eq!(folder_name("a b/c.gguf"), "a_b_c_gguf");
+    assert_eq!(ledger_folder("mine", "x", "y"), Path::new("mine"));
+    // The seed is 0 where nothing is left to chance, so that every run finds the measure.
+    let own = std::env::temp_dir().join(format!("rlx-llama-key-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&own);
+    let measured = Measured::new(llama, Some(LedgerDir::new(&own)));
+    measured.measure(&[0; 10], 0, 7, &never).unwrap();
+    let line = std::fs::read_to_string(own.join("0.jsonl")).unwrap();
+    let key = format!(
+        r#"{{"key":{{"objective":"compress-llama tiny","version":"{version}","config":[0,0,0,0,0,0,0,0,0,0],"fidelity":0,"seed":0}}"#
+    );
+    assert!(line.starts_with(&key), "{line}");
+    std::fs::remove_dir_all(own).unwrap();
+}
+
+/// What a search leaves is written by the model that it searched with.
+#[test]
+fn a_model_that_is_open_is_not_opened_again() {
+    let folder = std::env::temp_dir().join(format!("rlx-llama-once-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
+    let config = Config { tokens: 80, ..config() };
+    let (shared, _) = open(&config, never).unwrap();
+    shared.measure(&[0; 10], 0, 0, &never).unwrap();
+    let (again, _) = opened(&config, never).unwrap();
+    assert_eq!(again.evaluations(), 1, "it is the same one");
+    let scored = |o: &Measured<Llama>| o.with(|l| l.facts.get().is_some());
+    assert!(scored(&again));
+    write(&config, &[0; 10], 1, &folder, never).unwrap();
+    let other = Config { tokens: 81, ..config };
+    assert!(!scored(&opened(&other, never).unwrap().0));
+    std::fs::remove_dir_all(&folder).unwrap();
+    let _ = std::fs::remove_dir_all(&other.ledger);
 }

@@ -1,6 +1,6 @@
 //! The world over the model of a model: contract, budgets, resume, and what is known of the best.
 use super::*;
-use rlx::{ActionBuffer, Actions, Scalars, VecEnv, Vector, conformance, random_actions};
+use rlx::{ActionBuffer, Actions, Scalars, VecEnv, Vector, conformance, objective::LedgerDir, random_actions};
 
 fn never() -> bool {
     false
@@ -14,7 +14,7 @@ fn config() -> Config {
 fn the_world_signs_the_contract() {
     for (low, high) in [(0.3, 0.8), (0.0, 1.0)] {
         let config = Config { budget_low: low, budget_high: high, ..config() };
-        let (shared, terms) = shared(&config, never);
+        let (shared, terms) = open(&config, never);
         let report = conformance::check(&|| World::new(shared.clone(), terms.clone(), None).unwrap());
         assert!(report.passed(), "{report:#?}");
     }
@@ -24,7 +24,7 @@ fn the_world_signs_the_contract() {
 #[test]
 fn no_episode_goes_over_its_budget() {
     let config = Config { budget_low: 0.0, budget_high: 1.0, ..config() };
-    let (shared, terms) = shared(&config, never);
+    let (shared, terms) = open(&config, never);
     let mut envs = VecEnv::new(16, 3, || World::new(shared.clone(), terms.clone(), None).unwrap());
     let spec = envs.spec().clone();
     let (mut slab, mut rng) = (envs.slab(2), Rng::stream(1, 0));
@@ -50,7 +50,7 @@ fn no_episode_goes_over_its_budget() {
 #[test]
 fn the_smallest_budget_leaves_one_choice() {
     let config = Config { budget_low: 0.0, budget_high: 0.0, ..config() };
-    let (shared, terms) = shared(&config, never);
+    let (shared, terms) = open(&config, never);
     let mut envs = VecEnv::new(1, 3, || World::new(shared.clone(), terms.clone(), None).unwrap());
     let mut slab = envs.slab(2);
     envs.reset(slab.frame_mut(0));
@@ -58,8 +58,8 @@ fn the_smallest_budget_leaves_one_choice() {
         assert_eq!(slab.frame(t % 2).mask, [false, false, false, true, true, false, false, false]);
         envs.step(Actions::Discrete(&[3, 0]), slab.frame_mut((t + 1) % 2)).unwrap();
     }
-    assert_eq!(envs.episodes().metrics[0].get("bytes"), Some(shared.least().1));
-    let below = Terms { budgets: (terms.least - 1.0, terms.least), ..terms };
+    assert_eq!(envs.episodes().metrics[0].get("bytes"), Some(shared.cheapest().1));
+    let below = ObjectiveConfig { budgets: (terms.least - 1.0, terms.least), ..terms };
     let why = World::new(shared, below, None).err().unwrap().to_string();
     assert!(why.contains("the smallest model that can be chosen has"), "{why}");
 }
@@ -67,8 +67,8 @@ fn the_smallest_budget_leaves_one_choice() {
 /// Four blocks of 16 choices, all tried: the bound is one, and tight.
 #[test]
 fn the_bound_is_the_exhaustive_optimum() {
-    let objective = Synthetic::new(&Config { blocks: 4, ..Config::default() });
-    let terms = terms(&Config { blocks: 4, ..Config::default() }, &objective);
+    let config = Config { blocks: 4, ..Config::default() };
+    let (objective, terms) = (Synthetic::new(&config), open(&config, never).1);
     for share in [0.2, 0.5, 0.9] {
         let budget = terms.budgets.0 + share * (terms.budgets.1 - terms.budgets.0);
         let mut best = f64::INFINITY;
@@ -89,19 +89,18 @@ fn what_the_ledgers_hold_can_be_recalled() {
     let config = Config { surrogate: true, warm_up: 30, ..config() };
     let folder = std::env::temp_dir().join(format!("rlx-recall-{}", std::process::id()));
     let _ = std::fs::remove_dir_all(&folder);
-    let objective = Synthetic::new(&config);
-    let terms = Terms { recall: true, guesses: 2, ..terms(&config, &objective) };
-    let objective_space = objective.space().clone();
-    let shared = Shared::new(Box::new(objective), Some(crate::shelf::Shelf::new(&folder)), never);
+    let shared = Measured::new(Synthetic::new(&config), Some(LedgerDir::new(&folder)));
+    let terms = ObjectiveConfig { recall: true, guesses: 2, ..terms(&config, &shared) };
+    let shared = shared.erased();
     let mut rng = Rng::stream(5, 0);
     for _ in 0..40 {
         let mut c = vec![0; 12];
-        objective_space.sample(&mut rng, &mut c);
-        shared.measure(&c, 0, 0).unwrap();
+        shared.space().sample(&mut rng, &mut c);
+        shared.measure(&c, 0, 0, &never).unwrap();
     }
     let mut log = Scalars::default();
     for recall in [true, false] {
-        let mut envs = SurrogateVector::new(&shared, &Terms { recall, ..terms.clone() }, 2, 0).unwrap();
+        let mut envs = SurrogateVector::new(&shared, &ObjectiveConfig { recall, ..terms.clone() }, 2, 0).unwrap();
         let (spec, mut slab) = (envs.spec().clone(), envs.slab(2));
         let mut act = ActionBuffer::new(&spec.act, 2);
         envs.reset(slab.frame_mut(0));
@@ -112,7 +111,8 @@ fn what_the_ledgers_hold_can_be_recalled() {
         }
         let mut state = Vec::new();
         envs.save(&mut state);
-        let mut again = SurrogateVector::new(&shared, &Terms { recall: false, ..terms.clone() }, 2, 0).unwrap();
+        let mut again =
+            SurrogateVector::new(&shared, &ObjectiveConfig { recall: false, ..terms.clone() }, 2, 0).unwrap();
         again.load(&state).unwrap();
         for envs in [&mut envs, &mut again] {
             log.clear();
@@ -129,8 +129,8 @@ fn what_the_ledgers_hold_can_be_recalled() {
 #[test]
 fn a_surrogate_spares_measurements_and_is_resumed_to_the_bit() {
     let config = Config { surrogate: true, warm_up: 30, imagined: 9, evaluations: 60, ..config() };
-    let (shared, terms) = shared(&config, never);
-    let terms = Terms { guesses: 3, ..terms };
+    let (shared, terms) = open(&config, never);
+    let terms = ObjectiveConfig { guesses: 3, ..terms };
     let new = || SurrogateVector::new(&shared, &terms, 4, 7).unwrap();
     let play = |envs: &mut SurrogateVector, slab: &mut rlx::Slab, rng: &mut Rng, ticks: usize| -> Vec<f32> {
         let (spec, mut out) = (envs.spec().clone(), Vec::new());
@@ -169,7 +169,7 @@ fn a_surrogate_spares_measurements_and_is_resumed_to_the_bit() {
     let (objective, history) = (Synthetic::new(&config), first.objective().unwrap().history());
     for (trial, share) in history.iter().zip([1.0 / 6.0, 0.5, 5.0 / 6.0]) {
         let budget = terms.budgets.0 + share * (terms.budgets.1 - terms.budgets.0);
-        let mut guess = cheapest(&objective);
+        let mut guess = rlx::objective::cheapest(&objective);
         rlx::objective::fill(&objective, &mut guess, budget, &mut |c| objective.guess(c));
         assert_eq!(trial.config, guess);
     }

@@ -5,10 +5,10 @@ use clap::Args;
 use rlx::{refuse, say};
 use rlx_lm::{
     llama::{
+        compress::{Compressor, Criterion, Plan, importance, moments},
         head::head,
-        judge::Windows,
+        likelihood::Windows,
         recover::{Recovery, Trainer},
-        surgery::{Criterion, Plan, Surgeon, importance, moments},
     },
     quant::{Rounding, Scheme},
     tokenizer::Frame,
@@ -95,9 +95,9 @@ pub fn run(args: &Prune, runs: &Path, stop: &Stop) -> Result<()> {
     let calibration = Windows::new(&ids[..ids.len().min(SCORED * SAMPLES)], SCORED)?;
     let scores = importance(&loaded.model, &calibration, criterion, args.seed, asked)?;
     let gathered = args.gptq.then(|| moments(&loaded.model, &calibration, asked)).transpose()?;
-    let mut surgeon = Surgeon::new(loaded.model.clone(), scores, Rounding::Clipped, gathered, args.seed)?;
+    let mut compressor = Compressor::new(loaded.model.clone(), scores, Rounding::Clipped, gathered, args.seed)?;
     let plan = Plan::uniform(&loaded.model, args.ratio, args.bits, args.rank, (args.first, args.last), args.embedding);
-    let mut model = surgeon.build(&plan)?;
+    let mut model = compressor.build(&plan)?;
     if args.steps > 0 {
         let config =
             Recovery { steps: args.steps, learning_rate: args.learning_rate, seed: args.seed, ..Recovery::default() };

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use rlx::{Counting as _, refuse};
 use rlx_lm::llama::{
-    judge::{Reference, Windows, evaluate},
+    likelihood::{Reference, Windows, evaluate},
     tasks,
 };
 use rlx_runs::{answer::print, interrupt::Stop, progress::Counting};

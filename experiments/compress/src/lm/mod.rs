@@ -10,8 +10,8 @@ pub(crate) mod output;
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use rlx_lm::{
-    data::catalogue,
     llama::{Loaded, load},
+    store,
     tokenizer::Frame,
 };
 use rlx_runs::interrupt::Stop;
@@ -87,7 +87,7 @@ fn find(model: &str, runs: &Path) -> Result<PathBuf> {
     {
         return Ok(found);
     }
-    Ok(catalogue::model(model, &catalogue::cache())?)
+    Ok(store::find_model(model, &store::cache_dir())?)
 }
 
 /// Where a model runs.

@@ -8,7 +8,10 @@ mod unpack;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use rlx_lm::data::catalogue::{self, ARTEFACTS, Artefact, Kind, MANIFEST, Manifest};
+use rlx_lm::{
+    data::catalogue::{ARTEFACTS, Artefact, Kind, MANIFEST, Manifest},
+    store,
+};
 use serde_json::{Value, json};
 use std::{
     fs::{self, File},
@@ -44,7 +47,7 @@ pub fn run(args: &Fetch) -> Result<Option<String>> {
     }
     // What others take files of comes first.
     wanted.sort_by_key(|a| a.with.is_some());
-    let cache = catalogue::cache();
+    let cache = store::cache_dir();
     let mut out = Vec::new();
     for artefact in wanted {
         let was_there = is_whole(artefact, &cache, args.verify)?;
@@ -176,7 +179,7 @@ fn fill(artefact: &Artefact, cache: &Path, part: &Path) -> Result<()> {
 
 /// `rlx list models` and `rlx list data`.
 pub fn list(kind: Kind) -> Value {
-    let cache = catalogue::cache();
+    let cache = store::cache_dir();
     let entry = |a: &Artefact| {
         let fetched = a.fetched(&cache);
         json!({

@@ -1,4 +1,4 @@
-//! From a dense model and a plan to a compressed model, with what was made for a block kept for the next plan.
+//! From a full-precision model and a plan to a compressed model, with what was made for a block kept for the next plan.
 use super::{
     super::{
         config::BlockShape,
@@ -93,8 +93,8 @@ struct Variant {
     residuals: Option<Vec<Adapter>>,
 }
 
-/// Makes models from a dense one.
-pub struct Surgeon {
+/// Makes models from a full-precision one.
+pub struct Compressor {
     dense: Model,
     importance: Importance,
     rounding: Rounding,
@@ -104,8 +104,8 @@ pub struct Surgeon {
     tables: HashMap<Scheme, (Matrix, Option<Matrix>)>,
 }
 
-impl Surgeon {
-    /// For a dense model and the scores of its groups. With `moments` of the dense model, integer codes and NF4 are chosen by GPTQ; they
+impl Compressor {
+    /// For a full-precision model and the scores of its groups. With `moments` of the full-precision model, integer codes and NF4 are chosen by GPTQ; they
     /// are those of the whole model, not of one that is already quantised up to the block.
     ///
     /// # Errors
@@ -131,7 +131,7 @@ impl Surgeon {
         Ok(Self { dense, importance, rounding, moments, seed, variants: HashMap::new(), tables: HashMap::new() })
     }
 
-    /// The dense model.
+    /// The full-precision model.
     pub fn dense(&self) -> &Model {
         &self.dense
     }
@@ -151,7 +151,7 @@ impl Surgeon {
         self.tables.clear();
     }
 
-    /// The model of a plan. Floats at full shape are the dense model's own tensors: logits are bit-identical.
+    /// The model of a plan. Floats at full shape are the full-precision model's own tensors: logits are bit-identical.
     ///
     /// # Errors
     /// When the plan is not one for this model.

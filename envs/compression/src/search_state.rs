@@ -1,5 +1,5 @@
 //! What a run has measured, and what it makes of it: the front, the news, and the surrogate that a policy may learn from.
-use crate::world::Terms;
+use crate::ObjectiveConfig;
 use rlx::{
     Objective, Result, Scalars,
     objective::{Surrogate, Tell, Trial, front, guessed, hypervolume},
@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 /// The measurements of a run, in order, each configuration once a fidelity.
 #[derive(Debug, Default)]
-pub struct Judge {
-    terms: Terms,
+pub struct SearchState {
+    terms: ObjectiveConfig,
     entries: Vec<Trial>,
     recalled: Vec<(Vec<u16>, f64)>, // of earlier runs, for the surrogate alone
     fresh: Vec<Trial>, // measured by worlds within the tick; taken over between ticks, so that threads do not matter
@@ -43,9 +43,9 @@ struct State {
     promising: Option<Promise>,
 }
 
-impl Judge {
+impl SearchState {
     /// One that has seen nothing.
-    pub fn new(terms: Terms) -> Self {
+    pub fn new(terms: ObjectiveConfig) -> Self {
         Self { terms, ..Self::default() }
     }
 
@@ -92,7 +92,7 @@ impl Judge {
 
     /// The next of the configurations that are measured before all others: see [`guessed`].
     pub fn guess(&mut self, objective: &dyn Objective) -> Option<Vec<u16>> {
-        let Terms { guesses, surrogate, .. } = self.terms;
+        let ObjectiveConfig { guesses, surrogate, .. } = self.terms;
         if !surrogate || self.guessed >= guesses || self.spent() {
             return None;
         }
@@ -112,7 +112,7 @@ impl Judge {
         known.map(|e| e.loss).or_else(|| Some(self.surrogate.as_ref()?.predict(objective, config)))
     }
 
-    /// The dense model's loss, once a measure has told it.
+    /// The full-precision model's loss, once a measure has told it.
     pub fn dense_loss(&self) -> Option<f64> {
         self.dense
     }
@@ -122,7 +122,7 @@ impl Judge {
         self.surrogate.as_ref().filter(|s| s.trusted())
     }
 
-    /// Remembers what a world measured, for [`Judge::commit`].
+    /// Remembers what a world measured, for [`SearchState::commit`].
     pub fn remember(&mut self, entry: Trial, dense: Option<f64>) {
         self.dense = dense.or(self.dense);
         self.fresh.push(entry);
@@ -182,7 +182,7 @@ impl Judge {
     }
 
     /// The area of costs and losses that the measured models dominate, as a share of the rectangle from the lowest budget (the smallest
-    /// model where there is one budget) and the dense loss to the highest budget and the reference: comparable between runs of one
+    /// model where there is one budget) and the full-precision loss to the highest budget and the reference: comparable between runs of one
     /// objective and one range of budgets.
     pub fn hypervolume(&self) -> f64 {
         self.hypervolume_with(None)
@@ -230,7 +230,7 @@ impl Judge {
         snapshot::put(out, &state);
     }
 
-    /// Restores what [`Judge::save`] wrote; the surrogate is fitted to the same measurements again.
+    /// Restores what [`SearchState::save`] wrote; the surrogate is fitted to the same measurements again.
     ///
     /// # Errors
     /// When the bytes are not such a state, or of another space.
@@ -264,17 +264,22 @@ mod tests {
     /// Whatever the order in which worlds say what they imagined, the same is chosen: what adds most to the area, else what comes nearest.
     #[test]
     fn the_most_promising_is_chosen_in_any_order() {
-        let judge = || {
-            let mut judge = Judge::new(Terms { budgets: (0.0, 10.0), reference: 4.0, imagined: 4, ..Terms::default() });
-            judge.dense = Some(1.0);
-            judge.take(trial(0, 2.0, 4.0));
-            judge.take(trial(1, 6.0, 2.0));
-            judge
+        let state = || {
+            let mut state = SearchState::new(ObjectiveConfig {
+                budgets: (0.0, 10.0),
+                reference: 4.0,
+                imagined: 4,
+                ..ObjectiveConfig::default()
+            });
+            state.dense = Some(1.0);
+            state.take(trial(0, 2.0, 4.0));
+            state.take(trial(1, 6.0, 2.0));
+            state
         };
         // Beside the front (2, 4), (6, 2): areas added, by hand, of 40.
         let told =
             [(2u16, 4.0, 3.0, 2.0), (3, 6.0, 1.5, 2.0), (4, 1.0, 4.5, 0.5), (5, 3.0, 4.5, 0.0), (1, 6.0, 0.0, 0.0)];
-        let mut plain = judge();
+        let mut plain = state();
         for (level, cost, loss, area) in told {
             let added = 40.0 * (plain.hypervolume_with(Some((cost, loss))) - plain.hypervolume());
             if level != 1 {
@@ -285,7 +290,7 @@ mod tests {
         // Of two that add as much, the one that is farther below what costs no more.
         assert_eq!(plain.promising.as_ref().unwrap().config, [2]);
         for turn in 1..told.len() {
-            let mut other = judge();
+            let mut other = state();
             for k in 0..told.len() {
                 let (level, cost, loss, _) = told[(k * 2 + turn) % told.len()];
                 other.imagine(&[level], cost, loss);
@@ -293,7 +298,7 @@ mod tests {
             assert_eq!(other.promising.as_ref().unwrap().config, [2]);
         }
         // Where nothing adds any, the nearest.
-        let mut hopeless = judge();
+        let mut hopeless = state();
         hopeless.imagine(&[7], 3.0, 4.9);
         hopeless.imagine(&[8], 7.0, 2.1);
         assert_eq!(hopeless.promising.as_ref().unwrap().config, [8]);

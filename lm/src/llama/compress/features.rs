@@ -1,10 +1,10 @@
 //! What is cheaply known of a block before anything is cut: for policies, surrogates and greedy rules.
 use super::{
     super::{
-        judge::{Windows, evaluate},
+        likelihood::{Windows, evaluate},
         model::{Model, Probe, Site},
     },
-    Choice, Importance, Surgeon,
+    Choice, Compressor, Importance,
 };
 use crate::quant::Scheme;
 use rlx::{Error, Result};
@@ -79,12 +79,12 @@ pub(super) fn mutual_information(x: &[f64], y: &[f64]) -> f64 {
 /// # Errors
 /// [`Error::Interrupted`] once `stop` says so; as [`evaluate`].
 pub fn features(
-    surgeon: &mut Surgeon,
+    compressor: &mut Compressor,
     windows: &Windows,
     stop: &dyn Fn() -> bool,
     told: &mut dyn FnMut(usize, usize),
 ) -> Result<Vec<Features>> {
-    let dense = surgeon.dense().clone();
+    let dense = compressor.dense().clone();
     let count = dense.blocks.len();
     let mut outputs = Outputs { values: vec![Vec::new(); count], directions: directions(&dense, windows)? };
     let mut predictions = Vec::new();
@@ -93,7 +93,7 @@ pub fn features(
             return Err(Error::Interrupted);
         }
         let top = tch::no_grad(|| {
-            let hidden = dense.hidden(&ids.to_device(dense.device()), None, Some(&mut outputs)).flatten(0, 1);
+            let hidden = dense.hidden_states(&ids.to_device(dense.device()), None, Some(&mut outputs)).flatten(0, 1);
             let parts: Vec<Tensor> = hidden
                 .split(256, 0)
                 .iter()
@@ -103,7 +103,7 @@ pub fn features(
         });
         predictions.extend(Vec::<f64>::try_from(top).unwrap_or_default());
     }
-    let scores = Importance::blocks(surgeon.importance());
+    let scores = Importance::blocks(compressor.importance());
     let total: f64 = scores.iter().sum::<f64>().max(f64::MIN_POSITIVE);
     let base = evaluate(&dense, windows, None, stop)?.nll;
     let mut out = Vec::new();
@@ -111,7 +111,7 @@ pub fn features(
         told(i, count);
         let mut model = dense.clone();
         model.blocks[i] =
-            surgeon.block(i, &Choice { shape: dense.config.blocks[i], scheme: Scheme::of_bits(2)?, rank: 0 })?;
+            compressor.block(i, &Choice { shape: dense.config.blocks[i], scheme: Scheme::of_bits(2)?, rank: 0 })?;
         out.push(Features {
             depth: i as f64 / (count.max(2) - 1) as f64,
             importance: score / total,
@@ -142,6 +142,6 @@ fn directions(model: &Model, windows: &Windows) -> Result<Vec<Tensor>> {
     }
     let ids = windows.batches().next().ok_or_else(|| Error::invalid("no calibration windows"))?;
     let mut means = Means(Vec::new());
-    let _ = tch::no_grad(|| model.hidden(&ids.to_device(model.device()), None, Some(&mut means)));
+    let _ = tch::no_grad(|| model.hidden_states(&ids.to_device(model.device()), None, Some(&mut means)));
     Ok(means.0)
 }

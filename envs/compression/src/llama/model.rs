@@ -1,19 +1,17 @@
-//! The model of a checkpoint under the surgery of rlx-lm: what the objective measures.
-use crate::{
-    llama::Config,
-    subject::{Choice, Facts, Subject},
-};
+//! A LLaMA of a checkpoint, compressed by rlx-lm: what the objective measures.
+use super::Config;
+use crate::compressible::{BlockChoice, BlockFacts, CompressibleModel};
 use rlx::{Error, Result, Rng, objective::Tell};
 use rlx_lm::{
-    data::catalogue,
     llama::{
         self, Loaded, Model,
-        generate::own_words,
-        judge::{Windows, evaluate},
+        compress::{self, Compressor, Criterion, Plan, features, importance, keep},
+        generate::self_generated,
+        likelihood::{Windows, evaluate},
         recover::{Recovery, Trainer},
-        surgery::{self, Criterion, Plan, Surgeon, features, importance, keep},
     },
     quant::{Rounding, Scheme},
+    store,
 };
 use sha2::{Digest, Sha256};
 use std::{
@@ -25,7 +23,7 @@ use std::{
 };
 
 /// The text that comes with the program, written for it: nothing was trained on it.
-const TEXT: &str = include_str!("../text/measure.txt");
+const TEXT: &str = include_str!("../../text/measure.txt");
 /// Calibration: as LLM-Pruner has it, 10 samples of 64 tokens.
 const CALIBRATION: (usize, usize) = (10, 64);
 /// Tokens of a window that a measurement predicts within.
@@ -41,14 +39,14 @@ const CACHED: u64 = 3 << 30;
 /// What the file's header may grow by between configurations, beside what the largest one has.
 const HEADER_SLACK: u64 = 4096;
 
-/// A model that is cut.
-pub struct Checkpointed {
+/// A model of a checkpoint, compressed again and again from its whole.
+pub struct LlamaModel {
     version: String,
     dense: Model,
     loaded: Option<Loaded>,
     calibration: Windows,
     windows: Windows,
-    surgeon: RefCell<Option<Surgeon>>,
+    compressor: RefCell<Option<Compressor>>,
     dense_loss: Option<f64>,
     header: u64,
     rounding: Rounding,
@@ -61,9 +59,9 @@ struct Tuning {
     /// Steps of fidelity 1 and of fidelity 2.
     steps: [u64; 2],
     learning_rate: f64,
-    /// The text; until it is asked for, the tokens that the dense model's own begins with.
+    /// The text; until it is asked for, the tokens that self-generated ones begin with.
     text: RefCell<Text>,
-    /// Where the model's own words are kept.
+    /// Where self-generated texts are kept.
     kept: Option<PathBuf>,
 }
 
@@ -98,93 +96,100 @@ fn short(digest: &[u8]) -> String {
     digest.iter().take(8).map(|b| format!("{b:02x}")).collect()
 }
 
-/// Opens the model that a config names.
-///
-/// # Errors
-/// When it is not there (naming the command that fetches it), damaged, or the text is too short.
-pub fn open(config: &Config, stop: fn() -> bool) -> Result<Box<dyn Subject>> {
-    let (dense, loaded, ids, what) = if config.model == "tiny" {
+/// The full-precision model, its files where it has any, token ids of the text, and what stands for model and text in versions.
+fn source(config: &Config) -> Result<(Model, Option<Loaded>, Vec<u32>, String)> {
+    if config.model == "tiny" {
         let mut rng = Rng::named(0, "text of the tiny model", 0);
-        let ids: Vec<u32> = (0..CALIBRATION.0 * CALIBRATION.1 + config.tokens).map(|_| rng.below(97) as u32).collect();
-        (llama::tiny(3), None, ids, "tiny".to_owned())
-    } else {
-        let path = catalogue::model(&config.model, &catalogue::cache())?;
-        let loaded = llama::load(&path)?;
-        let text = match config.text.as_str() {
-            "" => TEXT.to_owned(),
-            file => rlx::read_text(Path::new(file))?,
-        };
-        let ids = loaded.tokenizer()?.encode(&text)?;
-        let what = format!("{} text {}", hash(&path)?, short(&Sha256::digest(text.as_bytes())));
-        (loaded.model.clone(), Some(loaded), ids, what)
-    };
-    let first = CALIBRATION.0 * CALIBRATION.1;
-    if ids.len() < first + 64 {
-        return Err(Error::invalid(format!("the text has {} tokens; it must have at least {}", ids.len(), first + 64)));
+        let ids = (0..CALIBRATION.0 * CALIBRATION.1 + config.tokens).map(|_| rng.below(97) as u32).collect();
+        return Ok((llama::tiny(3), None, ids, "tiny".to_owned()));
     }
-    let measured = &ids[first..ids.len().min(first + config.tokens)];
-    let window = WINDOW.min(dense.config.context);
-    let (text, told, kept) = match config.recover_text.as_str() {
-        "" => {
+    let path = store::find_model(&config.model, &store::cache_dir())?;
+    let loaded = llama::load(&path)?;
+    let text = match config.text.as_str() {
+        "" => TEXT.to_owned(),
+        file => rlx::read_text(Path::new(file))?,
+    };
+    let ids = loaded.tokenizer()?.encode(&text)?;
+    let what = format!("{} text {}", hash(&path)?, short(&Sha256::digest(text.as_bytes())));
+    Ok((loaded.model.clone(), Some(loaded), ids, what))
+}
+
+impl Tuning {
+    /// What a config says of recoveries, and what stands for their text in versions. `calibration` are the tokens that self-generated texts
+    /// begin with, `what` the model and text that they are of.
+    fn new(config: &Config, loaded: Option<&Loaded>, calibration: &[u32], what: &str) -> Result<(Self, String)> {
+        let (steps, learning_rate) = ([config.recover_few, config.recover_full], config.recover_learning_rate);
+        if config.recover_text.is_empty() {
             let mut rng = Rng::named(0, "beginnings", 0);
-            let starts = (0..TUNED.0).map(|_| ids[rng.below(first)]).collect();
+            let starts = (0..TUNED.0).map(|_| calibration[rng.below(calibration.len())]).collect();
             let name = format!("own-words-{}.json", short(&Sha256::digest(what.as_bytes())));
             // The tiny model's are made in a moment.
-            let kept = loaded.is_some().then(|| catalogue::cache().join("own-words").join(name));
-            (Text::Starts(starts), "its own words".to_owned(), kept)
+            let kept = loaded.is_some().then(|| store::cache_dir().join("own-words").join(name));
+            let text = RefCell::new(Text::Starts(starts));
+            return Ok((Self { steps, learning_rate, text, kept }, "its own words".to_owned()));
         }
-        file => {
-            let Some(loaded) = &loaded else {
-                return Err(Error::invalid("recover_text: the model 'tiny' knows no words; leave it empty"));
-            };
-            let text = rlx::read_text(Path::new(file))?;
-            let ids = loaded.tokenizer()?.encode(&text)?;
-            let least = TUNED_BATCH * TUNED.1;
-            if ids.len() < least {
-                return Err(Error::invalid(format!(
-                    "recover_text: {file} has {} tokens; it must have at least {least}",
-                    ids.len()
-                )));
-            }
-            (Text::Ready(Windows::new(&ids, TUNED.1)?), short(&Sha256::digest(text.as_bytes())), None)
+        let file = &config.recover_text;
+        let Some(loaded) = loaded else {
+            return Err(Error::invalid("recover_text: the model 'tiny' knows no words; leave it empty"));
+        };
+        let text = rlx::read_text(Path::new(file))?;
+        let ids = loaded.tokenizer()?.encode(&text)?;
+        let (n, least) = (ids.len(), TUNED_BATCH * TUNED.1);
+        if n < least {
+            return Err(Error::invalid(format!("recover_text: {file} has {n} tokens; it must have at least {least}")));
         }
-    };
-    // The largest header there can be, but for digits of offsets.
-    let shape = |b: &llama::BlockShape| surgery::Choice {
-        shape: *b,
-        scheme: Scheme::Int { bits: 4, group: 32, symmetric: false },
-        rank: 8,
-    };
-    let widest = Plan {
-        blocks: dense.config.blocks.iter().map(shape).collect(),
-        embedding: Scheme::Int { bits: 4, group: 32, symmetric: false },
-    };
-    let file = llama::plan(&widest.layout(&dense));
-    Ok(Box::new(Checkpointed {
-        version: format!(
-            "2 {what} tokens {} windows {window} clipped {}; recovery on {told}, {} and {} steps of {TUNED_BATCH}, {}",
-            measured.len(),
-            config.clipped,
-            config.recover_few,
-            config.recover_full,
-            config.recover_learning_rate
-        ),
-        tuning: Tuning {
-            steps: [config.recover_few, config.recover_full],
-            learning_rate: config.recover_learning_rate,
-            text: RefCell::new(text),
-            kept,
-        },
-        rounding: if config.clipped { Rounding::Clipped } else { Rounding::Nearest },
-        header: file.bytes() - file.payload() + HEADER_SLACK,
-        calibration: Windows::new(&ids[..first], CALIBRATION.1)?,
-        windows: Windows::new(measured, window)?,
-        surgeon: RefCell::new(None),
-        dense_loss: None,
-        dense,
-        loaded,
-        stop,
-    }))
+        let windows = RefCell::new(Text::Ready(Windows::new(&ids, TUNED.1)?));
+        let told = short(&Sha256::digest(text.as_bytes()));
+        Ok((Self { steps, learning_rate, text: windows, kept: None }, told))
+    }
+}
+
+/// The largest header that a file of the compressed model can have, but for digits of offsets.
+fn largest_header(dense: &Model) -> u64 {
+    let scheme = Scheme::Int { bits: 4, group: 32, symmetric: false };
+    let widest = |b: &llama::BlockShape| compress::Choice { shape: *b, scheme, rank: 8 };
+    let plan = Plan { blocks: dense.config.blocks.iter().map(widest).collect(), embedding: scheme };
+    let file = llama::plan(&plan.layout(dense));
+    file.bytes() - file.payload()
+}
+
+impl LlamaModel {
+    /// Opens the model that a config names.
+    ///
+    /// # Errors
+    /// When it is not there (naming the command that fetches it), damaged, or the text is too short.
+    pub fn open(config: &Config, stop: fn() -> bool) -> Result<Self> {
+        let (dense, loaded, ids, what) = source(config)?;
+        let first = CALIBRATION.0 * CALIBRATION.1;
+        if ids.len() < first + 64 {
+            let (n, least) = (ids.len(), first + 64);
+            return Err(Error::invalid(format!("the text has {n} tokens; it must have at least {least}")));
+        }
+        let (calibration, rest) = ids.split_at(first);
+        let measured = &rest[..rest.len().min(config.tokens)];
+        let window = WINDOW.min(dense.config.context);
+        let (tuning, told) = Tuning::new(config, loaded.as_ref(), calibration, &what)?;
+        Ok(Self {
+            version: format!(
+                "2 {what} tokens {} windows {window} clipped {}; recovery on {told}, {} and {} steps of {TUNED_BATCH}, {}",
+                measured.len(),
+                config.clipped,
+                config.recover_few,
+                config.recover_full,
+                config.recover_learning_rate
+            ),
+            tuning,
+            rounding: if config.clipped { Rounding::Clipped } else { Rounding::Nearest },
+            header: largest_header(&dense) + HEADER_SLACK,
+            calibration: Windows::new(calibration, CALIBRATION.1)?,
+            windows: Windows::new(measured, window)?,
+            compressor: RefCell::new(None),
+            dense_loss: None,
+            dense,
+            loaded,
+            stop,
+        })
+    }
 }
 
 /// Says how far a calibration has come, every few seconds.
@@ -211,27 +216,27 @@ impl<'a> Pace<'a> {
     }
 }
 
-impl Checkpointed {
-    fn choice(&self, block: usize, choice: &Choice) -> Result<surgery::Choice> {
+impl LlamaModel {
+    fn choice(&self, block: usize, choice: &BlockChoice) -> Result<compress::Choice> {
         let shape = keep(&self.dense.config.blocks[block], choice.ratio, CHANNELS);
-        Ok(surgery::Choice { shape, scheme: Scheme::of_bits(choice.bits)?, rank: choice.rank })
+        Ok(compress::Choice { shape, scheme: Scheme::of_bits(choice.bits)?, rank: choice.rank })
     }
 
-    fn plan(&self, blocks: &[Choice], embedding_bits: u32) -> Result<Plan> {
+    fn plan(&self, blocks: &[BlockChoice], embedding_bits: u32) -> Result<Plan> {
         let blocks = blocks.iter().enumerate().map(|(b, c)| self.choice(b, c)).collect::<Result<_>>()?;
         Ok(Plan { blocks, embedding: Scheme::of_bits(embedding_bits)? })
     }
 
-    /// The model after surgery and recovery. Without an adapter there is nothing to tune, and it is as surgery left it.
+    /// The model, compressed and recovered. Without an adapter there is nothing to tune, and it is as it was compressed.
     fn made(
         &self,
-        blocks: &[Choice],
+        blocks: &[BlockChoice],
         embedding_bits: u32,
         (fidelity, seed): (u32, u64),
         stop: &dyn Fn() -> bool,
     ) -> Result<Model> {
         let plan = self.plan(blocks, embedding_bits)?;
-        let model = self.with_surgeon(|s| s.build(&plan))?;
+        let model = self.with_compressor(|s| s.build(&plan))?;
         if fidelity == 0 || plan.blocks.iter().all(|b| b.rank == 0) {
             return Ok(model);
         }
@@ -249,7 +254,7 @@ impl Checkpointed {
         Ok(trainer.model())
     }
 
-    /// The text to tune on; the model's own words are made when they are first asked for, which takes a minute or two.
+    /// The text to tune on; self-generated ones are made when they are first asked for, which takes a minute or two.
     fn tuning_text(&self, stop: &dyn Fn() -> bool) -> Result<std::cell::Ref<'_, Windows>> {
         let starts = match &*self.tuning.text.borrow() {
             Text::Starts(starts) => Some(starts.clone()),
@@ -265,7 +270,7 @@ impl Checkpointed {
             let texts = match known.filter(whole) {
                 Some(texts) => texts,
                 None => {
-                    let texts = own_words(&self.dense, &starts, TUNED.1, 0, stop)?;
+                    let texts = self_generated(&self.dense, &starts, TUNED.1, 0, stop)?;
                     if let Some(path) = &self.tuning.kept {
                         // Without it the next start makes them again, nothing else.
                         let _ = path.parent().map(fs::create_dir_all);
@@ -282,22 +287,22 @@ impl Checkpointed {
         }))
     }
 
-    /// Does something with the surgeon, which is made when it is first asked for: scoring the groups takes seconds.
-    fn with_surgeon<T>(&self, of: impl FnOnce(&mut Surgeon) -> Result<T>) -> Result<T> {
-        let mut surgeon = self.surgeon.borrow_mut();
-        if surgeon.is_none() {
+    /// Does something with the compressor, which is made when it is first asked for: scoring the groups takes seconds.
+    fn with_compressor<T>(&self, of: impl FnOnce(&mut Compressor) -> Result<T>) -> Result<T> {
+        let mut compressor = self.compressor.borrow_mut();
+        if compressor.is_none() {
             let scores = importance(&self.dense, &self.calibration, Criterion::TaylorFirst, 0, &self.stop)?;
-            *surgeon = Some(Surgeon::new(self.dense.clone(), scores, self.rounding, None, 0)?);
+            *compressor = Some(Compressor::new(self.dense.clone(), scores, self.rounding, None, 0)?);
         }
-        let surgeon = surgeon.as_mut().ok_or_else(|| Error::invalid("a surgeon was just made"))?;
-        if surgeon.cached_bytes() > CACHED {
-            surgeon.forget();
+        let compressor = compressor.as_mut().ok_or_else(|| Error::invalid("a compressor was just made"))?;
+        if compressor.cached_bytes() > CACHED {
+            compressor.forget();
         }
-        of(surgeon)
+        of(compressor)
     }
 }
 
-impl Subject for Checkpointed {
+impl CompressibleModel for LlamaModel {
     fn version(&self) -> &str {
         &self.version
     }
@@ -308,8 +313,8 @@ impl Subject for Checkpointed {
         let of = |steps: u64| format!("{steps} steps");
         vec!["untuned".into(), of(self.tuning.steps[0]), of(self.tuning.steps[1])]
     }
-    fn block_bytes(&self, block: usize, choice: &Choice) -> u64 {
-        // What can not be chosen weighs more than anything that can; evaluating it says why.
+    fn block_bytes(&self, block: usize, choice: &BlockChoice) -> u64 {
+        // What cannot be chosen weighs more than anything that can; evaluating it says why.
         self.choice(block, choice).map_or(u64::MAX >> 16, |c| c.bytes(&self.dense))
     }
     fn rest_bytes(&self, embedding_bits: u32) -> u64 {
@@ -321,14 +326,14 @@ impl Subject for Checkpointed {
     /// Importance, mutual information and the harm of two bits as rlx-lm has them. The harm of pruning is a block's share of the
     /// first-order importance, grows with the square of the ratio, and is scaled so that half of every block cut away harms as much as
     /// two bits everywhere: an order for repairs, not a forecast.
-    fn calibrate(&self, tell: &Tell) -> Result<Vec<Facts>> {
-        self.with_surgeon(|surgeon| {
+    fn calibrate(&self, tell: &Tell) -> Result<Vec<BlockFacts>> {
+        self.with_compressor(|compressor| {
             let mut pace = Pace::new(tell);
-            let known = features(surgeon, &self.calibration, &self.stop, &mut |done, all| pace.tell(done, all))?;
+            let known = features(compressor, &self.calibration, &self.stop, &mut |done, all| pace.tell(done, all))?;
             // A rise below the noise of so few tokens is none that can be counted on; nothing is free.
-            let harm = |f: &surgery::Features| f.sensitivity.max(1e-4);
+            let harm = |f: &compress::Features| f.sensitivity.max(1e-4);
             let all: f64 = known.iter().map(harm).sum();
-            let of = |f: &surgery::Features| Facts {
+            let of = |f: &compress::Features| BlockFacts {
                 importance: f.importance,
                 mutual_information: f.mutual_information,
                 pruned: [0.125, 0.25, 0.375, 0.5, 0.75].map(|r| (r, 4.0 * r * r * all * f.importance)).to_vec(),
@@ -348,7 +353,7 @@ impl Subject for Checkpointed {
 
     fn loss(
         &mut self,
-        blocks: &[Choice],
+        blocks: &[BlockChoice],
         embedding_bits: u32,
         fidelity: u32,
         seed: u64,
@@ -360,7 +365,7 @@ impl Subject for Checkpointed {
 
     fn save(
         &mut self,
-        blocks: &[Choice],
+        blocks: &[BlockChoice],
         embedding_bits: u32,
         how: (u32, u64),
         to: &Path,

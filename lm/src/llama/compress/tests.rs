@@ -1,6 +1,6 @@
 use super::{super::*, features::mutual_information, *};
 use crate::{
-    llama::judge::{Windows, evaluate},
+    llama::likelihood::{Windows, evaluate},
     quant::{Rounding, Scheme},
 };
 use rlx::Rng;
@@ -16,10 +16,10 @@ fn windows() -> Windows {
     Windows::new(&ids, 32).unwrap()
 }
 
-fn surgeon() -> Surgeon {
+fn compressor() -> Compressor {
     let model = tiny(3);
     let scores = importance(&model, &windows(), Criterion::TaylorFirst, 0, &never).unwrap();
-    Surgeon::new(model, scores, Rounding::Clipped, None, 0).unwrap()
+    Compressor::new(model, scores, Rounding::Clipped, None, 0).unwrap()
 }
 
 fn ids() -> Tensor {
@@ -28,9 +28,9 @@ fn ids() -> Tensor {
 
 #[test]
 fn ratio_zero_in_floats_is_bit_identical() {
-    let mut s = surgeon();
+    let mut s = compressor();
     let plan = Plan::uniform(s.dense(), 0.0, Scheme::F32, 0, (0, 0), Scheme::F32);
-    assert!(s.build(&plan).unwrap().forward(&ids()).equal(&s.dense().forward(&ids())));
+    assert!(s.build(&plan).unwrap().logits_no_grad(&ids()).equal(&s.dense().logits_no_grad(&ids())));
 }
 
 #[test]
@@ -50,14 +50,14 @@ fn a_pruned_model_is_the_dense_one_with_the_other_groups_at_zero() {
         }
         zeroed.blocks[1].projections[p as usize] = Linear::new(crate::quant::Matrix::Dense(w));
     }
-    let difference = (small.forward(&ids()) - zeroed.forward(&ids())).abs().max();
+    let difference = (small.logits_no_grad(&ids()) - zeroed.logits_no_grad(&ids())).abs().max();
     assert!(f64::try_from(difference).unwrap() < 1e-4);
     assert!(small.bytes() < dense.bytes());
 }
 
 #[test]
 fn counted_bytes_are_the_bytes_on_disk_for_every_mixture_and_what_is_saved_is_loaded() {
-    let mut s = surgeon();
+    let mut s = compressor();
     let mut rng = Rng::stream(9, 0);
     let schemes = ["32", "16", "8", "4", "3", "2", "nf4", "q4s-g64", "q3-g16"].map(|t| t.parse::<Scheme>().unwrap());
     let folder = std::env::temp_dir().join(format!("rlx-lm-bytes-{}", std::process::id()));
@@ -81,7 +81,7 @@ fn counted_bytes_are_the_bytes_on_disk_for_every_mixture_and_what_is_saved_is_lo
         assert_eq!(save::plan(&plan.layout(s.dense())).payload(), payload + rest);
         let back = load(&folder).unwrap().model;
         // Adapters are rounded to half floats when they are saved.
-        let difference = (back.forward(&ids()) - model.forward(&ids())).abs().max();
+        let difference = (back.logits_no_grad(&ids()) - model.logits_no_grad(&ids())).abs().max();
         assert!(f64::try_from(difference).unwrap() < 0.02, "trial {trial}");
         assert!(save(&model, None, &folder).is_err(), "a folder that is there is not touched");
     }
@@ -90,8 +90,8 @@ fn counted_bytes_are_the_bytes_on_disk_for_every_mixture_and_what_is_saved_is_lo
 
 #[test]
 fn more_bits_and_more_rank_are_nearer_to_the_dense_model() {
-    let mut s = surgeon();
-    let reference = judge::Reference::new(s.dense(), &windows(), &never).unwrap();
+    let mut s = compressor();
+    let reference = likelihood::Reference::new(s.dense(), &windows(), &never).unwrap();
     let mut kl = |bits: u32, rank: usize| {
         let plan = Plan::uniform(s.dense(), 0.0, Scheme::of_bits(bits).unwrap(), rank, (0, 0), Scheme::F32);
         let model = s.build(&plan).unwrap();
@@ -146,7 +146,7 @@ fn mutual_information_of_normal_numbers_is_minus_half_the_log_of_one_minus_rho_s
 
 #[test]
 fn features_are_there_for_every_block() {
-    let mut s = surgeon();
+    let mut s = compressor();
     let all = features(&mut s, &windows(), &never, &mut |_, _| {}).unwrap();
     assert_eq!(all.len(), 3);
     assert!((all.iter().map(|f| f.importance).sum::<f64>() - 1.0).abs() < 1e-9);
@@ -155,7 +155,7 @@ fn features_are_there_for_every_block() {
 
 #[test]
 fn a_plan_of_another_model_is_refused() {
-    let mut s = surgeon();
+    let mut s = compressor();
     let mut plan = Plan::uniform(s.dense(), 0.2, Scheme::F16, 0, (1, 1), Scheme::F16);
     assert_eq!(plan.blocks[0].shape, s.dense().config.blocks[0]);
     plan.blocks[1].shape.ffn = 128;

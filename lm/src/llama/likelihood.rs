@@ -75,7 +75,7 @@ impl Windows {
     }
 }
 
-/// The dense model's last hidden states on some windows: its predictions follow from them and its head, at a thousandth of their size.
+/// The full-precision model's last hidden states on some windows: its predictions follow from them and its head, at a thousandth of their size.
 #[derive(Debug)]
 pub struct Reference {
     model: Model,
@@ -116,7 +116,7 @@ fn check(model: &Model, ids: &Tensor, stop: &dyn Fn() -> bool) -> Result<()> {
 fn states(model: &Model, ids: &Tensor) -> (Tensor, Tensor) {
     let ids = ids.to_device(model.device());
     let len = ids.size()[1];
-    let hidden = model.hidden(&ids.narrow(1, 0, len - 1), None, None);
+    let hidden = model.hidden_states(&ids.narrow(1, 0, len - 1), None, None);
     (hidden.flatten(0, 1), ids.narrow(1, 1, len - 1).flatten(0, 1))
 }
 

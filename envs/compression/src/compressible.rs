@@ -5,7 +5,7 @@ use std::path::Path;
 
 /// What is decided for a block.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Choice {
+pub struct BlockChoice {
     /// The share of its heads and channels that is cut away.
     pub ratio: f64,
     /// Bits of its weights.
@@ -17,7 +17,7 @@ pub struct Choice {
 /// What calibration knows of a block.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Facts {
+pub struct BlockFacts {
     /// Sum of the first-order importances of its groups, as a share of all blocks'.
     pub importance: f64,
     /// Mutual information between its output and the prediction, in nats.
@@ -28,7 +28,7 @@ pub struct Facts {
     pub quantised: Vec<(u32, f64)>,
 }
 
-impl Facts {
+impl BlockFacts {
     /// The harm of a ratio, linear between those that were looked at.
     pub fn prune_harm(&self, ratio: f64) -> f64 {
         let mut before = (0.0, 0.0);
@@ -50,7 +50,7 @@ impl Facts {
 }
 
 /// A language model that can be cut block by block, again and again from its whole.
-pub trait Subject: Send {
+pub trait CompressibleModel: Send {
     /// Stands for the model, the text and how losses are measured.
     fn version(&self) -> &str;
     /// Number of blocks.
@@ -58,38 +58,38 @@ pub trait Subject: Send {
     /// Names of the fidelities: without tuning, a few steps, a full recovery.
     fn fidelities(&self) -> Vec<String>;
     /// Bytes that a block takes where it is stored, adapters and norms with it.
-    fn block_bytes(&self, block: usize, choice: &Choice) -> u64;
+    fn block_bytes(&self, block: usize, choice: &BlockChoice) -> u64;
     /// Bytes of everything else: the embedding in so many bits, the last norm, the head.
     fn rest_bytes(&self, embedding_bits: u32) -> u64;
     /// What is known of each block; how far it has come is told.
     ///
     /// # Errors
-    /// When the model can not be read or run, or the program is asked to stop.
-    fn calibrate(&self, tell: &Tell) -> Result<Vec<Facts>>;
+    /// When the model cannot be read or run, or the program is asked to stop.
+    fn calibrate(&self, tell: &Tell) -> Result<Vec<BlockFacts>>;
     /// The whole model's loss on the tokens that measurements are made on.
     ///
     /// # Errors
-    /// As [`Subject::loss`].
+    /// As [`CompressibleModel::loss`].
     fn dense_loss(&mut self, stop: &dyn Fn() -> bool) -> Result<f64>;
-    /// The loss of the model after surgery and the fidelity's recovery.
+    /// The loss of the model once it is compressed and after the fidelity's recovery.
     ///
     /// # Errors
-    /// [`rlx::Error::Interrupted`] once `stop` says so; when the model can not be run.
+    /// [`rlx::Error::Interrupted`] once `stop` says so; when the model cannot be run.
     fn loss(
         &mut self,
-        blocks: &[Choice],
+        blocks: &[BlockChoice],
         embedding_bits: u32,
         fidelity: u32,
         seed: u64,
         stop: &dyn Fn() -> bool,
     ) -> Result<f64>;
-    /// Writes the model after surgery and the fidelity's recovery into a new folder. Bytes of its weights, and its loss.
+    /// Writes the model, compressed and after the fidelity's recovery into a new folder. Bytes of its weights, and its loss.
     ///
     /// # Errors
-    /// As [`Subject::loss`]; when the folder is there already, or the disk can not take it.
+    /// As [`CompressibleModel::loss`]; when the folder is there already, or the disk cannot take it.
     fn save(
         &mut self,
-        blocks: &[Choice],
+        blocks: &[BlockChoice],
         embedding_bits: u32,
         fidelity_and_seed: (u32, u64),
         to: &Path,

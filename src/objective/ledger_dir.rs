@@ -1,8 +1,6 @@
 //! Ledgers of several processes side by side: each writes one of its own, and reads all.
-use rlx::{
-    Error, Ledger, Measure, Result,
-    objective::{Key, Record},
-};
+use super::{Key, Ledger, Measure, Record};
+use crate::{Error, Result};
 use std::{
     collections::HashMap,
     fs,
@@ -11,7 +9,7 @@ use std::{
 
 /// The ledgers in a folder. They are opened, and the folder made, when something is first asked: to plan runs leaves nothing behind.
 #[derive(Debug)]
-pub struct Shelf {
+pub struct LedgerDir {
     folder: PathBuf,
     open: Option<Ledgers>,
 }
@@ -51,7 +49,15 @@ impl Ledgers {
     }
 }
 
-impl Shelf {
+impl From<Ledger> for LedgerDir {
+    /// One ledger, without others beside it.
+    fn from(own: Ledger) -> Self {
+        let folder = own.path().parent().map(PathBuf::from).unwrap_or_default();
+        Self { folder, open: Some(Ledgers { own, others: HashMap::new() }) }
+    }
+}
+
+impl LedgerDir {
     /// The ledgers of a folder, which need not be there yet.
     pub fn new(folder: &Path) -> Self {
         Self { folder: folder.into(), open: None }
@@ -68,7 +74,7 @@ impl Shelf {
     /// The measure of that key, if any process made it.
     ///
     /// # Errors
-    /// When it was made here and could not be written yet, or a ledger can not be read or is damaged.
+    /// When it was made here and could not be written yet, or a ledger cannot be read or is damaged.
     pub fn get(&mut self, key: &Key) -> Result<Option<Measure>> {
         let ledgers = self.ledgers()?;
         if let Some(known) = ledgers.others.get(key) {
@@ -80,7 +86,7 @@ impl Shelf {
     /// Writes a measurement; on return it is on the disk.
     ///
     /// # Errors
-    /// As [`Ledger::put`] and [`Shelf::get`].
+    /// As [`Ledger::put`] and [`LedgerDir::get`].
     pub fn put(&mut self, key: Key, measure: Measure) -> Result<()> {
         self.ledgers()?.own.put(Record { key, measure })
     }
@@ -88,7 +94,7 @@ impl Shelf {
     /// All measurements of an objective at a version and fidelity: what a surrogate may start from.
     ///
     /// # Errors
-    /// When a ledger can not be read or is damaged.
+    /// When a ledger cannot be read or is damaged.
     pub fn all(&mut self, name: &str, version: &str, fidelity: u32) -> Result<Vec<(Vec<u16>, f64)>> {
         let ledgers = self.ledgers()?;
         let own = ledgers.own.records().iter().map(|r| (&r.key, &r.measure));
@@ -113,20 +119,20 @@ mod tests {
 
     #[test]
     fn two_processes_write_side_by_side_and_read_each_other() {
-        let folder = std::env::temp_dir().join(format!("rlx-shelf-{}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("rlx-ledger-dir-{}", std::process::id()));
         let _ = fs::remove_dir_all(&folder);
         let key =
             |seed| Key { objective: "o".into(), version: "v".into(), config: vec![1, seed as u16], fidelity: 0, seed };
         let measure = |loss| Measure { loss, ..Measure::default() };
-        let mut first = Shelf::new(&folder);
+        let mut first = LedgerDir::new(&folder);
         assert!(!folder.exists(), "nothing was asked yet");
         first.put(key(1), measure(1.5)).unwrap();
         // The lock is the file's, not the process's: a second one of this process stands for another.
-        let mut second = Shelf::new(&folder);
+        let mut second = LedgerDir::new(&folder);
         assert_eq!(second.get(&key(1)).unwrap().unwrap().loss, 1.5);
         second.put(key(2), measure(2.5)).unwrap();
         drop((first, second));
-        let mut third = Shelf::new(&folder);
+        let mut third = LedgerDir::new(&folder);
         assert_eq!(third.get(&key(2)).unwrap().unwrap().loss, 2.5);
         assert_eq!(third.all("o", "v", 0).unwrap(), [(vec![1, 1], 1.5), (vec![1, 2], 2.5)]);
         assert!(third.get(&key(3)).unwrap().is_none() && third.all("o", "w", 0).unwrap().is_empty());

@@ -1,6 +1,6 @@
 //! How much each group matters.
 use super::super::{
-    judge::Windows,
+    likelihood::Windows,
     model::{Model, Probe, Projection, Site},
 };
 use crate::quant::Matrix;
@@ -92,7 +92,7 @@ fn collect(model: &Model, windows: &Windows, diagonal: bool, stop: &dyn Fn() -> 
         if stop() {
             return Err(Error::Interrupted);
         }
-        let _ = tch::no_grad(|| model.hidden(&ids.to_device(model.device()), None, Some(&mut moments)));
+        let _ = tch::no_grad(|| model.hidden_states(&ids.to_device(model.device()), None, Some(&mut moments)));
     }
     Ok(moments)
 }
@@ -185,7 +185,7 @@ fn taylor(model: &Model, windows: &Windows, criterion: Criterion, stop: &dyn Fn(
             }
             let ids = batch.narrow(0, row, 1).to_device(model.device());
             let len = ids.size()[1];
-            let logits = model.logits(&model.hidden(&ids.narrow(1, 0, len - 1), None, None));
+            let logits = model.logits(&model.hidden_states(&ids.narrow(1, 0, len - 1), None, None));
             let loss = logits.flatten(0, 1).cross_entropy_for_logits(&ids.narrow(1, 1, len - 1).flatten(0, 1));
             let grads = Tensor::f_run_backward(&[loss], &leaves, false, false);
             let grads = grads.map_err(|e| Error::invalid(format!("importance: {e}")))?;
