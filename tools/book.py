@@ -195,6 +195,9 @@ def links():
             elif anchor and anchor not in anchors(to):
                 wrong.append(f"{here}: there is no heading {target}")
         wrong += [f"{here}: there is no file {name}" for name in NAMED.findall(text) if not (ROOT / name).exists()]
+    lines = len((PAGES / "README.md").read_text().splitlines())
+    if lines > 120:
+        wrong.append(f"README.md: {lines} lines, and 120 are what a newcomer reads: move some into a page")
     contents = (DOCS / "SUMMARY.md").read_text()
     for page in pages:
         name = str(page.relative_to(DOCS))
