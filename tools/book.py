@@ -10,6 +10,7 @@ A folder after that has other copies of README.md and docs/, and names after it 
 A generated part stands between `<!-- made by tools/book.py: NAME -->` and `<!-- end of NAME -->`; NAME is one of PARTS below. What is
 around it is written by hand. Only the standard library is used.
 """
+import concurrent.futures
 import difflib
 import json
 import os
@@ -33,6 +34,12 @@ def run(*command, folder=ROOT):
     if done.returncode:
         sys.exit(f"{' '.join(command)}: {done.stderr}")
     return done.stdout
+
+
+def each(do, *items):
+    """What `do` makes of each item, some at a time: starting the program is nearly all of the work."""
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(do, *items))
 
 
 def listed(*words):
@@ -67,12 +74,12 @@ def keys(entry):
 
 def all_keys(kind):
     """A section for each name of a list, with its keys."""
-    entries = (listed(kind, entry["name"]) for entry in listed(kind))
+    entries = each(lambda entry: listed(kind, entry["name"]), listed(kind))
     return "\n\n".join(f"## {e['name']}\n\n{cell(e['about'])}.\n\n{keys(e)}" for e in entries)
 
 
 def presets():
-    entries = (listed("presets", entry["name"]) for entry in listed("presets"))
+    entries = each(lambda entry: listed("presets", entry["name"]), listed("presets"))
     row = lambda p: [f"`{p['name']}`", f"`{p['env']}`", f"`{p['algo']}`", cell(p["about"])]
     return table(["preset", "environment", "algorithm", "what it is"], map(row, entries))
 
@@ -83,10 +90,8 @@ def helps(*words):
     level = "#" * min(len(words) + 1, 4)
     out = [f"{level} rlx {' '.join(words)}".rstrip() + f"\n\n```text\n{text}\n```"]
     commands = re.search(r"^Commands:\n((?:  .*\n)+)", text, re.M)
-    for name in re.findall(r"^  ([a-z-]+) ", commands[1] if commands else "", re.M):
-        if name != "help":
-            out += helps(*words, name)
-    return out
+    names = re.findall(r"^  ([a-z-]+) ", commands[1] if commands else "", re.M)
+    return out + sum(each(lambda name: helps(*words, name), [name for name in names if name != "help"]), [])
 
 
 def cli():
@@ -195,6 +200,9 @@ def links():
             elif anchor and anchor not in anchors(to):
                 wrong.append(f"{here}: there is no heading {target}")
         wrong += [f"{here}: there is no file {name}" for name in NAMED.findall(text) if not (ROOT / name).exists()]
+    lines = len((PAGES / "README.md").read_text().splitlines())
+    if lines > 120:
+        wrong.append(f"README.md: {lines} lines, and 120 are what a newcomer reads: move some into a page")
     contents = (DOCS / "SUMMARY.md").read_text()
     for page in pages:
         name = str(page.relative_to(DOCS))
