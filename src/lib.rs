@@ -51,9 +51,9 @@ pub use estimate::{Estimate, estimate, quantile, shown};
 pub use learn::{Array, Checkpoint, Export, Learner, Mode, Policy, PolicyInfo};
 pub use objective::{Ledger, Measure, Measured, Objective, SearchSpace};
 pub use program::{
-    Arena, Counting, EvalPlan, Evaluator, Host, Meeting, OnFinish, Outcome, Playable, Recorder, Report, Trained,
+    Arena, Counting, EvalPlan, Evaluator, Host, Meeting, OnFinish, Outcome, Parts, Playable, Recorder, Report, Trained,
 };
-pub use registry::{Algo, Algorithm, Device, Parts, Preset, Registry, Setup, World};
+pub use registry::{Algo, Algorithm, Device, Preset, Registry, Setup, World};
 pub use rng::Rng;
 pub use rollout::{Actor, Rollout};
 pub use sampling::random_actions;

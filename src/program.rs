@@ -7,7 +7,7 @@ use crate::{
 };
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 /// How a policy is to be evaluated.
 #[derive(Clone, Copy, Debug)]
@@ -180,4 +180,58 @@ pub trait OnFinish: Send + Sync {
     }
     /// Commands that go on from here; `run` is the run's folder, quoted for a shell.
     fn next(&self, run: &str, env: &Table) -> Vec<String>;
+}
+
+/// What a world brings to the program beside itself.
+#[derive(Clone, Default)]
+pub struct Parts {
+    /// How policies are judged, where not by the return of single episodes.
+    pub evaluator: Option<Arc<dyn Evaluator>>,
+    /// How agents meet.
+    pub arena: Option<Arc<dyn Arena>>,
+    /// How episodes are written, where not as a film.
+    pub recorder: Option<Arc<dyn Recorder>>,
+    /// How people play.
+    pub playable: Option<Arc<dyn Playable>>,
+    /// What follows a training.
+    pub on_finish: Option<Arc<dyn OnFinish>>,
+    /// Players without training: name, and one line of what each is.
+    pub bots: Vec<(String, String)>,
+}
+
+impl Parts {
+    /// Sets how policies are judged.
+    pub fn evaluator(&mut self, it: impl Evaluator + 'static) -> &mut Self {
+        self.evaluator = Some(Arc::new(it));
+        self
+    }
+    /// Sets how agents meet.
+    pub fn arena(&mut self, it: impl Arena + 'static) -> &mut Self {
+        self.arena = Some(Arc::new(it));
+        self
+    }
+    /// Sets how episodes are written.
+    pub fn recorder(&mut self, it: impl Recorder + 'static) -> &mut Self {
+        self.recorder = Some(Arc::new(it));
+        self
+    }
+    /// Sets how people play.
+    pub fn playable(&mut self, it: impl Playable + 'static) -> &mut Self {
+        self.playable = Some(Arc::new(it));
+        self
+    }
+    /// Sets what follows a training.
+    pub fn on_finish(&mut self, it: impl OnFinish + 'static) -> &mut Self {
+        self.on_finish = Some(Arc::new(it));
+        self
+    }
+    /// What evaluations count.
+    pub fn unit(&self) -> &'static str {
+        self.evaluator.as_ref().map_or("episodes", |e| e.unit())
+    }
+    /// Adds players: name, and one line of what each is.
+    pub fn bots(&mut self, bots: &[(&str, &str)]) -> &mut Self {
+        self.bots.extend(bots.iter().map(|(name, about)| ((*name).to_owned(), (*about).to_owned())));
+        self
+    }
 }

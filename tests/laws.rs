@@ -246,7 +246,9 @@ fn circle(sources: &[(PathBuf, String)]) -> Option<Vec<String>> {
         }
         for module in free {
             modules.remove(&module);
-            modules.values_mut().for_each(|used| drop(used.remove(&module)));
+            for used in modules.values_mut() {
+                used.remove(&module);
+            }
         }
     }
 }

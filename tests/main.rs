@@ -16,6 +16,7 @@ mod learning;
 mod offpolicy;
 mod red10;
 mod resume;
+mod scripts;
 mod speed;
 mod suggest;
 mod sweep;

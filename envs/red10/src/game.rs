@@ -34,7 +34,6 @@ use crate::{
     rules::{Rules, Scoring},
 };
 use rlx::{Error, Result, Rng};
-use serde::{Deserialize, Serialize};
 
 mod deal;
 mod saved;
