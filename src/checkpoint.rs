@@ -67,7 +67,7 @@ impl SaveDir {
     /// Writes a file. Names are plain: letters, digits, `.`, `_`, `-`.
     ///
     /// # Errors
-    /// When the name is not plain or taken, or the disk can not take it.
+    /// When the name is not plain or taken, or the disk cannot take it.
     pub fn put(&mut self, name: &str, bytes: &[u8]) -> Result<()> {
         if !plain(name) {
             return Err(Error::invalid(format!("checkpoint file name '{name}' is not plain")));
@@ -190,7 +190,7 @@ impl Store {
     /// Steps of the finished folders of `label`, ascending. None of them is checked.
     ///
     /// # Errors
-    /// When the root is there and can not be read.
+    /// When the root is there and cannot be read.
     pub fn steps(&self, label: &str) -> Result<Vec<u64>> {
         let entries = match fs::read_dir(&self.root) {
             Ok(entries) => entries,
@@ -219,7 +219,7 @@ impl Store {
     /// The newest sound checkpoint of `label`, and what is wrong with each newer one that is not.
     ///
     /// # Errors
-    /// When the root can not be read.
+    /// When the root cannot be read.
     pub fn newest(&self, label: &str) -> Result<(Option<LoadDir>, Vec<Error>)> {
         let mut damaged = Vec::new();
         for step in self.steps(label)?.into_iter().rev() {
@@ -235,7 +235,7 @@ impl Store {
     /// sound is left as it is; a damaged one of the same step is kept under another name.
     ///
     /// # Errors
-    /// When anything can not be written; what was saved before is then untouched.
+    /// When anything cannot be written; what was saved before is then untouched.
     pub fn save(
         &self,
         label: &str,
@@ -269,7 +269,7 @@ impl Store {
     /// Puts checkpoints of `label` that are of later steps than `step` aside, under another name: they are of a course that was left.
     ///
     /// # Errors
-    /// When one can not be renamed.
+    /// When one cannot be renamed.
     pub fn leave(&self, label: &str, step: u64) -> Result<()> {
         for later in self.steps(label)?.into_iter().filter(|s| *s > step) {
             self.aside("left", label, later)?;

@@ -11,7 +11,7 @@ pub enum Status {
     Running,
     /// It ended by the world's own rules.
     Terminated,
-    /// It was cut off from outside: the time limit, or a world that can not go on for a reason that is no part of the task.
+    /// It was cut off from outside: the time limit, or a world that cannot go on for a reason that is no part of the task.
     Truncated,
 }
 
@@ -51,7 +51,7 @@ pub trait Env: Send + 'static {
     /// Advances one tick: `act` is `rows x act.width()`, `pay` is `players` rewards, zero on entry.
     ///
     /// # Errors
-    /// When the world can not go on (a simulator that fails); the run then stops with this error.
+    /// When the world cannot go on (a simulator that fails); the run then stops with this error.
     fn step(&mut self, act: &[Self::Act], rng: &mut Rng, view: View<'_, Self::Obs>, pay: &mut [f32]) -> Result<Status>;
 
     /// Appends the whole state, so that `load` of it continues bit for bit. [`crate::snapshot`] helps.
@@ -90,7 +90,7 @@ pub trait Env: Send + 'static {
     }
 }
 
-/// The only door to hidden state. A bound `E: Oracle` shows in a signature, so that a leak can not hide.
+/// The only door to hidden state. A bound `E: Oracle` shows in a signature, so that a leak cannot hide.
 pub trait Oracle: Env {
     /// Scalars that [`Oracle::reveal`] writes.
     fn hidden_width(&self) -> usize;

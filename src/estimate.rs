@@ -37,7 +37,7 @@ pub fn shown(low: f64, high: f64, number: impl Fn(f64) -> String) -> String {
 /// Resamples of the bootstrap.
 const RESAMPLES: usize = 10_000;
 
-/// The percentile bootstrap's interval (Efron 1979) of the mean of independent `values`, its resamples drawn from a fixed seed.
+/// The mean of independent `values` with its interval by [`bootstrap`].
 /// None of no values.
 pub fn estimate(values: &[f64]) -> Option<Estimate> {
     let count = values.len();
@@ -49,21 +49,42 @@ pub fn estimate(values: &[f64]) -> Option<Estimate> {
     let std = if count > 1 { (values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt() } else { 0.0 };
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    let mut rng = Rng::named(0, "bootstrap", 0);
-    let mut means: Vec<f64> =
-        (0..RESAMPLES).map(|_| (0..count).map(|_| values[rng.below(count)]).sum::<f64>() / n).collect();
-    means.sort_by(f64::total_cmp);
-    let end = |q: f64| if count > 1 { quantile(&means, q) } else { f64::NAN };
+    let [(low, high)] =
+        bootstrap(count, RESAMPLES, "bootstrap", |drawn| [drawn.iter().map(|i| values[*i]).sum::<f64>() / n]);
+    let (low, high) = if count > 1 { (low, high) } else { (f64::NAN, f64::NAN) };
     Some(Estimate {
         mean,
-        low: end(0.025),
-        high: end(0.975),
+        low,
+        high,
         median: quantile(&sorted, 0.5),
         std,
         min: sorted[0],
         max: sorted[count - 1],
         count,
     })
+}
+
+/// The percentile bootstrap (Efron 1979): the 95 % interval of each figure of `statistic` over `resamples` draws, with replacement, of the
+/// numbers below `count`. They are drawn from the stream of that name, so that the same input gives the same ends.
+pub fn bootstrap<const N: usize>(
+    count: usize,
+    resamples: usize,
+    stream: &str,
+    mut statistic: impl FnMut(&[usize]) -> [f64; N],
+) -> [(f64, f64); N] {
+    let (mut rng, mut drawn) = (Rng::named(0, stream, 0), vec![0; count]);
+    let mut figures = std::array::from_fn::<Vec<f64>, N, _>(|_| Vec::with_capacity(resamples));
+    for _ in 0..resamples {
+        drawn.iter_mut().for_each(|i| *i = rng.below(count));
+        figures.iter_mut().zip(statistic(&drawn)).for_each(|(all, figure)| all.push(figure));
+    }
+    figures.map(|mut all| percentile_interval(&mut all))
+}
+
+/// The ends of the middle 95 % of some draws, which it sorts.
+pub fn percentile_interval(draws: &mut [f64]) -> (f64, f64) {
+    draws.sort_by(f64::total_cmp);
+    (quantile(draws, 0.025), quantile(draws, 0.975))
 }
 
 /// A quantile of ascending values, linear between neighbours.

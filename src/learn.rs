@@ -67,7 +67,7 @@ pub trait Checkpoint {
     /// Writes the state as files of a checkpoint folder.
     ///
     /// # Errors
-    /// When a file can not be written.
+    /// When a file cannot be written.
     fn save(&self, to: &mut SaveDir) -> Result<()>;
     /// Reads it back.
     ///
@@ -90,7 +90,7 @@ pub trait Learner: Checkpoint {
     /// The policy as named arrays, with the normalisers it needs, to use elsewhere.
     ///
     /// # Errors
-    /// When a device can not be read.
+    /// When a device cannot be read.
     fn export(&self) -> Result<Export>;
 
     /// Starts from another run's exported policy: every array of the same name and shape is taken over.

@@ -47,7 +47,7 @@ pub use config::Table;
 pub use drawing::{Body, Camera, Drawing, Shape};
 pub use env::{Env, Oracle, Status, View};
 pub use error::{Error, Result, read_text};
-pub use estimate::{Estimate, estimate, quantile, shown};
+pub use estimate::{Estimate, bootstrap, estimate, percentile_interval, quantile, shown};
 pub use learn::{Array, Checkpoint, Export, Learner, Mode, Policy, PolicyInfo};
 pub use objective::{Ledger, Measure, Measured, Objective, SearchSpace};
 pub use program::{

@@ -58,7 +58,7 @@ pub struct Trial {
 
 type Ear = dyn Fn(&str) + Send + Sync;
 
-/// Who is told what happens, a line each; by itself nobody.
+/// Who is told what happens, a line each; by default nobody.
 #[derive(Clone, Default)]
 pub struct Tell(Option<std::sync::Arc<Ear>>);
 

@@ -55,7 +55,7 @@ pub trait Sink {
     /// Writes what was reported at environment step `step`.
     ///
     /// # Errors
-    /// When the place can not take it (a full disk).
+    /// When the place cannot take it (a full disk).
     fn write(&mut self, step: u64, scalars: &Scalars) -> Result<()>;
     /// Makes what was written durable.
     ///

@@ -12,7 +12,7 @@ impl TempDir {
     /// A fresh one in the system's folder for temporary files.
     ///
     /// # Panics
-    /// When it can not be made.
+    /// When it cannot be made.
     #[allow(clippy::new_without_default)]
     pub fn new() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);

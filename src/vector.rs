@@ -64,7 +64,7 @@ pub trait Vector: Send {
     /// record in [`Vector::episodes`], and starts anew: `obs` is then the first view of the next one.
     ///
     /// # Errors
-    /// When `act` is not one action per acting row, or a world can not go on.
+    /// When `act` is not one action per acting row, or a world cannot go on.
     fn step(&mut self, act: Actions<'_>, out: FrameMut<'_>) -> Result<()>;
     /// Legal moves of the current tick, for worlds that have candidates.
     fn candidates(&self) -> Option<Ragged<'_>>;

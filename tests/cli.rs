@@ -225,7 +225,7 @@ fn every_registered_world_signs_the_contract() {
     assert!(fails(&dir.0, &["check-env", "cartpole", "--set", "gravty=1"], 2).contains("did you mean 'gravity'?"));
 }
 
-/// What a film can not be made of or written to is said before it is made.
+/// What a film cannot be made of or written to is said before it is made.
 #[test]
 fn films_are_refused_before_they_are_made() {
     let dir = TempDir::new();

@@ -131,7 +131,7 @@ fn a_checkpoint_of_another_format_says_so() {
     assert!(error.contains("expected 1, found 9"), "{error}");
 }
 
-/// What a learner saves changes from one revision to the next: where it can not be read for that, the error says whose it is.
+/// What a learner saves changes from one revision to the next: where it cannot be read for that, the error says whose it is.
 #[test]
 fn a_checkpoint_of_another_revision_says_so_where_it_does_not_fit() {
     let dir = TempDir::new();

@@ -91,7 +91,7 @@ fn idrl_learns_to_beat_random_play() {
         let [loss, low, high] = ["log_loss", "low", "high"].map(|k| cost[k].as_f64().unwrap());
         assert!(low <= loss + 1e-9 && loss <= high + 1e-9 && cost["brier"].as_f64().unwrap() <= 1.0, "{cost}");
     }
-    let bot = ["eval", "greedy", "--vs", "random", "--bound"];
+    let bot = ["eval", "greedy", "--vs", "random", "--bound", "3"];
     assert!(fails(&dir.0, &bot, 2).contains("'greedy' is a bot"));
     // Its network was made for other rules than the table's.
     let other = ["eval", "red10-idrl-t-s0", "--vs", "random", "--rules", "folk4"];

@@ -168,7 +168,7 @@ fn c1_only_a_second_ctrl_c_ends_at_once() {
     let mut child = rlx(&dir.0, &args).spawn().unwrap();
     let run = dir.0.join("runs/cartpole-ppo-two-s0");
     assert!(wait_for(&mut child, || run.join("metrics.jsonl").exists()));
-    // Stopped, it can not act between the two.
+    // Stopped, it cannot act between the two.
     storm(child.id(), &["-STOP", "-INT", "-TERM", "-CONT"]);
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(run.join("summary.json").exists(), "one Ctrl-C saves");

@@ -103,7 +103,7 @@ fn python() -> Option<PathBuf> {
         let install = ["-m", "pip", "install", "-q", "optuna>=4,<6", "cmaes"];
         let made = made.is_ok_and(|o| o.status.success());
         if !made || !Command::new(&python).args(install).output().is_ok_and(|o| o.status.success()) || !works() {
-            println!("skipped: Optuna can not be installed here (python3 -m venv and pip are needed)");
+            println!("skipped: Optuna cannot be installed here (python3 -m venv and pip are needed)");
             return None;
         }
     }
@@ -274,7 +274,7 @@ fn a_python_without_optuna_is_told_what_to_install() {
     let error = run("PYTHONPATH", &dir.0.join("path").display().to_string());
     assert!(error.contains("none here") && error.contains("-m pip install optuna"), "{error}");
     let error = run("PYTHON", "/nowhere/python3");
-    assert!(error.contains("/nowhere/python3 can not be started") && error.contains("pip install optuna"), "{error}");
+    assert!(error.contains("/nowhere/python3 cannot be started") && error.contains("pip install optuna"), "{error}");
     assert!(!dir.0.join("runs").exists(), "nothing was made");
     let text = SWEEP.replace("METHOD", "tpe\"\nsampler = \"cmaes");
     fs::write(dir.0.join("s.toml"), text).unwrap();

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = Path(sys.argv[2]).resolve() if len(sys.argv) > 2 else ROOT
 DOCS = PAGES / "docs"
 ONLY = sys.argv[3:]
-RLX = os.environ.get("RLX", "rlx")
+RLX = os.path.abspath(os.environ["RLX"]) if "RLX" in os.environ else "rlx"
 
 
 def run(*command, folder=ROOT):

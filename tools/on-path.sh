@@ -1,5 +1,5 @@
 #!/bin/sh
-# After `cargo install`: is the rlx on the PATH the one that was just installed? make can not extend its caller's PATH.
+# After `cargo install`: is the rlx on the PATH the one that was just installed? make cannot extend its caller's PATH.
 bin=${CARGO_INSTALL_ROOT:-${CARGO_HOME:-$HOME/.cargo}}/bin
 found=$(command -v rlx || true)
 if [ "$found" = "$bin/rlx" ] || [ -n "$found" ] && [ "$found" -ef "$bin/rlx" ]; then

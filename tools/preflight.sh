@@ -19,7 +19,7 @@ if [ -z "${LIBTORCH:-}${LIBTORCH_USE_PYTORCH:-}" ]; then
         fail "$python has no pip, which downloads libtorch (Debian: apt install python3-pip)"
 fi
 target=${CARGO_TARGET_DIR:-target}
-mkdir -p "$target" || fail "$target can not be made"
+mkdir -p "$target" || fail "$target cannot be made"
 if [ ! -d "$target/release" ]; then
     free=$(df -Pk "$target" | awk 'NR == 2 { print int($4 / 1024) }')
     [ "${free:-0}" -ge 3000 ] || fail "$target has $free MB free and 3000 MB are needed to build: make room, or set CARGO_TARGET_DIR"

@@ -253,7 +253,7 @@ impl Archive {
     /// A tensor in the type that it is stored in.
     ///
     /// # Errors
-    /// As [`Archive::check`], or when the file can not be read.
+    /// As [`Archive::check`], or when the file cannot be read.
     pub fn tensor(&mut self, name: &str, shape: Option<&[usize]>) -> Result<Tensor> {
         let kind = self.check(name, shape)?;
         let place = &self.places[name];
@@ -392,7 +392,7 @@ impl Plan {
     /// Writes the file; one that is there is not overwritten. `tensor` gives each by name.
     ///
     /// # Errors
-    /// When it can not be written, or a tensor is not what was planned.
+    /// When it cannot be written, or a tensor is not what was planned.
     pub fn write(&self, path: &Path, mut tensor: impl FnMut(&str) -> Result<Tensor>) -> Result<()> {
         let failed = |e| Error::io("writing", path, e);
         let file = OpenOptions::new().write(true).create_new(true).open(path).map_err(failed)?;

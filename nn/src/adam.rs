@@ -162,7 +162,7 @@ impl TensorAdam {
     /// The state, exact, in the form of [`Adam::to_bytes`].
     ///
     /// # Errors
-    /// When the tensors can not be read back.
+    /// When the tensors cannot be read back.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let (mean, square) = (crate::upload::to_vec(&self.mean)?, crate::upload::to_vec(&self.square)?);
         Ok(Adam { config: self.config, steps: self.steps, mean, square }.to_bytes())

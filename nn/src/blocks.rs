@@ -48,7 +48,7 @@ impl Params {
     /// Fresh parameters of `layout` on `device`.
     ///
     /// # Errors
-    /// When the device can not be written.
+    /// When the device cannot be written.
     pub fn new(layout: Layout, seed: u64, device: Device) -> Result<Self> {
         let mut flat = Tensor::zeros([layout.len() as i64], (Kind::Float, device));
         upload::upload(&layout.init(seed), &mut flat)?;
@@ -131,7 +131,7 @@ impl Params {
     /// The flat vector.
     ///
     /// # Errors
-    /// When the device can not be read.
+    /// When the device cannot be read.
     pub fn to_vec(&self) -> Result<Vec<f32>> {
         upload::to_vec(&self.flat)
     }

@@ -14,7 +14,7 @@ pub fn alone<T>(work: impl FnOnce() -> T) -> T {
     done
 }
 
-/// Seeds torch's own generator from (seed, iteration): its state can not be saved, so whoever draws from it reseeds at every
+/// Seeds torch's own generator from (seed, iteration): its state cannot be saved, so whoever draws from it reseeds at every
 /// iteration, and a resumed run draws the same numbers.
 pub fn seed(seed: u64, iteration: u64) {
     let bits = rlx::Rng::named(seed, "torch", iteration).bits();

@@ -62,7 +62,7 @@ pub fn check<E: Env>(make: &dyn Fn() -> E) -> Report {
         ("refusals", "an impossible action is an error that names it", checks::refusals),
     ];
     let world =
-        catch_unwind(AssertUnwindSafe(|| make().spec().name)).unwrap_or_else(|_| "a world that can not be made".into());
+        catch_unwind(AssertUnwindSafe(|| make().spec().name)).unwrap_or_else(|_| "a world that cannot be made".into());
     let run = |(name, promise, look): Look<E>| {
         let mut violations = Vec::new();
         match catch_unwind(AssertUnwindSafe(|| look(make, &mut violations))) {

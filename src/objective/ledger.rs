@@ -33,7 +33,7 @@ pub struct Key {
 pub struct Record {
     /// Of what.
     pub key: Key,
-    /// What came of it.
+    /// The measured values.
     pub measure: Measure,
 }
 
@@ -124,7 +124,7 @@ impl Ledger {
     /// Opens the ledger in `path`, which is made if need be, and keeps every other process from writing it.
     ///
     /// # Errors
-    /// When another process has it open, a line is damaged, or the file can not be read or written.
+    /// When another process has it open, a line is damaged, or the file cannot be read or written.
     pub fn open(path: &Path) -> Result<Self> {
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::create_dir_all(folder).map_err(|e| Error::io("making", folder, e))?;
@@ -170,7 +170,7 @@ impl Ledger {
     /// The measurements in a file that another process may be writing.
     ///
     /// # Errors
-    /// When a line is damaged or the file can not be read.
+    /// When a line is damaged or the file cannot be read.
     pub fn read(path: &Path) -> Result<Vec<Record>> {
         let bytes = fs::read(path).map_err(|e| Error::io("reading", path, e))?;
         Ok(scan(path, &bytes)?.records)
@@ -189,7 +189,7 @@ impl Ledger {
     /// The measure of that key, if it was made.
     ///
     /// # Errors
-    /// When it is not in the file yet, the disk having been full, and still can not be written.
+    /// When it is not in the file yet, the disk having been full, and still cannot be written.
     pub fn get(&mut self, key: &Key) -> Result<Option<&Measure>> {
         let Some(&i) = self.index.get(key) else { return Ok(None) };
         if i >= self.written {
@@ -201,7 +201,7 @@ impl Ledger {
     /// Appends a measurement; on return it is on the disk.
     ///
     /// # Errors
-    /// When the key is there with another measure, or the file can not be written. The measurement is then kept in memory and
+    /// When the key is there with another measure, or the file cannot be written. The measurement is then kept in memory and
     /// written by the next call that can; what the file has stays whole.
     pub fn put(&mut self, record: Record) -> Result<()> {
         self.take(record)?;
@@ -328,7 +328,7 @@ mod tests {
         };
         let mut ledger = Ledger::open(&path).unwrap();
         ledger.put(record(0)).unwrap();
-        // A handle that can not write fails as a disk would; half a line, a long one, is what a disk that fills up leaves.
+        // A handle that cannot write fails as a disk would; half a line, a long one, is what a disk that fills up leaves.
         let good = std::mem::replace(&mut ledger.file, File::open(&path).unwrap());
         assert!(ledger.put(record(1)).is_err() && ledger.put(record(2)).is_err());
         assert!(ledger.get(&record(1).key).is_err(), "it is not on the disk");

@@ -94,7 +94,7 @@ fn edit(
 }
 
 /// Brings a configuration under `budget` by the edits that lose least by `score` (lower is better) per unit of cost saved. Whether
-/// it fits in the end; where no configuration does, it is left at one that can not be cut any more.
+/// it fits in the end; where no configuration does, it is left at one that cannot be cut any more.
 pub fn repair(
     objective: &dyn Objective,
     config: &mut [u16],

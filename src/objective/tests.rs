@@ -203,7 +203,7 @@ fn any_other_damage_names_its_line_and_nothing_is_cut() {
     let lines: Vec<&[u8]> = whole.split_inclusive(|b| *b == b'\n').collect();
     refused(&[lines[0], b"\n", lines[1]].concat(), 2, "an empty line");
     refused(b"# notes of somebody else", 1, "another file");
-    // Lines of one key that are equal may come of two ledgers put together; others can not both be right.
+    // Lines of one key that are equal may come of two ledgers put together; others cannot both be right.
     fs::write(&file, [lines[0], lines[1], lines[0]].concat()).unwrap();
     assert_eq!(Ledger::open(&file).unwrap().records().len(), 2);
     let mut other = Ledger::read(&folder.file()).unwrap().swap_remove(0);

@@ -223,7 +223,7 @@ impl Game {
         }
     }
 
-    /// Makes the move that plays these cards, or says why it can not be made.
+    /// Makes the move that plays these cards, or says why it cannot be made.
     ///
     /// # Errors
     /// When the game is over or the move is not legal, with the reason.
@@ -250,7 +250,7 @@ impl Game {
         legal.into_iter().find(|m| m.cards == cards).ok_or_else(|| self.explain(cards))
     }
 
-    /// Why these cards can not be played now.
+    /// Why these cards cannot be played now.
     fn explain(&self, cards: Cards) -> Error {
         let hand = self.hand(self.turn.into());
         if self.asking() {

@@ -378,7 +378,7 @@ fn belief_knows_what_its_seat_saw_and_nothing_else() {
             compared += 1;
             let believed = steady.posterior(seat);
             assert_eq!(hardly.posterior(seat), believed);
-            // Every tenth of the deals that the seat can not rule out, played to the same position.
+            // Every tenth of the deals that the seat cannot rule out, played to the same position.
             for hands in deals(game, game.turn()).into_iter().step_by(10) {
                 let dealt: [Cards; SEATS] = std::array::from_fn(|s| Cards(hands[s].0 + game.played(s).0));
                 let Ok(mut other) = Game::from_hands(rules, dealt, game.leader() as u8) else { continue };

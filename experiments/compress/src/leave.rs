@@ -17,7 +17,7 @@ fn compromise(front: &[Point]) -> Option<&Point> {
 /// program was asked to stop: resuming the run, which has ended, then does it. A folder that was begun and not ended is begun anew.
 ///
 /// # Errors
-/// When the front or the model can not be read, or the disk can not take what is written.
+/// When the front or the model cannot be read, or the disk cannot take what is written.
 pub fn model(run: &Path, config: &llama::Config, stop: fn() -> bool) -> Result<Option<String>> {
     let (to, part) = (run.join("model"), run.join(".model.part"));
     if to.exists() {

@@ -14,7 +14,7 @@ const PIXELS: usize = 500_000_000;
 /// The frames with their words.
 ///
 /// # Errors
-/// When they are too many and too large, or the words can not be drawn.
+/// When they are too many and too large, or the words cannot be drawn.
 pub fn pictures(film: &Film, title: &str, size: Option<(usize, usize)>) -> Result<Vec<Picture>> {
     let (width, height) = size.unwrap_or((480, 360));
     let (n, most) = (film.frames.len(), PIXELS / film.frames.len());

@@ -146,7 +146,7 @@ fn setting(cells: &Cells<'_>, cell: &Cell) -> String {
 /// Reads the finished cells and works everything out; settings without an intact model are left out.
 ///
 /// # Errors
-/// When results can not be read.
+/// When results cannot be read.
 pub fn healed(cells: &Cells<'_>, results: &Results) -> Result<Healed> {
     let records = results.records()?;
     let mut all: Vec<(String, String, Vec<Run>)> = Vec::new();

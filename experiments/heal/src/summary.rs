@@ -54,7 +54,7 @@ pub struct Summary {
 /// Writes tensors of one kind, and what is said `about` them in that order.
 ///
 /// # Errors
-/// When the disk can not take it.
+/// When the disk cannot take it.
 pub(super) fn write_tensors(
     path: &Path,
     kind: safetensors::Dtype,

@@ -46,7 +46,7 @@ pub enum Experiment {
 pub struct Report {
     #[command(flatten)]
     pub(super) which: Which,
-    /// Where the report goes; by itself `report` in the folder of the results. Files of an earlier report there are replaced.
+    /// Where the report goes; by default `report` in the folder of the results. Files of an earlier report there are replaced.
     #[arg(long, value_name = "FOLDER")]
     pub(super) to: Option<PathBuf>,
     /// Give figures of what there is although runs are missing.

@@ -336,7 +336,7 @@ mod tests {
         let none = wrong(&text.replace("tasks.acrobot", "tasks.acrobat")).unwrap_err();
         assert!(format!("{none:#}").contains("did you mean 'acrobot'"), "{none:#}");
         let both = wrong(&text.replace("steps = 7000", "env = \"cartpole\"")).unwrap_err();
-        assert!(format!("{both:#}").contains("it can not be both"), "{both:#}");
+        assert!(format!("{both:#}").contains("it cannot be both"), "{both:#}");
     }
 
     #[test]

@@ -87,7 +87,7 @@ fn needle(name: &str) -> String {
 /// The curves of `wanted` (name, threshold, whether smaller is better) in a run folder. A torn last line is left out.
 ///
 /// # Errors
-/// When the file can not be read, or a line that is not the last is broken.
+/// When the file cannot be read, or a line that is not the last is broken.
 pub fn read(run: &Path, wanted: &[(&str, Option<f64>, bool)]) -> Result<Vec<Curve>> {
     let path = run.join(metrics::NAME);
     let file = match File::open(&path) {

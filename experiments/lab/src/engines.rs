@@ -165,7 +165,7 @@ impl Order<'_> {
         let folder = list.parent().context("the list is in a folder")?.display().to_string();
         if folder.contains('\\') {
             bail!(
-                "{folder}: Slurm can not keep a log in a folder whose path has a backslash; choose another one by --out"
+                "{folder}: Slurm cannot keep a log in a folder whose path has a backslash; choose another one by --out"
             );
         }
         let script = format!(

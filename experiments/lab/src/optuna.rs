@@ -40,7 +40,7 @@ impl Optuna {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = match command.spawn() {
             Ok(child) => child,
-            Err(e) => bail!("method = \"optuna\" needs Python, and {python} can not be started ({e}): {install}"),
+            Err(e) => bail!("method = \"optuna\" needs Python, and {python} cannot be started ({e}): {install}"),
         };
         let (input, output) = (child.stdin.take(), child.stdout.take().context("Python's output")?);
         let mut optuna = Self { child, input, output: BufReader::new(output), python };

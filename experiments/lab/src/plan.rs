@@ -59,7 +59,7 @@ const MEASURED: usize = 64;
 /// Counts cells and estimates the time left: from cells that are finished; with `measure` also by a second of each kind of run.
 ///
 /// # Errors
-/// When results can not be read, or a config is not sound.
+/// When results cannot be read, or a config is not sound.
 pub fn plan(cells: &Cells<'_>, checked: Checked, results: &Results, jobs: usize, measure: bool) -> Result<Plan> {
     let records = results.records()?;
     let Checked { tasks, methods, configs: checked } = checked;

@@ -207,7 +207,7 @@ impl Shared<'_> {
 /// Runs all cells that are left. On Ctrl-C every worker saves and stops.
 ///
 /// # Errors
-/// When workers can not be started, or a record of a cell whose workers die can not be written.
+/// When workers cannot be started, or a record of a cell whose workers die cannot be written.
 pub fn run(cells: &Cells<'_>, results: &Results, options: &Options, stop: &Stop) -> Result<Tally> {
     let records = results.records()?;
     let queue = Queue { next: 0, len: cells.len(), again: Vec::new(), deaths: HashMap::new(), closed: false };

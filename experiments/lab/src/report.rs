@@ -202,7 +202,7 @@ struct Tables<'a> {
 /// Reads the results and works out all figures.
 ///
 /// # Errors
-/// When results can not be read, or there are too many methods to compare.
+/// When results cannot be read, or there are too many methods to compare.
 pub fn report(cells: &Cells<'_>, results: &Results, partial: bool) -> Result<Report> {
     let spec = cells.spec;
     let (tasks, methods) = cells.tasks_and_methods()?;

@@ -83,7 +83,7 @@ impl Results {
     /// is refused with the difference, or with `accept` the old spec is kept beside the new one; results of cells that both have stay.
     ///
     /// # Errors
-    /// When the spec was changed, or the folder can not be made.
+    /// When the spec was changed, or the folder cannot be made.
     pub fn open(registry: &Registry, path: &Path, spec: &Spec, accept: bool) -> Result<Self> {
         let results = Self::at(path);
         for folder in [results.cells(), results.runs()] {
@@ -140,7 +140,7 @@ impl Results {
     /// The lock of a cell; None while another process has it for longer than `patience`.
     ///
     /// # Errors
-    /// When the file can not be made.
+    /// When the file cannot be made.
     pub fn lock(&self, cell: &Cell, patience: Duration) -> Result<Option<CellLock>> {
         let path = self.cells().join(format!("{}.lock", cell.id()));
         Ok(lock::take(&path, patience, &format!("cell {}", cell.index))?.map(CellLock))
@@ -149,7 +149,7 @@ impl Results {
     /// The record of a cell; None when it was never begun.
     ///
     /// # Errors
-    /// When it can not be read.
+    /// When it cannot be read.
     pub fn record(&self, id: &str) -> Result<Option<Record>> {
         let path = self.cells().join(format!("{id}.json"));
         match fs::read(&path) {
@@ -164,7 +164,7 @@ impl Results {
     /// Writes a record: whole, or it is as it was.
     ///
     /// # Errors
-    /// When the disk can not take it.
+    /// When the disk cannot take it.
     pub fn write(&self, record: &Record) -> Result<()> {
         let text = serde_json::to_vec_pretty(record).context("a record serialises")?;
         write_synced(&self.cells().join(format!("{}.json", record.id)), &text)
@@ -173,7 +173,7 @@ impl Results {
     /// All records that there are, by id.
     ///
     /// # Errors
-    /// When one can not be read.
+    /// When one cannot be read.
     pub fn records(&self) -> Result<HashMap<String, Record>> {
         let mut out = HashMap::new();
         let entries = match fs::read_dir(self.cells()) {

@@ -202,7 +202,7 @@ impl Space {
             bail!("space is empty: there would be nothing to search");
         }
         if let Some((key, _)) = ranges.iter().find(|(k, _)| base.contains_key(k) || k == "seed") {
-            bail!("'{key}' can not be searched: it is in base, or the seed of the search");
+            bail!("'{key}' cannot be searched: it is in base, or the seed of the search");
         }
         let search: Search = match top.remove("search") {
             Some(v) => serde_json::from_value(v).context("search: method, sampler, trials, seed, startup")?,

@@ -294,7 +294,7 @@ impl Spec {
             bail!("task = \"{}\": it must be env or a key of the grid{}", self.task, nearest(&self.task, keys));
         }
         if let Some((name, key)) = self.tasks.iter().find_map(|(n, t)| t.keys().find(|k| axis(k)).map(|k| (n, k))) {
-            bail!("'{key}' is in the grid and in tasks.{name}: it can not be both");
+            bail!("'{key}' is in the grid and in tasks.{name}: it cannot be both");
         }
         let of_tasks = self.tasks.iter().map(|(n, t)| (n.as_str(), t)).filter(|(_, t)| t.contains_key("seed"));
         let of_variants = self.variants.iter().map(|(n, t)| (n.as_str(), t));
@@ -303,7 +303,7 @@ impl Spec {
                 bail!("{name} has seed: seeds is the place for it");
             }
             if let Some(key) = keys.keys().find(|k| name != "base" && axis(k)) {
-                bail!("'{key}' is in the grid and in the variant '{name}': it can not be both");
+                bail!("'{key}' is in the grid and in the variant '{name}': it cannot be both");
             }
         }
         if axis("seed") {
@@ -315,7 +315,7 @@ impl Spec {
         Ok(())
     }
 
-    /// Where results are kept by itself: `<runs>/experiments/<name>`, with `-quick` for the quick variant.
+    /// Where results are kept by default: `<runs>/experiments/<name>`, with `-quick` for the quick variant.
     pub fn folder(&self, runs: &Path) -> std::path::PathBuf {
         runs.join("experiments").join(if self.quick { format!("{}-quick", self.name) } else { self.name.clone() })
     }

@@ -52,7 +52,7 @@ impl Unit<'_> {
     /// Runs a cell to its end, or on from where it stands.
     ///
     /// # Errors
-    /// When the cell can not be begun or its record not be written; an error of the run itself is in the record.
+    /// When the cell cannot be begun or its record not be written; an error of the run itself is in the record.
     pub fn run(&self, index: u64, progress: &mut Progress, stop: &Stop) -> Result<Ended> {
         let cell = self.cells.get(index)?;
         let Some(_lock) = self.results.lock(&cell, self.patience)? else { return Ok(Ended::Elsewhere) };

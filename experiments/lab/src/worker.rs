@@ -64,7 +64,7 @@ pub fn pin(from: usize, count: usize) -> Result<()> {
 /// run, saves and stops: no worker outlives its pool.
 ///
 /// # Errors
-/// Never for a cell; only when a number can not be read.
+/// Never for a cell; only when a number cannot be read.
 pub fn work(unit: &Unit<'_>, stop: &Stop) -> Result<()> {
     let (tx, rx) = mpsc::channel::<String>();
     let heard = stop.clone();

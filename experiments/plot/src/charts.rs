@@ -85,7 +85,7 @@ fn legend(labels: &[&str], width: f64) -> (Vec<(f64, f64)>, f64) {
 }
 
 impl Lines {
-    /// Draws it.
+    /// The chart as a picture.
     pub fn draw(&self) -> Picture {
         let names: Vec<&str> = self.series.iter().map(|s| s.label.as_str()).collect();
         let (places, legend_height) = legend(&names, WIDTH - 40.0);
@@ -266,7 +266,7 @@ pub struct Field<'a> {
 }
 
 impl Field<'_> {
-    /// Draws it.
+    /// The field as a picture: cells, contours, marks and a colour bar.
     pub fn draw(&self) -> Picture {
         let (left, top, side, bar) = (84.0, 44.0, 440.0, 22.0);
         let (bottom, right) = (top + side, left + side);

@@ -178,7 +178,7 @@ impl Document {
     /// Writes `report.html`, `report.md`, and each picture as SVG and PNG into `folder`.
     ///
     /// # Errors
-    /// When the disk can not take it.
+    /// When the disk cannot take it.
     pub fn write(&self, folder: &Path) -> Result<()> {
         use rayon::prelude::*;
         fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;

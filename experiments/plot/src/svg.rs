@@ -83,7 +83,7 @@ pub struct Picture {
     pub width: f64,
     /// Height in pixels.
     pub height: f64,
-    /// What it shows, for those who can not see it.
+    /// What it shows, for those who cannot see it.
     pub title: String,
     body: String,
 }
@@ -245,7 +245,7 @@ pub fn labels(ticks: &[f64]) -> Vec<String> {
     ticks.iter().map(|t| scaled(*t, largest)).collect()
 }
 
-/// A number by itself: `1.5M`, `200k`, `-0.25`.
+/// A number on its own: `1.5M`, `200k`, `-0.25`.
 pub fn short(x: f64) -> String {
     scaled(x, x.abs())
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 /// `small`, in half precision and without what only training needs.
 ///
 /// # Errors
-/// When the file is there already, or can not be written.
+/// When the file is there already, or cannot be written.
 pub fn write(policy: &Export, path: &Path, small: bool) -> Result<()> {
     if path.exists() {
         refuse!("{} is there already: choose another name with -o", path.display());

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The program's own flag, for what can not be handed one: a world that evaluates for minutes.
+/// The program's own flag, for what cannot be handed one: a world that evaluates for minutes.
 static ASKED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
 /// When the time of the run that this process is making is over; none outside of a run with a limit.

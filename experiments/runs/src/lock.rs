@@ -26,7 +26,7 @@ impl std::error::Error for Held {}
 /// Takes the lock in `path`; None when another process holds it for longer than `patience`. `what` is what it holds.
 ///
 /// # Errors
-/// When the file can not be made, or the program is asked to stop while it waits.
+/// When the file cannot be made, or the program is asked to stop while it waits.
 pub fn take(path: &Path, patience: Duration, what: &str) -> Result<Option<File>> {
     let file = File::options().create(true).truncate(false).write(true).open(path);
     let file = file.with_context(|| format!("opening {}", path.display()))?;

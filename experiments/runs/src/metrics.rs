@@ -51,7 +51,7 @@ impl MetricsFile {
     /// A new file.
     ///
     /// # Errors
-    /// When there is one already, or it can not be made.
+    /// When there is one already, or it cannot be made.
     pub fn create(dir: &Path) -> Result<Self> {
         let path = dir.join(NAME);
         let file = File::create_new(&path).map_err(|e| Error::io("making", &path, e))?;
@@ -62,7 +62,7 @@ impl MetricsFile {
     /// was torn; the others are kept as they are. Also gives the last row that is left.
     ///
     /// # Errors
-    /// When a line in the middle is broken (naming it), or the file can not be rewritten; it is then as it was.
+    /// When a line in the middle is broken (naming it), or the file cannot be rewritten; it is then as it was.
     pub fn resume(dir: &Path, step: u64, evaluated: bool) -> Result<(Self, Option<Row>)> {
         let path = dir.join(NAME);
         let part = dir.join(".metrics.part");
@@ -103,7 +103,7 @@ impl Sink for MetricsFile {
 /// The rows of a run's file, one at a time; none when there is no file. A torn last line, as a kill leaves it, is left out.
 ///
 /// # Errors
-/// When the file can not be read; each row is an error when its line is broken and not the last.
+/// When the file cannot be read; each row is an error when its line is broken and not the last.
 pub fn read(dir: &Path) -> Result<impl Iterator<Item = Result<Row>>> {
     let path = dir.join(NAME);
     let file: Box<dyn BufRead> = match File::open(&path) {

@@ -67,7 +67,7 @@ impl RunDir {
     /// Makes `runs/<env>-<algo>-<name or time>-s<seed>` and locks it.
     ///
     /// # Errors
-    /// When it is there already, or can not be made.
+    /// When it is there already, or cannot be made.
     pub fn create(runs: &Path, env: &str, algo: &str, name: Option<&str>, seed: u64, config: &str) -> Result<Self> {
         if let Some(name) = name {
             let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
@@ -140,7 +140,7 @@ impl RunDir {
     /// The text of its config.
     ///
     /// # Errors
-    /// When it can not be read.
+    /// When it cannot be read.
     pub fn config(&self) -> Result<String> {
         let path = self.path.join("config.toml");
         fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
@@ -213,7 +213,7 @@ pub fn which(asked: &str, found: &Folder) -> &'static str {
 /// Writes a file by way of a temporary one, so that it is there whole or as it was.
 ///
 /// # Errors
-/// When the disk can not take it.
+/// When the disk cannot take it.
 pub fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
     let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("file");
     let part = path.with_file_name(format!(".{name}.part"));

@@ -33,7 +33,7 @@ pub struct Point {
 /// The front that a report in `folder` holds; empty where there is no report.
 ///
 /// # Errors
-/// When its file can not be read, or is damaged.
+/// When its file cannot be read, or is damaged.
 pub fn front_of(folder: &Path) -> Result<Vec<Point>> {
     let path = folder.join(FRONT);
     if !path.exists() {
@@ -182,7 +182,7 @@ pub fn document(objective: &dyn Objective, title: &str) -> Option<Document> {
 /// Writes the report of what was measured through `objective` into `folder`; nothing where nothing was.
 ///
 /// # Errors
-/// When the disk can not take it.
+/// When the disk cannot take it.
 pub fn write(objective: &dyn Objective, title: &str, folder: &Path) -> Result<()> {
     let Some(document) = document(objective, title) else { return Ok(()) };
     document.write(folder)?;

@@ -37,7 +37,7 @@ impl Events {
     /// The events of a new run, with its hyperparameters.
     ///
     /// # Errors
-    /// When the file can not be made.
+    /// When the file cannot be made.
     pub fn create(dir: &Path, hparams: &[(String, Value)], metrics: &[&str]) -> Result<Self> {
         let mut events = Self::open(dir)?;
         // TensorBoard's Python server (2.21.0, --load_fast=false) heeds no START but from the second on: this is the first.
@@ -75,7 +75,7 @@ impl Events {
     /// makes a reader that is already open forget what was cut.
     ///
     /// # Errors
-    /// When a file can not be read or rewritten; it is then as it was.
+    /// When a file cannot be read or rewritten; it is then as it was.
     pub fn resume(dir: &Path, step: u64, evaluated: bool) -> Result<Self> {
         for path in files(dir)? {
             cut(&path, step, evaluated)?;
@@ -97,7 +97,7 @@ impl Events {
     /// Removes the event files of a run that starts again at 0.
     ///
     /// # Errors
-    /// When one can not be removed.
+    /// When one cannot be removed.
     pub fn clear(dir: &Path) -> Result<()> {
         for path in files(dir)? {
             fs::remove_file(&path).map_err(|e| Error::io("removing", &path, e))?;
@@ -157,7 +157,7 @@ impl Events {
     /// A picture (PNG, or GIF, which moves) of that width and height.
     ///
     /// # Errors
-    /// When the file can not be written.
+    /// When the file cannot be written.
     pub fn image(&mut self, step: u64, tag: &str, (width, height): (usize, usize), encoded: Vec<u8>) -> Result<()> {
         let mut image = Summary_Image::new();
         image.set_width(i32::try_from(width).unwrap_or(i32::MAX));
@@ -175,7 +175,7 @@ impl Events {
     /// ended: of two marks an open TensorBoard (2.21.0) heeds the first.
     ///
     /// # Errors
-    /// When the file can not be written.
+    /// When the file cannot be written.
     pub fn finish(&mut self, status: &str) -> Result<()> {
         if status == "interrupted" {
             return self.flush();

@@ -41,7 +41,7 @@ impl<'a> Trainer<'a> {
     /// A fresh run in a folder of its own under `runs`.
     ///
     /// # Errors
-    /// When the folder can not be made, or `init_from` does not fit.
+    /// When the folder cannot be made, or `init_from` does not fit.
     pub fn start(
         registry: &Registry,
         runs: &Path,

@@ -4,7 +4,7 @@ use super::Context;
 use anyhow::{Result, bail};
 use rlx::{
     ActionBuffer, Actor, Estimate, Frame, Goal, Mode, Policy, PolicyInfo, Registry, Rng, Rollout, Status, Vector,
-    estimate, quantile, say, shown,
+    bootstrap, estimate, say, shown,
 };
 use rlx_plot::{charts, svg::Picture};
 use rlx_runs::{
@@ -110,11 +110,8 @@ fn rank_correlation(traces: &[Trace]) -> Result<Value> {
         spearman(&flat(|t| &t.estimate), &flat(|t| &t.left))
     };
     let all: Vec<usize> = (0..traces.len()).collect();
-    let mut rng = Rng::named(0, "spearman", 0);
-    let mut drawn: Vec<f64> =
-        (0..1000).map(|_| over(&all.iter().map(|_| rng.below(all.len())).collect::<Vec<_>>())).collect();
-    drawn.sort_by(f64::total_cmp);
-    Ok(json!({ "mean": over(&all), "low": quantile(&drawn, 0.025), "high": quantile(&drawn, 0.975) }))
+    let [(low, high)] = bootstrap(traces.len(), 1000, "spearman", |drawn| [over(drawn)]);
+    Ok(json!({ "mean": over(&all), "low": low, "high": high }))
 }
 
 /// The distance from the first state of an episode to goals over the table, at the height of the goal that was set.

@@ -57,7 +57,7 @@ pub fn paired_test(differences: &[f64]) -> Option<f64> {
     let as_far = (0..DRAWS)
         .filter(|_| differences.chunks(64).map(|part| sum(rng.bits(), part)).sum::<f64>().abs() >= limit)
         .count();
-    // The observed pattern is one of them: a p of 0 can not be (Phipson and Smyth 2010, arXiv 1603.05766).
+    // The observed pattern is one of them: a p of 0 cannot be (Phipson and Smyth 2010, arXiv 1603.05766).
     Some((as_far + 1) as f64 / (DRAWS + 1) as f64)
 }
 

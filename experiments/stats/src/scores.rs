@@ -3,8 +3,7 @@
 //! Point estimates are those of rliable to 1e-6, and interval ends agree within the bootstrap's own error: `tests/golden/scores.py`
 //! records the case that the tests compare with.
 use rayon::prelude::*;
-use rlx::Rng;
-use rlx::quantile;
+use rlx::{Rng, percentile_interval, quantile};
 use serde::Serialize;
 
 /// Scores by task, each a run's; tasks may have different numbers of runs.
@@ -86,7 +85,7 @@ fn resample(from: &Scores, to: &mut [Vec<f64>], rng: &mut Rng) {
     }
 }
 
-/// The stratified bootstrap: runs are drawn with replacement within each task, `statistic` writes its numbers for each draw. Gives for
+/// The percentile bootstrap stratified by task: runs are drawn with replacement within each task, `statistic` writes its numbers for each draw. Gives for
 /// each of them the interval of its `RESAMPLES` (or fewer) draws. The same input gives the same ends, whatever the number of threads.
 pub fn bootstrap(
     sets: &[&Scores],
@@ -115,8 +114,8 @@ pub fn bootstrap(
     let draws: Vec<Vec<f64>> = (0..resamples.div_ceil(CHUNK)).into_par_iter().map(chunk).collect();
     let ends = |i: usize| {
         let mut column: Vec<f64> = draws.iter().flat_map(|c| c.iter().skip(i).step_by(width)).copied().collect();
-        column.sort_by(f64::total_cmp);
-        Interval { value: values[i], low: quantile(&column, 0.025), high: quantile(&column, 0.975) }
+        let (low, high) = percentile_interval(&mut column);
+        Interval { value: values[i], low, high }
     };
     (0..width).into_par_iter().map(ends).collect()
 }

@@ -5,7 +5,7 @@ use super::{
     scope::Learns,
 };
 use crate::data::batches::{self, Batch};
-use rlx::{Error, Result, Rng};
+use rlx::{Error, Result, bootstrap};
 use rlx_nn::{Init, Layout, Params};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -43,7 +43,7 @@ impl Classifier {
     /// Over `weights`; the head (and a pooler that the model lacks) starts normal with deviation .02, by `seed`.
     ///
     /// # Errors
-    /// When the device can not be written.
+    /// When the device cannot be written.
     pub fn new(weights: &Weights, classes: usize, pooling: Pooling, seed: u64, device: Device) -> Result<Self> {
         Self::partial(weights, classes, pooling, seed, device, &Scope::whole(weights.config.layers))
     }
@@ -52,7 +52,7 @@ impl Classifier {
     /// pass ends above them.
     ///
     /// # Errors
-    /// When the scope is not of such a model, or the device can not be written.
+    /// When the scope is not of such a model, or the device cannot be written.
     pub fn partial(
         weights: &Weights,
         classes: usize,
@@ -97,7 +97,7 @@ impl Classifier {
     /// The norm of the gradient of each layer's parameters, over one batch without dropout.
     ///
     /// # Errors
-    /// When the device can not be written, or a norm is not finite, naming the layer.
+    /// When the device cannot be written, or a norm is not finite, naming the layer.
     pub fn gradient_norms(&mut self, task: &Task<'_>, rows: &[usize]) -> Result<Vec<f64>> {
         let (batch, labels) = task.batch(rows, self.params.flat().device())?;
         let (logits, _) = self.forward(&batch, Dropout::NONE);
@@ -134,7 +134,7 @@ impl Classifier {
     /// Classifies `rows` of `texts`.
     ///
     /// # Errors
-    /// When `stop` says so, a logit is not finite, or the device can not be written.
+    /// When `stop` says so, a logit is not finite, or the device cannot be written.
     pub fn judge(&self, task: &Task<'_>, rows: &[usize], stop: &dyn Fn() -> bool) -> Result<Judged> {
         let lengths: Vec<usize> = rows.iter().map(|&r| task.texts[r].len()).collect();
         let mut of_row = vec![usize::MAX; task.texts.len()];
@@ -165,7 +165,7 @@ impl Classifier {
     /// The mean over tokens of each text's hidden states: for each state `[rows * width]`, in the order of `rows`.
     ///
     /// # Errors
-    /// When the device can not be written or read.
+    /// When the device cannot be written or read.
     pub fn represent(&self, task: &Task<'_>, rows: &[usize]) -> Result<Vec<Vec<f32>>> {
         let mut out = vec![Vec::new(); self.encoder.config().layers + 1];
         for part in rows.chunks(task.batch) {
@@ -196,7 +196,7 @@ impl Task<'_> {
     /// A padded batch of rows and its labels, `[rows]`.
     ///
     /// # Errors
-    /// When the device can not be written.
+    /// When the device cannot be written.
     pub fn batch(&self, rows: &[usize], device: Device) -> Result<(Batch, Tensor)> {
         let texts: Vec<&[u32]> = rows.iter().map(|&r| self.texts[r].as_slice()).collect();
         let labels: Vec<i64> = rows.iter().map(|&r| self.labels[r] as i64).collect();
@@ -250,19 +250,10 @@ impl Judged {
 
     /// 95 % percentile intervals of accuracy and F1 over draws of texts: how far another test set of the same kind would tell otherwise.
     pub fn intervals(&self, draws: usize) -> [(f64, f64); 2] {
-        let (n, mut rng) = (self.truth.len(), Rng::named(0, "bootstrap of texts", 0));
-        let mut all: [Vec<f64>; 2] = [Vec::new(), Vec::new()];
-        for _ in 0..draws {
-            let (t, a): (Vec<usize>, Vec<usize>) =
-                (0..n).map(|_| rng.below(n)).map(|i| (self.truth[i], self.answers[i])).unzip();
+        bootstrap(self.truth.len(), draws, "bootstrap of texts", |drawn| {
+            let (t, a): (Vec<usize>, Vec<usize>) = drawn.iter().map(|i| (self.truth[*i], self.answers[*i])).unzip();
             let s = scores(&t, &a, self.classes);
-            all[0].push(s.accuracy);
-            all[1].push(s.f1);
-        }
-        all.map(|mut values| {
-            values.sort_by(f64::total_cmp);
-            let at = |share: f64| values[((values.len() - 1) as f64 * share).round() as usize];
-            (at(0.025), at(0.975))
+            [s.accuracy, s.f1]
         })
     }
 }

@@ -168,7 +168,7 @@ impl Encoder {
     /// The encoder's parameters as they are now, without adapters: the inverse of [`Encoder::put`].
     ///
     /// # Errors
-    /// When the device can not be read, or a parameter is not finite.
+    /// When the device cannot be read, or a parameter is not finite.
     pub fn weights(&self, params: &Params) -> Result<Weights> {
         let (flat, layout) = (params.to_vec()?, params.layout());
         let shapes: std::collections::HashMap<_, _> = super::weights::parameters(&self.config).into_iter().collect();
@@ -252,7 +252,7 @@ pub fn mean_pooled(state: &Tensor, mask: &Tensor) -> Tensor {
 /// An encoder by itself with its parameters, for reading hidden states.
 ///
 /// # Errors
-/// When the device can not be written.
+/// When the device cannot be written.
 pub fn bare(weights: &Weights, device: tch::Device) -> Result<(Encoder, Params)> {
     let mut layout = Layout::new();
     Encoder::add_weights(&weights.config, &mut layout);

@@ -139,7 +139,7 @@ impl Tuner {
     /// One step on `rows`.
     ///
     /// # Errors
-    /// When the loss is not finite, or the device can not be written; the parameters are then as they were.
+    /// When the loss is not finite, or the device cannot be written; the parameters are then as they were.
     pub fn learn(&mut self, task: &Task<'_>, rows: &[usize]) -> Result<Step> {
         let (batch, labels) = task.batch(rows, self.model.params.flat().device())?;
         let _alone = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
@@ -177,7 +177,7 @@ impl Tuner {
     /// Parameters and optimiser, exact.
     ///
     /// # Errors
-    /// When the device can not be read.
+    /// When the device cannot be read.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut out = Vec::new();
         let flat = self.model.params.to_vec()?;

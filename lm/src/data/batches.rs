@@ -41,7 +41,7 @@ impl Batch {
     /// Pads `texts` with `pad`.
     ///
     /// # Errors
-    /// When the device can not be written.
+    /// When the device cannot be written.
     pub fn new(texts: &[&[u32]], pad: u32, device: Device) -> Result<Self> {
         let longest = texts.iter().map(|t| t.len()).max().unwrap_or(0).max(1);
         let mut ids = vec![i64::from(pad); texts.len() * longest];

@@ -65,7 +65,7 @@ impl Gguf {
     /// opened.
     ///
     /// # Errors
-    /// When it can not be read, is not GGUF, or says of itself what is not so; when a part is missing or belongs to another model.
+    /// When it cannot be read, is not GGUF, or says of itself what is not so; when a part is missing or belongs to another model.
     pub fn open(path: &Path) -> Result<Self> {
         let file = |path: &Path| {
             let file = File::open(path).map_err(|e| Error::io("opening", path, e))?;
@@ -129,7 +129,7 @@ impl<R: Read + Seek> Gguf<R> {
     /// A tensor's numbers as 32-bit floats.
     ///
     /// # Errors
-    /// When there is none of that name, or the file can not be read.
+    /// When there is none of that name, or the file cannot be read.
     pub fn tensor(&mut self, name: &str) -> Result<Tensor> {
         let info = self.tensors.get(name).cloned();
         let info = info.ok_or_else(|| Error::corrupt(self.path(), format!("there is no tensor '{name}' in it")))?;

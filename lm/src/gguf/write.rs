@@ -57,7 +57,7 @@ impl Writer {
     /// Writes the file; one that is there is not overwritten.
     ///
     /// # Errors
-    /// When it can not be written.
+    /// When it cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
         let failed = |e| Error::io("writing", path, e);
         let file = OpenOptions::new().write(true).create_new(true).open(path).map_err(failed)?;

@@ -26,18 +26,16 @@ pub enum Widths {
 /// Writes a folder that transformers loads, in floats of `stored`, adapters merged.
 ///
 /// # Errors
-/// When the folder is there already, or can not be written.
+/// When the folder is there already, or cannot be written.
 pub fn transformers(model: &Model, tokenizer: Option<&Tokenizer>, stored: Stored, path: &Path) -> Result<Widths> {
     let config = &model.config;
     if model.rope_factors.is_some() {
-        return Err(Error::invalid(
-            "rotary factors of a GGUF file can not be written to a config.json of transformers",
-        ));
+        return Err(Error::invalid("rotary factors of a GGUF file cannot be written to a config.json of transformers"));
     }
     let per = config.blocks[0].heads / config.blocks[0].kv_heads;
     if config.blocks.iter().any(|b| b.heads / b.kv_heads != per) {
         return Err(Error::invalid(
-            "blocks whose kv heads serve different numbers of query heads can not be padded to one shape",
+            "blocks whose kv heads serve different numbers of query heads cannot be padded to one shape",
         ));
     }
     let kv_heads = config.blocks.iter().map(|b| b.kv_heads).max().unwrap_or(1);
@@ -82,7 +80,7 @@ fn effective(block: &Block, p: Projection) -> Tensor {
 /// as `weights`, the embedding as `table`, norms in 32 bits, adapters merged.
 ///
 /// # Errors
-/// When it is there already, can not be written, rows do not divide into a type's blocks, or llama.cpp has no such tokenizer.
+/// When it is there already, cannot be written, rows do not divide into a type's blocks, or llama.cpp has no such tokenizer.
 pub fn gguf(
     model: &Model,
     tokenizer: Option<&Tokenizer>,

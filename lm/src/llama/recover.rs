@@ -251,7 +251,7 @@ impl Trainer {
     /// What it takes to go on, exact.
     ///
     /// # Errors
-    /// When the tensors can not be read back.
+    /// When the tensors cannot be read back.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let flat = rlx_nn::upload::to_vec(&self.flat)?;
         let config = serde_json::to_string(&self.config).unwrap_or_default();

@@ -129,7 +129,7 @@ pub(super) fn write_text(path: &Path, text: &str) -> Result<()> {
 /// Saves a model as it is to a new folder; returns the bytes of the weights' file.
 ///
 /// # Errors
-/// When the folder is there already, or can not be written.
+/// When the folder is there already, or cannot be written.
 pub fn save(model: &Model, tokenizer: Option<&Tokenizer>, path: &Path) -> Result<u64> {
     let layout = Layout::of(model)?;
     new_folder(path)?;

@@ -143,7 +143,7 @@ impl Tokenizer {
     /// As a `tokenizer.json`.
     ///
     /// # Errors
-    /// When it can not be written as one.
+    /// When it cannot be written as one.
     pub fn to_json(&self) -> Result<String> {
         self.inner.to_string(false).map_err(|e| Error::invalid(format!("tokenizer: {e}")))
     }

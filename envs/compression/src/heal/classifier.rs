@@ -171,7 +171,7 @@ impl CorruptedClassifier {
     /// Looks at the broken model.
     ///
     /// # Errors
-    /// When it can not be run.
+    /// When it cannot be run.
     pub fn signals(&self) -> Result<LayerSignals> {
         let n = self.shape.layers;
         let mut rng = Rng::named(self.config.healing.data_seed, "texts that are looked at", 0);
@@ -202,7 +202,7 @@ impl CorruptedClassifier {
     /// Fine-tunes the broken model and judges it.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] once `stop` says so; when the model can not be run.
+    /// [`Error::Interrupted`] once `stop` says so; when the model cannot be run.
     pub fn heal(&self, scope: &Scope, fidelity: u32, seed: u64, stop: &dyn Fn() -> bool) -> Result<Healed> {
         let judged = self.healing(&self.broken, scope, fidelity, seed).and_then(|mut healing| {
             healing.run(stop)?;

@@ -66,7 +66,7 @@ impl Saved {
     /// The game, with room for all its plies, so that no step allocates.
     ///
     /// # Errors
-    /// When it can not be one of a game.
+    /// When it cannot be one of a game.
     pub fn game(self) -> Result<Game> {
         if !self.is_sound() {
             return Err(Error::invalid("saved game: its cards are no deal"));

@@ -1,4 +1,4 @@
-//! The deals that a seat can not rule out, and the others' decisions as they would have looked in each.
+//! The deals that a seat cannot rule out, and the others' decisions as they would have looked in each.
 use super::Likelihood;
 use crate::{Cards, Game, Kind, Move, SEATS, Seat, cards::TEN, rules::Leader};
 use rlx::Rng;
@@ -310,7 +310,7 @@ impl Deals {
     }
 }
 
-/// The earlier positions at which the seat had a choice of cards, over some deal that it can not rule out: what it sees in them is
+/// The earlier positions at which the seat had a choice of cards, over some deal that it cannot rule out: what it sees in them is
 /// what it saw then.
 pub fn past(seat: Seat<'_>) -> Vec<Game> {
     let deals = Deals::new(seat);

@@ -6,7 +6,7 @@
 //! for chance in the positions and for the sampler, whose particles make the posterior a little worse than it is.
 use crate::agent::{Agent, Rows};
 use anyhow::{Result, bail};
-use rlx::{Mode, Policy, PolicyInfo, Rng, quantile};
+use rlx::{Mode, Policy, PolicyInfo, Rng, bootstrap};
 use rlx_red10::{
     Game, Likelihood, Move, Rules, SEATS, Sampler, Seat,
     posterior::{Track, exact, softmax},
@@ -25,7 +25,7 @@ const ENUMERATED: usize = 1500;
 const BATCH: usize = 1024;
 const RESAMPLES: usize = 2000;
 
-/// What came of it.
+/// What guesses cost beside the exact posterior, at the same positions.
 #[derive(Clone, Debug, Serialize)]
 pub struct Bound {
     /// Positions, three guesses each.
@@ -249,19 +249,14 @@ fn cost(positions: &[&Position], guess: impl Fn(&Position) -> [f64; 3]) -> Cost 
         last.1 += (0..3).map(|k| loss(guess(p)[k], p.truth[k])).sum::<f64>();
         last.2 += 3.0;
     }
-    let mut rng = Rng::named(0, "bound-bootstrap", 0);
-    let mut means: Vec<f64> = (0..RESAMPLES)
-        .map(|_| {
-            let drawn = (0..games.len()).map(|_| games[rng.below(games.len())]);
-            let (sum, count) = drawn.fold((0.0, 0.0), |(s, n), g| (s + g.1, n + g.2));
-            sum / count
-        })
-        .collect();
-    means.sort_by(f64::total_cmp);
+    let [(low, high)] = bootstrap(games.len(), RESAMPLES, "bound-bootstrap", |drawn| {
+        let (sum, count) = drawn.iter().fold((0.0, 0.0), |(s, n), i| (s + games[*i].1, n + games[*i].2));
+        [sum / count]
+    });
     Cost {
         log_loss: mean(&loss),
-        low: quantile(&means, 0.025),
-        high: quantile(&means, 0.975),
+        low,
+        high,
         brier: mean(&|p, truth| (p - truth).powi(2)),
         accuracy: mean(&|p, truth| f64::from(u8::from((p > 0.5) == (truth > 0.5)))),
     }

@@ -45,7 +45,7 @@ pub struct Rating {
     pub win: f64,
 }
 
-/// What came of it.
+/// The results of a round robin.
 #[derive(Clone, Debug, Serialize)]
 pub struct League {
     /// Decks a pair.

@@ -7,7 +7,7 @@ use crate::{
 use rlx_red10::{Cards, Move, Seat};
 
 impl Text {
-    /// Why the player can not play these cards of the own hand now; None when nothing is wrong with them.
+    /// Why the player cannot play these cards of the own hand now; None when nothing is wrong with them.
     pub fn objection(&self, view: Seat<'_>, legal: &[Move], cards: Cards) -> Option<String> {
         if view.asked() {
             return Some(self.must_answer.into());

@@ -161,7 +161,7 @@ impl Record {
     /// Plays the record again, every ply checked: `each` sees the position before each ply and the index of its move.
     ///
     /// # Errors
-    /// Naming the ply that can not be.
+    /// Naming the ply that cannot be.
     pub fn replay(&self, mut each: impl FnMut(&Game, &[Move], usize, &Ply) -> Result<()>) -> Result<Game> {
         ensure!(self.format == FORMAT, "format '{}': this reads {FORMAT}", self.format.escape_debug());
         let mut game = self.start()?;

@@ -276,7 +276,7 @@ impl<'t, 'p> Session<'t, 'p> {
     /// Writes the games so far to a file that is not there yet in `folder`, and later ones too; its path.
     ///
     /// # Errors
-    /// When it can not be written.
+    /// When it cannot be written.
     pub fn save(&mut self, folder: &Path) -> Result<PathBuf> {
         if let Some((path, _)) = &self.log.file {
             return Ok(path.clone());

@@ -101,7 +101,7 @@ texts! {
         "要亮红十吗? 亮则翻倍, 队伍公开。y 亮, n 不亮。";
     new_here: "New to Red-10? ? twice has the rules.", "第一次玩? 按两次 ? 看规则。";
     only_pass: "Nothing you hold beats this: p or Enter passes.", "没有能大过的牌: 按 p 或回车不出。";
-    // Why a play can not be made.
+    // Why a play cannot be made.
     not_your_turn: "It is not your turn yet; cards can be selected already.", "还没轮到你; 可以先选牌。";
     select_first: "Select cards first: by their key, by arrows and space, or by mouse.", "请先选牌: 按牌面键, 或方向键加空格, 或点击。";
     must_lead: "You lead: a card must be played.", "轮到你领出, 必须出牌。";

@@ -42,7 +42,7 @@ pub struct Prune {
     /// Blocks at the end that keep theirs.
     #[arg(long, default_value_t = 2)]
     last: usize,
-    /// How groups are scored; by itself taylor-first on a text, magnitude without one.
+    /// How groups are scored; by default taylor-first on a text, magnitude without one.
     #[arg(long, value_parser = ["taylor-first", "taylor-second", "magnitude", "activation", "random"])]
     criterion: Option<String>,
     /// Text to score groups, round and recover on.
@@ -86,7 +86,7 @@ pub fn run(args: &Prune, runs: &Path, stop: &Stop) -> Result<()> {
         refuse!("--criterion {named} scores on a text: say --text FILE, or --criterion magnitude");
     }
     let loaded = open(&args.model, runs, args.on.device()?)?;
-    // What can not be written is refused before the work is done, not after.
+    // What cannot be written is refused before the work is done, not after.
     let notes = args.output.notes(&loaded.model, loaded.tokenizer.as_ref())?;
     let ids = match &input {
         Some(input) => input.ids(&loaded, &Frame::default())?,

@@ -41,7 +41,7 @@ pub struct Eval {
     /// Draws items and shuffles choices.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Whether a text begins with the model's token for that; by itself as the model's file says before --text, and never before an item
+    /// Whether a text begins with the model's token for that; by default as the model's file says before --text, and never before an item
     /// of --tasks, as lm-evaluation-harness has it.
     #[arg(long, value_enum)]
     bos: Option<Bos>,

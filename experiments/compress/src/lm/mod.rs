@@ -48,7 +48,7 @@ pub enum Lm {
     Convert(convert::Convert),
 }
 
-/// Runs one of them.
+/// Runs a subcommand of `rlx lm`.
 pub fn run(command: &Lm, runs: &Path) -> Result<ExitCode> {
     let stop = Stop::install()?;
     match command {

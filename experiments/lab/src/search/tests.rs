@@ -18,7 +18,7 @@ fn what_is_wrong_is_named() {
     assert!(wrong("[\"a\", \"b\", \"c\"]", "[]").contains("choices"));
     let metric = "[metric]\nname = \"losses/x\"\nlower_is_beter = true\n[space]";
     assert!(wrong("[space]", metric).contains("did you mean 'lower_is_better'?"));
-    assert!(wrong("env =", "x = 1\nenv =").contains("'x' can not be searched"));
+    assert!(wrong("env =", "x = 1\nenv =").contains("'x' cannot be searched"));
     assert!(wrong("format = 1", "format = 2").contains("format = 1"));
 }
 

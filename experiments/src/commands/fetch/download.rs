@@ -29,7 +29,7 @@ try:
             for block in answer.iter_content(1 << 20):
                 file.write(block)
 except (ImportError, AttributeError, TypeError) as error:
-    sys.exit(f"this pip can not be asked for a source distribution ({error}): python3 -m pip install --upgrade pip")
+    sys.exit(f"this pip cannot be asked for a source distribution ({error}): python3 -m pip install --upgrade pip")
 except Exception as error:
     sys.exit(f"{type(error).__name__}: {error}")
 "#;

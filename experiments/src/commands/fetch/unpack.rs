@@ -22,7 +22,7 @@ fn hex(hash: Sha256) -> String {
 /// A file's SHA-256.
 ///
 /// # Errors
-/// When it can not be read.
+/// When it cannot be read.
 pub fn sha256(path: &Path) -> Result<String> {
     let read = || -> std::io::Result<String> {
         let (mut file, mut hash, mut block) = (File::open(path)?, Sha256::new(), vec![0; 1 << 20]);

@@ -47,7 +47,7 @@ impl Kept {
     pub fn best(heads: &[f64], channels: &[f64], shape: &BlockShape) -> Result<Self> {
         if shape.kv_heads == 0 || shape.kv_heads > heads.len() || shape.ffn == 0 || shape.ffn > channels.len() {
             return Err(Error::invalid(format!(
-                "a block of {} kv heads and {} channels can not keep {} and {}",
+                "a block of {} kv heads and {} channels cannot keep {} and {}",
                 heads.len(),
                 channels.len(),
                 shape.kv_heads,
@@ -71,7 +71,7 @@ pub fn narrow(block: &Block, kept: &Kept, head_dim: usize) -> Result<Block> {
         return Err(Error::invalid("groups to keep must be ascending numbers of the block, one at least of each kind"));
     }
     if block.projections.iter().any(|p| p.adapter.is_some()) {
-        return Err(Error::invalid("a block with adapters can not be pruned: merge them first"));
+        return Err(Error::invalid("a block with adapters cannot be pruned: merge them first"));
     }
     if kept.kv_heads.len() == shape.kv_heads && kept.channels.len() == shape.ffn {
         return Ok(block.clone());

@@ -21,7 +21,7 @@ pub struct Hand<'a> {
 }
 
 impl Hand<'_> {
-    /// Draws it.
+    /// Draws the cards into the buffer, fanned where they do not fit.
     pub fn draw(&self, area: Rect, theme: Theme, buffer: &mut Buffer) {
         let fan = fan(area, self.letters.len(), self.cursor.unwrap_or(0));
         for i in fan.first..fan.first + fan.seen {

@@ -50,7 +50,7 @@ impl Theme {
     }
 }
 
-/// Draws it.
+/// Draws the whole screen: the table or a replay, and what lies over it.
 pub fn draw(app: &App<'_, '_>, theme: Theme, frame: &mut Frame<'_>) {
     let buffer = frame.buffer_mut();
     let a = app.areas();
@@ -252,7 +252,7 @@ fn buttons(app: &App<'_, '_>, area: Rect, theme: Theme, buffer: &mut Buffer) {
     let (placed, more) = layout::buttons(&labels, area);
     for (_, i, place) in placed {
         let (_, label, enabled) = &buttons[i];
-        // What can not be done now is told without colour, too.
+        // What cannot be done now is told without colour, too.
         let label = if *enabled { label.clone() } else { label.replace('[', "(").replace(']', ")") };
         buffer.set_string(place.x, place.y, label, if *enabled { Style::new() } else { theme.dim() });
     }

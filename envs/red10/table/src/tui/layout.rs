@@ -82,7 +82,7 @@ pub fn areas(size: Rect, needs: Needs) -> Areas {
     let mut a = Areas::default();
     let (w, h) = (size.width, size.height);
     if h < 8 {
-        // What can not be missed first: the hand, what to beat, what is said.
+        // What cannot be missed first: the hand, what to beat, what is said.
         a.hand = take(&mut left, 1);
         a.trick = take(&mut left, 1);
         a.message = take(&mut left, if h < 4 { 1 } else { 2 });

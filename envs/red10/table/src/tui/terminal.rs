@@ -28,7 +28,7 @@ use std::{
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// A terminal in raw mode, on its alternate screen, with mouse and bracketed paste. ratatui's own drop would complain on standard error
-/// that the cursor can not be shown on a terminal that is gone, and panic there: it is left out, [`give_back`] shows the cursor.
+/// that the cursor cannot be shown on a terminal that is gone, and panic there: it is left out, [`give_back`] shows the cursor.
 pub struct Screen(pub ManuallyDrop<Terminal<CrosstermBackend<Stdout>>>);
 
 impl Screen {
@@ -68,7 +68,7 @@ impl Drop for Screen {
 
 fn give_back() {
     if TAKEN.swap(false, Ordering::SeqCst) {
-        // A terminal that is gone can not be given back; nothing else may be kept from ending.
+        // A terminal that is gone cannot be given back; nothing else may be kept from ending.
         let _ = execute!(io::stdout(), DisableBracketedPaste, DisableMouseCapture, LeaveAlternateScreen, Show);
         let _ = disable_raw_mode();
     }

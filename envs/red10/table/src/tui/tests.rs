@@ -203,7 +203,7 @@ fn illegal_plays_are_explained_and_nothing_happens() {
     press(&mut app, KeyCode::Enter);
     assert!(notice(&app).contains("a card must be played"), "{}", notice(&app));
     let buttons = app.buttons();
-    assert!(buttons.iter().any(|b| b.0 == Action::Pass && !b.2), "pass is shown as what can not be done");
+    assert!(buttons.iter().any(|b| b.0 == Action::Pass && !b.2), "pass is shown as what cannot be done");
     let letters = app.sitting.as_ref().unwrap().letters();
     for card in [0, letters.len() - 1] {
         app.act(Action::Card(card)).unwrap();
@@ -223,7 +223,7 @@ fn hidden(game: &Game, me: usize) -> Vec<String> {
 }
 
 /// The game with some cards of the other seats exchanged, everything that `me` saw the same: the tens stay where they are, and so
-/// does what has been played. None where that can not be done.
+/// does what has been played. None where that cannot be done.
 fn exchanged(game: &Game, me: usize, rng: &mut Rng) -> Option<Game> {
     let mut left: [Vec<char>; SEATS] = std::array::from_fn(|s| game.hand(s).to_string().chars().collect());
     let others: Vec<usize> = (0..SEATS).filter(|s| *s != me).collect();
