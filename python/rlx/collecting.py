@@ -1,0 +1,3 @@
+class Episode: pass
+def collect(): pass
+def to_minari(): pass
