@@ -1,11 +1,9 @@
-//! Worlds that are reset one by one, as Gymnasium asks: each is a vector of one, so that what `reset` does is the vector's own.
+//! Worlds that are reset one by one, as Gymnasium asks: a vector whose worlds sit ticks out and start apart.
 use crate::pool;
-use rayon::prelude::*;
 use rlx::{
-    ActionBuffer, Actions, ActionsMut, Column, ColumnMut, Drawing, Element, Error, FrameMut, Judge, Result, Rng, Scalars, Space, Spec, Status, Table, Vector,
-    World, snapshot,
+    ActionBuffer, Actions, Column, ColumnMut, ColumnRef, Drawing, Element, Error, FrameMut, Result, Rng, Scalars,
+    Space, Spec, Status, Table, Vector, World, snapshot,
 };
-use std::ops::Range;
 
 /// When a world whose episode has ended starts the next (Gymnasium's `AutoresetMode`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,19 +27,7 @@ enum Phase {
     Ended,
 }
 
-/// A world and what is kept beside it.
-struct Slot {
-    vector: Box<dyn Vector>,
-    /// Ticks of the running episode, where the limit is kept here.
-    length: u32,
-    phase: Phase,
-    /// How the last step left the episode.
-    status: Status,
-    metrics: Option<Scalars>,
-    drawing: Option<Drawing>,
-}
-
-/// Memory that a step writes. All of it has one entry a world, `obs` and `last` one row.
+/// Memory that a step writes. All of it has one entry a world, `obs` one row.
 pub struct Out<'a> {
     /// What each world shows now.
     pub obs: ColumnMut<'a>,
@@ -57,12 +43,25 @@ pub struct Out<'a> {
 
 /// The worlds.
 pub struct Batch {
-    world: World,
+    name: String,
     config: Table,
+    vector: Box<dyn Vector>,
     spec: Spec,
+    /// Ends episodes earlier than the worlds' own limit.
     limit: Option<u32>,
     filmed: bool,
-    slots: Vec<Slot>,
+    phase: Vec<Phase>,
+    /// Ticks of the running episodes, where there is a limit of one's own.
+    length: Vec<u32>,
+    /// Which worlds sit the next step out: those whose phase is `Ended`.
+    wait: Vec<bool>,
+    waiting: usize,
+    /// How the last step left the episodes.
+    status: Vec<Status>,
+    /// What worlds said of those that it ended.
+    metrics: Vec<(usize, Scalars)>,
+    /// How worlds looked at the end, until the next episode is asked for.
+    drawings: Vec<Option<Drawing>>,
     /// First views of episodes that wait to be asked for, `[n, width]`.
     next: Column,
     /// Final views of the episodes that ended in the last step, `[n, width]`.
@@ -70,46 +69,8 @@ pub struct Batch {
     mask: Vec<bool>,
     seat: Vec<u8>,
     pay: Vec<f32>,
-    status: Vec<Status>,
     copied: u64,
     broken: bool,
-}
-
-/// What one stripe of the worlds works on.
-struct Stripe<'a, T> {
-    first: usize,
-    slots: &'a mut [Slot],
-    obs: &'a mut [T],
-    next: &'a mut [T],
-    last: &'a mut [T],
-    mask: &'a mut [bool],
-    seat: &'a mut [u8],
-    pay: &'a mut [f32],
-    status: &'a mut [Status],
-    reward: &'a mut [f64],
-    terminated: &'a mut [bool],
-    truncated: &'a mut [bool],
-    success: &'a mut [bool],
-}
-
-/// Where a world keeps its goal, and how it judges.
-struct Goal {
-    achieved: Range<usize>,
-    desired: Range<usize>,
-    judge: Judge,
-}
-
-/// What is the same for all worlds of a step.
-struct Plan<'a, A> {
-    actions: &'a [A],
-    act: usize,
-    width: usize,
-    choices: usize,
-    mode: Autoreset,
-    limit: u32,
-    filmed: bool,
-    goal: Option<&'a Goal>,
-    wrap: fn(&[A]) -> Actions<'_>,
 }
 
 impl Batch {
@@ -121,48 +82,41 @@ impl Batch {
         if n == 0 {
             return Err(Error::invalid("num_envs = 0: it must be at least 1"));
         }
-        let make = || world.vector(&config, 1, 0);
-        let slot = |vector| Slot {
-            vector,
-            length: 0,
-            phase: Phase::New,
-            status: Status::Running,
-            metrics: None,
-            drawing: None,
-        };
-        let first = make()?;
-        let spec = first.spec().clone();
+        let vector = world.vector(&config, n, 0)?;
+        let spec = vector.spec().clone();
         if spec.players != 1 || spec.rows != 1 || spec.candidates.is_some() {
             return Err(Error::invalid(format!(
                 "{} is a game of {} players and no single agent's environment",
                 spec.name, spec.players
             )));
         }
-        let mut slots = vec![slot(first)];
-        for _ in 1..n {
-            slots.push(slot(make()?));
-        }
-        let column = |n: usize| match slots[0].vector.slab(1).all_obs().to_column() {
-            Column::F32(_) => f32::column(n),
-            Column::U8(_) => u8::column(n),
-            Column::I64(_) => i64::column(n),
-        };
         let (rows, choices) = (n * spec.obs.width(), n * spec.act.choices());
+        let column = || match vector.slab(1).all_obs() {
+            ColumnRef::F32(_) => f32::column(rows),
+            ColumnRef::U8(_) => u8::column(rows),
+            ColumnRef::I64(_) => i64::column(rows),
+        };
         Ok(Self {
-            next: column(rows),
-            last: column(rows),
+            next: column(),
+            last: column(),
             mask: vec![true; choices],
             seat: vec![0; n],
             pay: vec![0.0; n],
             status: vec![Status::Running; n],
+            phase: vec![Phase::New; n],
+            wait: vec![false; n],
+            waiting: 0,
+            length: vec![0; n],
+            metrics: Vec::new(),
+            drawings: vec![None; n],
             copied: 0,
             broken: false,
             filmed: false,
-            world: world.clone(),
+            name: world.name.clone(),
             config,
+            vector,
             spec,
             limit,
-            slots,
         })
     }
 
@@ -187,16 +141,12 @@ impl Batch {
         &self.mask
     }
     /// What each world whose episode ended in the last step says of it.
-    pub fn metrics(&self) -> impl Iterator<Item = (usize, &Scalars)> {
-        self.slots.iter().enumerate().filter_map(|(i, s)| Some((i, s.metrics.as_ref()?)))
+    pub fn metrics(&self) -> &[(usize, Scalars)] {
+        &self.metrics
     }
     /// The worlds whose episodes ended in the last step.
     pub fn ended(&self) -> impl Iterator<Item = usize> {
-        self.slots.iter().enumerate().filter(|(_, s)| s.status != Status::Running).map(|(i, _)| i)
-    }
-    /// How many of them there are.
-    pub fn finished(&self) -> usize {
-        self.ended().count()
+        self.status.iter().enumerate().filter(|(_, s)| **s != Status::Running).map(|(i, _)| i)
     }
 
     /// Marks the worlds as being worked on. What panics in between leaves the mark, for nobody knows what state it left.
@@ -219,161 +169,199 @@ impl Batch {
     /// of the world's own. Rows of other worlds are left as they are.
     ///
     /// # Errors
-    /// When a world cannot be made again.
-    pub fn reset(&mut self, only: Option<&[bool]>, seeds: Option<&[Option<u64>]>, obs: ColumnMut<'_>) -> Result<()> {
-        let Self { slots, next, last, mask, seat, pay, status, world, config, spec, filmed, copied, .. } = self;
-        let (width, choices) = (spec.obs.width(), spec.act.choices());
-        let (mut obs, n) = (obs, next.len());
-        let (mut next, mut last) = (next.slice_mut(0..n), last.slice_mut(0..n));
-        for (i, slot) in slots.iter_mut().enumerate() {
-            (slot.metrics, slot.status) = (None, Status::Running);
-            if only.is_some_and(|o| !o[i]) {
-                continue;
+    /// When `obs` is of another type.
+    pub fn reset(&mut self, only: Option<&[bool]>, seeds: &[Option<u64>], mut obs: ColumnMut<'_>) -> Result<()> {
+        let (n, all) = (self.phase.len(), self.next.len());
+        self.metrics.clear();
+        self.status.fill(Status::Running);
+        let begins = |i: usize| only.is_none_or(|o| o[i]);
+        let which: Vec<bool> = (0..n).map(|i| begins(i) && !(self.wait[i] && seeds[i].is_none())).collect();
+        let frame = FrameMut {
+            obs: obs.lend(),
+            last: self.last.slice_mut(0..all),
+            mask: &mut self.mask,
+            seat: &mut self.seat,
+            reward: &mut self.pay,
+            status: &mut self.status,
+        };
+        let vector = &mut self.vector;
+        on_pool(self.spec.grain, n, || vector.reset_some(&which, seeds, frame))?;
+        for i in (0..n).filter(|i| begins(*i)) {
+            if !which[i] {
+                self.copied += copy_row(&mut obs, &self.next, i, self.spec.obs.width());
             }
-            let row = i * width..(i + 1) * width;
-            let seed = seeds.and_then(|s| s[i]);
-            if let Some(seed) = seed {
-                slot.vector = world.vector(config, 1, seed)?;
-                if *filmed {
-                    slot.vector.film();
-                }
-            }
-            let waits = seed.is_none() && slot.phase == Phase::Ended;
-            (slot.phase, slot.length, slot.drawing) = (Phase::Running, 0, None);
-            if waits {
-                *copied += copy(&mut obs, next.lend(), row);
-                continue;
-            }
-            slot.vector.reset(FrameMut {
-                obs: part(obs.lend(), row.clone()),
-                last: part(last.lend(), row),
-                mask: &mut mask[i * choices..(i + 1) * choices],
-                seat: &mut seat[i..=i],
-                reward: &mut pay[i..=i],
-                status: &mut status[i..=i],
-            });
+            self.begin(i);
         }
         Ok(())
     }
 
-    /// Advances every world by its action: all in turn, or spread over the pool where there are enough of them.
+    /// World `i`'s episode is what is shown from now on.
+    fn begin(&mut self, i: usize) {
+        self.waiting -= usize::from(self.wait[i]);
+        (self.phase[i], self.length[i], self.wait[i], self.drawings[i]) = (Phase::Running, 0, false, None);
+    }
+
+    /// Advances every world by its action, on the pool where there are enough of them. Returns how many episodes ended.
     ///
     /// # Errors
     /// When an action is not one of the space, naming it; a world is told to go on that has ended; or a world cannot go on.
-    pub fn step(&mut self, act: Actions<'_>, mode: Autoreset, out: Out<'_>) -> Result<()> {
+    pub fn step(&mut self, act: Actions<'_>, mode: Autoreset, out: Out<'_>) -> Result<usize> {
         // Before any of them moves: an error leaves all worlds as they are.
         self.check(&act)?;
-        let stands = |s: &Slot| s.phase == Phase::New || (s.phase == Phase::Ended && mode != Autoreset::Next);
-        if let Some(i) = self.slots.iter().position(stands) {
-            let why = if self.slots[i].phase == Phase::New { "no episode has begun" } else { "its episode has ended" };
-            let whose = if self.slots.len() == 1 { String::new() } else { format!("environment {i}: ") };
+        let stands = |p: &Phase| *p == Phase::New || (*p == Phase::Ended && mode != Autoreset::Next);
+        if let Some(i) = self.phase.iter().position(stands) {
+            let why = if self.phase[i] == Phase::New { "no episode has begun" } else { "its episode has ended" };
+            let whose = if self.phase.len() == 1 { String::new() } else { format!("environment {i}: ") };
             return Err(Error::invalid(format!("{whose}{why}: call reset first")));
         }
-        match act {
-            Actions::Discrete(ids) => self.step_with(ids, |a| Actions::Discrete(a), mode, out),
-            Actions::Continuous(x) => self.step_with(x, |a| Actions::Continuous(a), mode, out),
+        let Out { mut obs, reward, terminated, truncated, success } = out;
+        let (n, all) = (self.phase.len(), self.next.len());
+        let frame = FrameMut {
+            obs: obs.lend(),
+            last: self.last.slice_mut(0..all),
+            mask: &mut self.mask,
+            seat: &mut self.seat,
+            reward: &mut self.pay,
+            status: &mut self.status,
+        };
+        let (vector, wait, waiting) = (&mut self.vector, &self.wait, self.waiting);
+        on_pool(self.spec.grain, n, || {
+            if waiting == 0 { vector.step(act, frame) } else { vector.step_some(wait, act, frame) }
+        })?;
+        reward.iter_mut().zip(&self.pay).for_each(|(r, p)| *r = f64::from(*p));
+        self.listen();
+        if let Some(limit) = self.limit {
+            self.cut_off(limit, obs.lend())?;
+        }
+        if waiting > 0 {
+            for i in 0..n {
+                if self.wait[i] {
+                    self.copied += copy_row(&mut obs, &self.next, i, self.spec.obs.width());
+                    self.begin(i);
+                }
+            }
+        }
+        let flags = terminated.iter_mut().zip(truncated).zip(&self.status);
+        flags.for_each(|((t, c), s)| (*t, *c) = (*s == Status::Terminated, *s == Status::Truncated));
+        let ended = self.status.iter().filter(|s| **s != Status::Running).count();
+        if ended > 0 && mode != Autoreset::Same {
+            self.keep_ends(obs.lend());
+        }
+        self.judge(&obs, success)?;
+        Ok(ended)
+    }
+
+    /// Takes over what the worlds say of the episodes that a step ended.
+    fn listen(&mut self) {
+        self.metrics.clear();
+        let episodes = self.vector.episodes();
+        if episodes.is_empty() {
+            return;
+        }
+        for (world, metrics) in episodes.worlds.iter().zip(episodes.metrics.drain(..)) {
+            if !metrics.is_empty() {
+                self.metrics.push((*world as usize, metrics));
+            }
+        }
+        for (world, drawing) in episodes.worlds.iter().zip(episodes.drawings.drain(..)) {
+            self.drawings[*world as usize] = drawing;
+        }
+        episodes.clear();
+    }
+
+    /// Ends the episodes that are as long as is allowed, and has their worlds begin the next.
+    fn cut_off(&mut self, limit: u32, mut obs: ColumnMut<'_>) -> Result<()> {
+        let (n, all, width) = (self.phase.len(), self.next.len(), self.spec.obs.width());
+        for i in 0..n {
+            let runs = self.status[i] == Status::Running && !self.wait[i];
+            self.length[i] = if runs { self.length[i] + 1 } else { 0 };
+        }
+        let late: Vec<bool> = self.length.iter().map(|l| *l >= limit).collect();
+        if !late.contains(&true) {
+            return Ok(());
+        }
+        let mut status = self.status.clone();
+        for i in (0..n).filter(|i| late[*i]) {
+            self.copied += copy(&mut self.last.slice_mut(0..all), lent(&obs), i, width);
+            (status[i], self.length[i]) = (Status::Truncated, 0);
+            if self.filmed {
+                self.drawings[i] = self.vector.draw(i);
+            }
+        }
+        let frame = FrameMut {
+            obs: obs.lend(),
+            last: self.next.slice_mut(0..all),
+            mask: &mut self.mask,
+            seat: &mut self.seat,
+            reward: &mut self.pay,
+            status: &mut self.status,
+        };
+        self.vector.reset_some(&late, &vec![None; n], frame)?;
+        self.status = status;
+        Ok(())
+    }
+
+    /// Shows the ends of the episodes that ended, the beginnings of the next laid aside until they are asked for.
+    fn keep_ends(&mut self, mut obs: ColumnMut<'_>) {
+        let (width, all) = (self.spec.obs.width(), self.next.len());
+        for i in 0..self.status.len() {
+            if self.status[i] != Status::Running {
+                self.copied += copy(&mut self.next.slice_mut(0..all), lent(&obs), i, width);
+                self.copied += copy_row(&mut obs, &self.last, i, width);
+                (self.phase[i], self.wait[i]) = (Phase::Ended, true);
+                self.waiting += 1;
+            }
         }
     }
 
-    fn step_with<A: Element>(
-        &mut self,
-        actions: &[A],
-        wrap: fn(&[A]) -> Actions<'_>,
-        mode: Autoreset,
-        out: Out<'_>,
-    ) -> Result<()> {
-        let goal = self.spec.goal.as_ref();
-        let goal = goal.map(|g| Goal { achieved: g.achieved.clone(), desired: g.desired.clone(), judge: g.judge.clone() });
-        let plan = Plan {
-            actions,
-            act: self.spec.act.width(),
-            width: self.spec.obs.width(),
-            choices: self.spec.act.choices(),
-            mode,
-            limit: self.limit.unwrap_or(u32::MAX),
-            filmed: self.filmed,
-            goal: goal.as_ref(),
-            wrap,
-        };
-        let grain = self.spec.grain.max(1);
-        let (slots, mask, seat) = (&mut self.slots[..], &mut self.mask[..], &mut self.seat[..]);
-        let (pay, status) = (&mut self.pay[..], &mut self.status[..]);
-        let Out { obs, reward, terminated, truncated, success } = out;
-        macro_rules! with {
-            ($obs:ident, $next:ident, $last:ident, $wrap:expr) => {{
-                let all = Stripe {
-                    first: 0,
-                    slots,
-                    obs: $obs,
-                    next: $next,
-                    last: $last,
-                    mask,
-                    seat,
-                    pay,
-                    status,
-                    reward,
-                    terminated,
-                    truncated,
-                    success,
-                };
-                spread(all, &plan, grain, $wrap)
-            }};
+    /// Whether each world's goal is reached in what it shows.
+    fn judge(&self, obs: &ColumnMut<'_>, success: &mut [bool]) -> Result<()> {
+        let Some(goal) = &self.spec.goal else { return Ok(()) };
+        let rows = lent(obs).f32()?.chunks_exact(self.spec.obs.width());
+        for (success, row) in success.iter_mut().zip(rows) {
+            *success = (goal.judge)(&row[goal.achieved.clone()], &row[goal.desired.clone()]).success;
         }
-        let copied = match (obs, &mut self.next, &mut self.last) {
-            (ColumnMut::F32(obs), Column::F32(next), Column::F32(last)) => with!(obs, next, last, |x| ColumnMut::F32(x)),
-            (ColumnMut::U8(obs), Column::U8(next), Column::U8(last)) => with!(obs, next, last, |x| ColumnMut::U8(x)),
-            _ => Err(Error::mismatch("memory for observations", "the world's type of scalars", "another")),
-        }?;
-        self.copied += copied;
         Ok(())
     }
 
     /// Checks that every action is of the space: a choice among its own, or finite and within the bounds.
-    ///
-    /// # Errors
-    /// Naming the first that is not.
     fn check(&self, act: &Actions<'_>) -> Result<()> {
-        let (width, n) = (self.spec.act.width(), self.slots.len());
+        let (width, n) = (self.spec.act.width(), self.phase.len());
         if act.len() != width * n {
             return Err(Error::mismatch("number of action scalars", (width * n).to_string(), act.len().to_string()));
         }
-        let whose = |k: usize| if n == 1 { String::new() } else { format!(" of environment {}", k / width) };
-        match (act, &self.spec.act) {
+        let wrong = match (act, &self.spec.act) {
             (Actions::Discrete(ids), space) => {
                 let sets = space.sets();
-                let of = |k: usize| sets.get(k % width).copied().unwrap_or(0);
-                match ids.iter().enumerate().find(|(k, id)| **id < 0 || **id >= of(*k) as i64) {
-                    Some((k, id)) => {
-                        let last = of(k).saturating_sub(1);
-                        Err(Error::invalid(format!("action {id}{}: it must be from 0 to {last}", whose(k))))
-                    }
-                    None => Ok(()),
-                }
+                let outside = |id: &i64, size: &usize| *id as u64 >= *size as u64;
+                let mut rows = ids.chunks_exact(width);
+                let row = rows.position(|row| row.iter().zip(sets).any(|(id, size)| outside(id, size)));
+                row.and_then(|r| {
+                    let row = &ids[r * width..(r + 1) * width];
+                    let k = row.iter().zip(sets).position(|(id, size)| outside(id, size))?;
+                    Some((r, k, row[k].to_string(), format!("0 to {}", sets[k].saturating_sub(1))))
+                })
             }
             (Actions::Continuous(x), Space::Box { low, high, .. }) => {
-                let within = |k: usize, a: f32| {
-                    let (low, high) = (low[k % width], high[k % width]);
-                    // What a sum in floats may be off by.
+                // What a sum in floats may be off by is no mistake. A NaN is outside of everything.
+                let outside = |a: f32, low: f32, high: f32| {
                     let slack = 1e-6 * low.abs().max(high.abs()).min(1e6);
-                    a.is_finite() && a >= low - slack && a <= high + slack
+                    !(a.is_finite() && a >= low - slack && a <= high + slack)
                 };
-                match x.iter().enumerate().find(|(k, a)| !within(*k, **a)) {
-                    Some((k, a)) => {
-                        let (low, high) = (low[k % width], high[k % width]);
-                        let what = format!("action {a} (scalar {}{}): it must be a number", k % width, whose(k));
-                        Err(Error::invalid(format!("{what} from {low} to {high}")))
-                    }
-                    None => Ok(()),
-                }
+                let k = (0..x.len()).find(|&k| outside(x[k], low[k % width], high[k % width]));
+                k.map(|k| (k / width, k % width, x[k].to_string(), format!("{} to {}", low[k % width], high[k % width])))
             }
-            _ => Err(Error::mismatch("actions", self.spec.act.describe(), "another kind")),
-        }
+            _ => return Err(Error::mismatch("actions", self.spec.act.describe(), "another kind")),
+        };
+        let Some((world, scalar, action, range)) = wrong else { return Ok(()) };
+        let whose = if n == 1 { String::new() } else { format!(" of environment {world}") };
+        let scalar = if width == 1 { String::new() } else { format!(", scalar {scalar}") };
+        Err(Error::invalid(format!("action {action}{whose}{scalar}: it must be a number from {range}")))
     }
 
     /// What world `i` looks like now; the end of its episode until the next is asked for.
     pub fn draw(&self, i: usize) -> Option<Drawing> {
-        let slot = &self.slots[i];
-        if slot.phase == Phase::Ended { slot.drawing.clone() } else { slot.vector.draw(0) }
+        if self.wait[i] { self.drawings[i].clone() } else { self.vector.draw(i) }
     }
 
     /// What the world's own player of that number would do, an action for each world, drawing from `seed`.
@@ -385,197 +373,91 @@ impl Batch {
             let there = self.spec.bots.join(", ");
             return Err(Error::invalid(format!("bot {number}: {} has [{there}]", self.spec.name)));
         }
-        let mut all = ActionBuffer::new(&self.spec.act, self.slots.len());
-        let width = self.spec.act.width();
-        for (i, slot) in self.slots.iter().enumerate() {
-            let at = i * width..(i + 1) * width;
-            let out = match &mut all {
-                ActionBuffer::Discrete(a) => ActionsMut::Discrete(&mut a[at]),
-                ActionBuffer::Continuous(a) => ActionsMut::Continuous(&mut a[at]),
-            };
-            slot.vector.bot(number, &[0], &mut [Rng::named(seed, "bot", i as u64)], out)?;
-        }
+        let n = self.phase.len() as u32;
+        let mut all = ActionBuffer::new(&self.spec.act, n as usize);
+        let mut rngs: Vec<Rng> = (0..n).map(|i| Rng::named(seed, "bot", u64::from(i))).collect();
+        self.vector.bot(number, &(0..n).collect::<Vec<_>>(), &mut rngs, all.get_mut())?;
         Ok(all)
     }
 
     /// Keeps how a world looked at the end of an episode from now on.
     pub fn film(&mut self) {
         self.filmed = true;
-        self.slots.iter_mut().for_each(|s| s.vector.film());
+        self.vector.film();
     }
 
     /// Everything, so that [`Batch::load`] of it goes on bit for bit.
     pub fn save(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        snapshot::put(&mut out, &self.identity());
-        snapshot::put(&mut out, &self.next);
-        let mut state = Vec::new();
-        for slot in &self.slots {
-            state.clear();
-            slot.vector.save(&mut state);
-            snapshot::put(&mut out, &(slot.length, slot.phase, &state));
-        }
+        snapshot::put(&mut out, &(self.identity(), &self.next, &self.phase, &self.length, &self.mask));
+        self.vector.save(&mut out);
         out
     }
 
     /// Takes over what [`Batch::save`] wrote.
     ///
     /// # Errors
-    /// When the bytes are no such snapshot, or one of another world or other settings. All worlds are as they were then, unless one
-    /// of their states is damaged.
+    /// When the bytes are no such snapshot, or one of another world or other settings.
     pub fn load(&mut self, mut bytes: &[u8]) -> Result<()> {
-        let identity: String = snapshot::take(&mut bytes)?;
+        type Saved = (String, Column, Vec<Phase>, Vec<u32>, Vec<bool>);
+        let (identity, next, phase, length, mask): Saved = snapshot::take(&mut bytes)?;
         if identity != self.identity() {
             return Err(Error::mismatch("snapshot", self.identity(), identity));
         }
-        let next: Column = snapshot::take(&mut bytes)?;
-        let same = std::mem::discriminant(&next) == std::mem::discriminant(&self.next) && next.len() == self.next.len();
-        if !same {
+        let kind = std::mem::discriminant::<Column>;
+        let (n, sizes) = (self.phase.len(), (self.next.len(), self.mask.len(), self.phase.len()));
+        if kind(&next) != kind(&self.next) || (next.len(), mask.len(), phase.len()) != sizes || length.len() != n {
             return Err(Error::invalid("snapshot: its views are of another size"));
         }
-        let mut states = Vec::with_capacity(self.slots.len());
-        for _ in 0..self.slots.len() {
-            let state: (u32, Phase, Vec<u8>) = snapshot::take(&mut bytes)?;
-            states.push(state);
-        }
-        if !bytes.is_empty() {
-            return Err(Error::invalid(format!("snapshot: {} bytes left over", bytes.len())));
-        }
-        for (slot, (length, phase, state)) in self.slots.iter_mut().zip(states) {
-            slot.vector.load(&state)?;
-            (slot.length, slot.phase, slot.status) = (length, phase, Status::Running);
-            (slot.metrics, slot.drawing) = (None, None);
-        }
-        self.next = next;
+        self.vector.load(bytes)?;
+        (self.next, self.phase, self.length, self.mask) = (next, phase, length, mask);
+        self.wait = self.phase.iter().map(|p| *p == Phase::Ended).collect();
+        self.waiting = self.wait.iter().filter(|w| **w).count();
+        self.status.fill(Status::Running);
+        self.drawings.fill(None);
+        self.metrics.clear();
         Ok(())
     }
 
     /// What a snapshot is of.
     fn identity(&self) -> String {
         let config = serde_json::Value::Object(self.config.clone());
-        format!("{} x {} {config}, limit {:?}", self.slots.len(), self.world.name, self.limit)
+        format!("{} x {} {config}, limit {:?}", self.phase.len(), self.name, self.limit)
     }
 }
 
-fn part(column: ColumnMut<'_>, part: Range<usize>) -> ColumnMut<'_> {
+/// A column that is lent to be written, to be read.
+fn lent<'a>(column: &'a ColumnMut<'_>) -> ColumnRef<'a> {
     match column {
-        ColumnMut::F32(x) => ColumnMut::F32(&mut x[part]),
-        ColumnMut::U8(x) => ColumnMut::U8(&mut x[part]),
-        ColumnMut::I64(x) => ColumnMut::I64(&mut x[part]),
+        ColumnMut::F32(x) => ColumnRef::F32(x),
+        ColumnMut::U8(x) => ColumnRef::U8(x),
+        ColumnMut::I64(x) => ColumnRef::I64(x),
     }
 }
 
-/// Copies a part of a column to the same part of another, and says how many bytes that were.
-fn copy(to: &mut ColumnMut<'_>, from: ColumnMut<'_>, part: Range<usize>) -> u64 {
+/// Copies row `i` of one column to another, and says how many bytes that were.
+fn copy(to: &mut ColumnMut<'_>, from: ColumnRef<'_>, i: usize, width: usize) -> u64 {
+    fn typed<T: Copy>(to: &mut [T], from: &[T]) -> u64 {
+        to.copy_from_slice(from);
+        size_of_val(to) as u64
+    }
+    let row = i * width..(i + 1) * width;
     match (to, from) {
-        (ColumnMut::F32(to), ColumnMut::F32(from)) => copy_row(&mut to[part.clone()], &from[part]),
-        (ColumnMut::U8(to), ColumnMut::U8(from)) => copy_row(&mut to[part.clone()], &from[part]),
+        (ColumnMut::F32(to), ColumnRef::F32(from)) => typed(&mut to[row.clone()], &from[row]),
+        (ColumnMut::U8(to), ColumnRef::U8(from)) => typed(&mut to[row.clone()], &from[row]),
+        (ColumnMut::I64(to), ColumnRef::I64(from)) => typed(&mut to[row.clone()], &from[row]),
         _ => 0,
     }
 }
 
-fn copy_row<T: Copy>(to: &mut [T], from: &[T]) -> u64 {
-    to.copy_from_slice(from);
-    size_of_val(to) as u64
+fn copy_row(to: &mut ColumnMut<'_>, from: &Column, i: usize, width: usize) -> u64 {
+    copy(to, from.slice(0..from.len()), i, width)
 }
 
-/// Steps all worlds of a stripe: cut into smaller ones on the pool where that pays. The result does not depend on the cut.
-fn spread<T: Element, A: Element>(
-    all: Stripe<'_, T>,
-    plan: &Plan<'_, A>,
-    grain: usize,
-    wrap: fn(&mut [T]) -> ColumnMut<'_>,
-) -> Result<u64> {
-    let n = all.slots.len();
-    let pool = if n > grain { pool::pool()? } else { None };
-    let Some(pool) = pool else { return step_stripe(all, plan, wrap) };
-    // Four stripes a thread balance the load; more of them only cost.
-    let k = grain.max(n.div_ceil(4 * pool.current_num_threads()));
-    let (w, c) = (plan.width, plan.choices);
-    let mut stripes = Vec::with_capacity(n.div_ceil(k));
-    let mut rest = all;
-    while !rest.slots.is_empty() {
-        let k = k.min(rest.slots.len());
-        macro_rules! cut {
-            ($($field:ident: $size:expr),*) => {{
-                $(let $field = rest.$field.split_at_mut($size);)*
-                stripes.push(Stripe { first: rest.first, $($field: $field.0),* });
-                rest = Stripe { first: rest.first + k, $($field: $field.1),* };
-            }};
-        }
-        let goals = if rest.success.is_empty() { 0 } else { k };
-        cut!(slots: k, obs: k * w, next: k * w, last: k * w, mask: k * c, seat: k, pay: k, status: k, reward: k,
-             terminated: k, truncated: k, success: goals);
+/// Does it on this process' pool, where there are more worlds than one thread does in one go.
+fn on_pool<R: Send>(grain: usize, n: usize, work: impl FnOnce() -> Result<R> + Send) -> Result<R> {
+    match if n > grain { pool::pool()? } else { None } {
+        Some(pool) => pool.install(work),
+        None => work(),
     }
-    let done: Vec<Result<u64>> =
-        pool.install(|| stripes.into_par_iter().map(|s| step_stripe(s, plan, wrap)).collect());
-    done.into_iter().sum()
-}
-
-fn step_stripe<T: Element, A: Element>(
-    s: Stripe<'_, T>,
-    plan: &Plan<'_, A>,
-    wrap: fn(&mut [T]) -> ColumnMut<'_>,
-) -> Result<u64> {
-    let (w, c, mut copied) = (plan.width, plan.choices, 0);
-    for (i, slot) in s.slots.iter_mut().enumerate() {
-        let number = s.first + i;
-        let obs = &mut s.obs[i * w..(i + 1) * w];
-        let next = &mut s.next[i * w..(i + 1) * w];
-        let last = &mut s.last[i * w..(i + 1) * w];
-        slot.metrics = None;
-        let mut status = Status::Running;
-        if slot.phase == Phase::Ended && plan.mode == Autoreset::Next {
-            copied += copy_row(obs, next);
-            (slot.phase, slot.drawing, s.reward[i]) = (Phase::Running, None, 0.0);
-        } else {
-            let frame = FrameMut {
-                obs: wrap(&mut *obs),
-                last: wrap(&mut *last),
-                mask: &mut s.mask[i * c..(i + 1) * c],
-                seat: &mut s.seat[i..=i],
-                reward: &mut s.pay[i..=i],
-                status: &mut s.status[i..=i],
-            };
-            let act = &plan.actions[number * plan.act..(number + 1) * plan.act];
-            slot.vector.step((plan.wrap)(act), frame)?;
-            s.reward[i] = f64::from(s.pay[i]);
-            status = s.status[i];
-            slot.length += 1;
-            if status != Status::Running {
-                let episodes = slot.vector.episodes();
-                slot.metrics = episodes.metrics.pop();
-                slot.drawing = episodes.drawings.pop().flatten();
-                episodes.clear();
-            } else if slot.length >= plan.limit {
-                status = Status::Truncated;
-                copied += copy_row(last, obs);
-                slot.drawing = if plan.filmed { slot.vector.draw(0) } else { None };
-                slot.vector.reset(FrameMut {
-                    obs: wrap(&mut *obs),
-                    last: wrap(&mut *next),
-                    mask: &mut s.mask[i * c..(i + 1) * c],
-                    seat: &mut s.seat[i..=i],
-                    reward: &mut s.pay[i..=i],
-                    status: &mut s.status[i..=i],
-                });
-            }
-            if status != Status::Running {
-                slot.length = 0;
-                if plan.mode == Autoreset::Same {
-                    slot.drawing = None;
-                } else {
-                    copied += copy_row(next, obs) + copy_row(obs, last);
-                    slot.phase = Phase::Ended;
-                }
-            }
-        }
-        slot.status = status;
-        (s.terminated[i], s.truncated[i]) = (status == Status::Terminated, status == Status::Truncated);
-        if let (Some(goal), Some(success)) = (plan.goal, s.success.get_mut(i)) {
-            let of = |part: &Range<usize>| T::lend(&obs[part.clone()]).f32();
-            *success = (goal.judge)(of(&goal.achieved)?, of(&goal.desired)?).success;
-        }
-    }
-    Ok(copied)
 }

@@ -84,6 +84,9 @@ fn threads() -> usize {
 /// When Python cannot take them.
 pub fn fill(module: &Bound<'_, PyModule>, register: impl FnOnce() -> Registry) -> PyResult<()> {
     REGISTRY.get_or_init(register);
+    // Whoever steps worlds outside of the package's pool does so alone: rayon's own would start as many threads again, and wait for
+    // ever in the child of a fork. That it is there already is no error.
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(1).build_global();
     module.add_class::<worlds::Worlds>()?;
     module.add_function(wrap_pyfunction!(registered, module)?)?;
     module.add_function(wrap_pyfunction!(parts, module)?)?;

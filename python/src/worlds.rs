@@ -31,9 +31,6 @@ pub struct Worlds {
     long: bool,
 }
 
-/// Memory of a single world, whose rows Python gets copies of.
-type Row<T> = Vec<T>;
-
 impl Worlds {
     /// Works on the worlds, the interpreter free for others meanwhile where that is worth it.
     fn with<R: Send>(
@@ -172,7 +169,8 @@ impl Worlds {
         if let Some(k) = odd {
             return Err(PyValueError::new_err(format!("{k} seeds or flags for {n} environments: one each is wanted")));
         }
-        let start = |batch: &mut Batch, obs: ColumnMut<'_>| batch.reset(only.as_deref(), seeds.as_deref(), obs);
+        let seeds = seeds.unwrap_or_else(|| vec![None; n]);
+        let start = |batch: &mut Batch, obs: ColumnMut<'_>| batch.reset(only.as_deref(), &seeds, obs);
         if self.bytes {
             let mut obs = writes::<u8>(obs, "obs")?;
             let obs = slice(&mut obs, "obs", size)?;
@@ -209,8 +207,7 @@ impl Worlds {
         let truncated = slice(&mut truncated, "truncated", n)?;
         let success = slice(&mut success, "success", goals)?;
         let mut step = |batch: &mut Batch, obs: ColumnMut<'_>| {
-            batch.step(act, mode, Out { obs, reward, terminated, truncated, success })?;
-            Ok(batch.finished())
+            batch.step(act, mode, Out { obs, reward, terminated, truncated, success })
         };
         if self.bytes {
             let mut obs = writes::<u8>(obs, "obs")?;
@@ -238,11 +235,11 @@ impl Worlds {
     fn reset_one<'py>(&self, py: Python<'py>, seed: Option<u64>) -> PyResult<Bound<'py, PyAny>> {
         if self.bytes {
             let mut row = vec![0u8; self.spec.obs.width()];
-            self.with(py, self.long, |b| b.reset(None, Some(&[seed]), ColumnMut::U8(&mut row)))?;
+            self.with(py, self.long, |b| b.reset(None, &[seed], ColumnMut::U8(&mut row)))?;
             self.shown(py, &row)
         } else {
             let mut row = vec![0f32; self.spec.obs.width()];
-            self.with(py, self.long, |b| b.reset(None, Some(&[seed]), ColumnMut::F32(&mut row)))?;
+            self.with(py, self.long, |b| b.reset(None, &[seed], ColumnMut::F32(&mut row)))?;
             self.shown(py, &row)
         }
     }
@@ -268,7 +265,7 @@ impl Worlds {
 
     /// What the worlds whose episodes ended in the last step say of them: pairs of a world's number and a dict.
     fn metrics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let all = self.with(py, false, |b| Ok(b.metrics().map(|(i, m)| (i, m.clone())).collect::<Vec<_>>()))?;
+        let all = self.with(py, false, |b| Ok(b.metrics().to_vec()))?;
         let list = PyList::empty(py);
         for (i, scalars) in &all {
             list.append((*i, numbers(py, scalars)?))?;
@@ -378,7 +375,7 @@ impl Worlds {
             held = Held::new(action, &self.spec.act)?;
             held.get()?
         };
-        let mut row: Row<T> = vec![T::default(); self.spec.obs.width()];
+        let mut row = vec![T::default(); self.spec.obs.width()];
         let (mut reward, mut ends, mut success) = ([0.0], [[false], [false]], [false]);
         let goals = usize::from(self.spec.goal.is_some());
         let obs = wrap(&mut row);
