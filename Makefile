@@ -5,12 +5,14 @@ PYTHON ?= python3
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 export PYTHON
 
-.PHONY: help preflight libtorch install test lint bench clean
+.PHONY: help preflight libtorch install test lint bench python python-test clean
 help:
 	@echo "make install   build rlx and put it on the PATH (downloads libtorch for CPUs, once, into the user's cache)"
 	@echo "make test      every check of this repository: formatting, lints, documentation, tests"
 	@echo "make lint      the checks without the tests"
 	@echo "make bench     throughput of worlds and learners"
+	@echo "make python    the Python package, built and installed for \$$PYTHON (needs no libtorch)"
+	@echo "make python-test  its checks, in an environment of their own"
 	@echo "make clean     remove what was built here; the cache stays"
 
 preflight:
@@ -34,6 +36,12 @@ test: lint
 bench: libtorch
 	$(CARGO) build --release --locked -p rlx-experiments
 	@$(CARGO_TARGET_DIR)/release/rlx bench
+
+python:
+	$(PYTHON) -m pip install ./python
+
+python-test:
+	@sh python/test.sh
 
 clean:
 	$(CARGO) clean

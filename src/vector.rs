@@ -557,7 +557,11 @@ impl<E: Env> VecEnv<E> {
 
     fn one_each(&self, what: &str, found: usize) -> Result<()> {
         let n = self.slots.len();
-        if found == n { Ok(()) } else { Err(Error::mismatch(format!("number of {what}"), n.to_string(), found.to_string())) }
+        if found == n {
+            Ok(())
+        } else {
+            Err(Error::mismatch(format!("number of {what}"), n.to_string(), found.to_string()))
+        }
     }
 
     /// The frame's rows of tick `t` of `slab`, with the legal moves of the current tick.

@@ -13,6 +13,7 @@ mod heal_world;
 mod laws;
 mod learning;
 mod offpolicy;
+mod python;
 mod red10;
 mod resume;
 mod speed;

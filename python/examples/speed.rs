@@ -6,7 +6,8 @@ fn main() {
         let mut v = w.vector(&Table::new(), n, 0).unwrap();
         let mut slab = v.slab(1);
         v.reset(slab.frame_mut(0));
-        let acts: Vec<Vec<i64>> = (0..8).map(|k| (0..n).map(|i| ((i * 7919 + k * 31) % 13 % 2) as i64).collect()).collect();
+        let acts: Vec<Vec<i64>> =
+            (0..8).map(|k| (0..n).map(|i| ((i * 7919 + k * 31) % 13 % 2) as i64).collect()).collect();
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
         pool.install(|| {
             for _ in 0..3 {

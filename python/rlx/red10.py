@@ -22,7 +22,7 @@ WIDTH, FEATURES = _native.Table.widths()
 #: The moves by type, in the order of the actions with ``actions="types"``.
 TYPES: list[str] = _native.Table.types()
 #: Room for legal moves with ``actions="candidates"``.
-CANDIDATES = 1024
+CANDIDATES = 512
 
 
 class Hand(Protocol):

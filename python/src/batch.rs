@@ -349,7 +349,9 @@ impl Batch {
                     !(a.is_finite() && a >= low - slack && a <= high + slack)
                 };
                 let k = (0..x.len()).find(|&k| outside(x[k], low[k % width], high[k % width]));
-                k.map(|k| (k / width, k % width, x[k].to_string(), format!("{} to {}", low[k % width], high[k % width])))
+                k.map(|k| {
+                    (k / width, k % width, x[k].to_string(), format!("{} to {}", low[k % width], high[k % width]))
+                })
             }
             _ => return Err(Error::mismatch("actions", self.spec.act.describe(), "another kind")),
         };

@@ -100,9 +100,7 @@ macro_rules! module {
     ($name:ident, $registry:expr) => {
         #[$crate::pyo3::pymodule]
         #[pyo3(crate = "rlx_python::pyo3")]
-        fn $name(
-            module: &$crate::pyo3::Bound<'_, $crate::pyo3::types::PyModule>,
-        ) -> $crate::pyo3::PyResult<()> {
+        fn $name(module: &$crate::pyo3::Bound<'_, $crate::pyo3::types::PyModule>) -> $crate::pyo3::PyResult<()> {
             $crate::fill(module, || $registry)
         }
     };

@@ -71,7 +71,8 @@ fn types() -> Vec<Type> {
     add(Kind::Bomb, 1, 40, 0..=0);
     add(Kind::Bomb, 1, 41, 2..=2);
     // As long as 14 cards allow.
-    for (kind, lengths, each) in [(Kind::Straight, 3..=12, 1), (Kind::PairChain, 2..=7, 2), (Kind::TrioChain, 2..=4, 2)] {
+    for (kind, lengths, each) in [(Kind::Straight, 3..=12, 1), (Kind::PairChain, 2..=7, 2), (Kind::TrioChain, 2..=4, 2)]
+    {
         for len in lengths {
             for start in 0..=CHAIN - len {
                 let has = (start..start + len).contains(&ten);

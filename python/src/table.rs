@@ -78,9 +78,9 @@ impl Inner {
     /// The move of that number.
     fn legal(&self, choice: usize) -> Result<Move> {
         let all = self.world.legal();
-        all.get(choice).copied().ok_or_else(|| {
-            Error::invalid(format!("move {choice}: there are {} legal ones, from 0 on", all.len()))
-        })
+        all.get(choice)
+            .copied()
+            .ok_or_else(|| Error::invalid(format!("move {choice}: there are {} legal ones, from 0 on", all.len())))
     }
 }
 
@@ -270,7 +270,8 @@ impl Table {
         self.playing(|t| {
             let game = t.world.game();
             let turn = game.turn();
-            let last = game.history().last().map(|p| format!("seat {}: {} ({})", p.seat, text(&p.play), describe(p.play)));
+            let last =
+                game.history().last().map(|p| format!("seat {}: {} ({})", p.seat, text(&p.play), describe(p.play)));
             let left: Vec<String> = (0..SEATS).map(|s| format!("seat {s}: {}", game.hand(s).total())).collect();
             Ok(format!(
                 "cards left: {}\nto beat: {}\nlast: {}\nseat {turn} to play, hand {}\n",

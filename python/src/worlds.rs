@@ -199,8 +199,10 @@ impl Worlds {
         let (n, size, mode) = (self.n, self.n * self.spec.obs.width(), mode(autoreset)?);
         let held = Held::new(actions, &self.spec.act)?;
         let act = held.get()?;
-        let (mut reward, mut terminated) = (writes::<f64>(reward, "reward")?, writes::<bool>(terminated, "terminated")?);
-        let (mut truncated, mut success) = (writes::<bool>(truncated, "truncated")?, writes::<bool>(success, "success")?);
+        let (mut reward, mut terminated) =
+            (writes::<f64>(reward, "reward")?, writes::<bool>(terminated, "terminated")?);
+        let (mut truncated, mut success) =
+            (writes::<bool>(truncated, "truncated")?, writes::<bool>(success, "success")?);
         let goals = if self.spec.goal.is_some() { n } else { 0 };
         let reward = slice(&mut reward, "reward", n)?;
         let terminated = slice(&mut terminated, "terminated", n)?;

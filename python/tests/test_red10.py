@@ -20,7 +20,7 @@ RULES = ["paper", "folk4", "both"]
 @pytest.mark.parametrize("actions", ["types", "candidates"])
 def test_pettingzoos_own_checks(rules, actions):
     # Said of every dict, where masks must stand.
-    warnings.filterwarnings("ignore", message="Observation space for each agent probably")
+    warnings.filterwarnings("ignore", message="Observation (space for each agent probably|is not a NumPy array)")
     make = lambda: rlx.red10_v0.env(rules=rules, actions=actions)  # noqa: E731
     api_test(make(), num_cycles=300)
     seed_test(make, num_cycles=60)
