@@ -16,4 +16,5 @@ if [ "${1:-}" != --quick ]; then
     $pip stable-baselines3==2.9.2 sb3-contrib torchrl || echo "python-test: without torch, whose tests are skipped"
 fi
 CARGO_TARGET_DIR=$here VIRTUAL_ENV=$environment "$environment/bin/maturin" develop --release --quiet
+CARGO_TARGET_DIR=$here VIRTUAL_ENV=$environment "$environment/bin/maturin" develop --release --quiet -m tests/extension/Cargo.toml
 exec "$environment/bin/python" -m pytest -q -rs
