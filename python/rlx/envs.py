@@ -19,6 +19,7 @@ from rlx.registration import NATIVE
 # Ticks that no episode reaches: the limit is then somebody else's.
 UNLIMITED = 2**32 - 1
 SEEDS = 2**64 - 1
+JUDGEMENTS = ("compute_reward", "compute_terminated", "compute_truncated")
 
 
 class Closed:
@@ -111,7 +112,14 @@ class Native:
         rows = (np.ascontiguousarray(goal).reshape(-1, width) for goal in (achieved, desired))
         return achieved.shape[:-1], self._worlds.judge(*rows)
 
-    def compute_reward(self, achieved_goal: Any, desired_goal: Any, info: Any) -> np.ndarray:
+    def __getattr__(self, name: str) -> Any:
+        """``compute_reward``, ``compute_terminated`` and ``compute_truncated`` of worlds with a goal: others must not have them, by which
+        they would be taken for goal-conditioned ones."""
+        if name in JUDGEMENTS and self.__dict__.get("_parts") is not None:
+            return getattr(self, f"_{name}")
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    def _compute_reward(self, achieved_goal: Any, desired_goal: Any, info: Any) -> np.ndarray:
         """What the world pays where ``achieved_goal`` is achieved and ``desired_goal`` desired: an array of one number each.
 
         Goals may be single or batched, ``info`` whatever the caller has: the judgement needs none.
@@ -119,12 +127,12 @@ class Native:
         shape, judged = self._judge(achieved_goal, desired_goal)
         return judged[0].reshape(shape)
 
-    def compute_terminated(self, achieved_goal: Any, desired_goal: Any, info: Any) -> np.ndarray:
+    def _compute_terminated(self, achieved_goal: Any, desired_goal: Any, info: Any) -> np.ndarray:
         """Whether the episode ends there by the world's own rules."""
         shape, judged = self._judge(achieved_goal, desired_goal)
         return judged[1].reshape(shape)
 
-    def compute_truncated(self, achieved_goal: Any, desired_goal: Any, info: Any) -> np.ndarray:
+    def _compute_truncated(self, achieved_goal: Any, desired_goal: Any, info: Any) -> np.ndarray:
         """Never: a time limit is no matter of goals."""
         return np.zeros(np.shape(achieved_goal)[:-1], dtype=bool)
 
