@@ -251,6 +251,33 @@ impl Batch {
         Ok(ended)
     }
 
+    /// Steps the worlds alone, as Rust's own loops do, by the rows of `act` in turn: what everything else here is measured against.
+    ///
+    /// # Errors
+    /// As [`Batch::step`].
+    pub fn alone(&mut self, act: Actions<'_>, ticks: usize) -> Result<()> {
+        let mut slab = self.vector.slab(1);
+        self.vector.reset(slab.frame_mut(0));
+        let width = self.phase.len() * self.spec.act.width();
+        let (rows, vector) = ((act.len() / width).max(1), &mut self.vector);
+        on_pool(self.spec.grain, self.phase.len(), || {
+            for t in 0..ticks {
+                let row = t % rows * width..(t % rows + 1) * width;
+                let act = match act {
+                    Actions::Discrete(x) => Actions::Discrete(&x[row]),
+                    Actions::Continuous(x) => Actions::Continuous(&x[row]),
+                };
+                vector.step(act, slab.frame_mut(0))?;
+                vector.episodes().clear();
+            }
+            Ok(())
+        })?;
+        self.phase.fill(Phase::New);
+        self.wait.fill(false);
+        self.waiting = 0;
+        Ok(())
+    }
+
     /// Takes over what the worlds say of the episodes that a step ended.
     fn listen(&mut self) {
         self.metrics.clear();

@@ -338,6 +338,16 @@ impl Worlds {
         })
     }
 
+    /// Steps the worlds alone in Rust, by the rows of `actions` in turn, for `rlx.bench`; they must be reset afterwards.
+    fn alone(&self, py: Python<'_>, actions: &Bound<'_, PyAny>, ticks: usize) -> PyResult<()> {
+        let held = Held::new(actions, &self.spec.act)?;
+        let act = held.get()?;
+        if act.len() < self.n * self.spec.act.width() {
+            return Err(PyValueError::new_err("actions: at least one row is wanted"));
+        }
+        self.with(py, true, |b| b.alone(act, ticks))
+    }
+
     /// Everything as bytes: `load` of them goes on bit for bit.
     fn save<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         Ok(PyBytes::new(py, &self.with(py, self.long, |b| Ok(b.save()))?))
