@@ -16,6 +16,25 @@ from pettingzoo.test import api_test, bombardment_test, seed_test  # noqa: E402
 RULES = ["paper", "folk4", "both"]
 
 
+def bombard(env, cycles):
+    """What PettingZoo's bombardment_test does. That of 1.27.0 fails with every dict as observation, its own tictactoe_v3's too: it holds
+    the parts of a dict against a whole one."""
+    rng = np.random.default_rng(0)
+    for _ in range(cycles):
+        env.reset()
+        for agent in env.agent_iter(env.num_agents):
+            obs, _, termination, truncation, _ = env.last()
+            assert env.observation_space(agent).contains(obs)
+            env.step(None if termination or truncation else int(rng.choice(np.flatnonzero(obs["action_mask"]))))
+
+
+def test_pettingzoos_bombardment_still_fails_with_any_dict():
+    """Once this fails, `bombard` above can go."""
+    warnings.simplefilter("ignore")
+    with pytest.raises(AttributeError, match="'dict' object has no attribute 'shape'"):
+        bombardment_test(rlx.red10_v0.env(), cycles=2)
+
+
 @pytest.mark.parametrize("rules", RULES)
 @pytest.mark.parametrize("actions", ["types", "candidates"])
 def test_pettingzoos_own_checks(rules, actions):
@@ -24,7 +43,7 @@ def test_pettingzoos_own_checks(rules, actions):
     make = lambda: rlx.red10_v0.env(rules=rules, actions=actions)  # noqa: E731
     api_test(make(), num_cycles=300)
     seed_test(make, num_cycles=60)
-    bombardment_test(make(), cycles=20)
+    bombard(make(), cycles=20)
 
 
 @pytest.mark.parametrize("cycles", [1, 4])
