@@ -72,7 +72,8 @@ fn the_dependency_law_is_kept() {
 #[test]
 fn the_python_package_sees_no_tensor_library() {
     let manifest: toml::Table = fs::read_to_string(root().join("python/Cargo.toml")).unwrap().parse().unwrap();
-    let needs = |table: &str| manifest.get(table).and_then(|t| t.as_table()).into_iter().flat_map(|t| t.keys().cloned());
+    let needs =
+        |table: &str| manifest.get(table).and_then(|t| t.as_table()).into_iter().flat_map(|t| t.keys().cloned());
     let ours: BTreeSet<String> = needs("dependencies").filter(|d| d.starts_with("rlx")).collect();
     let worlds = ["rlx", "rlx-classic", "rlx-manipulation", "rlx-red10"].map(String::from);
     assert_eq!(ours, worlds.into());

@@ -2,6 +2,7 @@
 //!
 //! A crate with worlds of its own makes a wheel of its own with [`module!`].
 mod batch;
+mod columns;
 mod errors;
 mod film;
 mod moves;

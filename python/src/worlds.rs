@@ -366,15 +366,12 @@ impl Worlds {
 }
 
 impl Worlds {
-    fn one<'py, T: Element + Copy + Default>(
+    fn one<'py, T: Element + Copy + Default + Send>(
         &self,
         py: Python<'py>,
         action: &Bound<'py, PyAny>,
         wrap: fn(&mut [T]) -> ColumnMut<'_>,
-    ) -> PyResult<Bound<'py, PyTuple>>
-    where
-        T: Send,
-    {
+    ) -> PyResult<Bound<'py, PyTuple>> {
         if self.n != 1 {
             return Err(PyValueError::new_err(format!("{} environments take as many actions", self.n)));
         }
