@@ -349,3 +349,14 @@ def test_a_window_where_a_display_is():
     env.reset(seed=0)
     env.step(0)
     env.close()
+
+
+def test_what_they_are_and_what_only_goals_have():
+    for id in IDS:
+        env = gymnasium.make(id)
+        assert isinstance(env.unwrapped, gymnasium.Env) and env.unwrapped.spec.id == id
+        for name in ("compute_reward", "compute_terminated", "compute_truncated"):
+            assert hasattr(env.unwrapped, name) == isinstance(env.observation_space, gymnasium.spaces.Dict)
+    envs = gymnasium.make_vec("rlx/Push-v0", num_envs=2)
+    assert isinstance(envs, gymnasium.vector.VectorEnv) and envs.compute_reward(np.zeros((2, 3)), np.ones((2, 3)), {}).shape == (2,)
+    assert not hasattr(gymnasium.make_vec("rlx/CartPole-v1", num_envs=2), "compute_reward")
