@@ -5,13 +5,15 @@ PYTHON ?= python3
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 export PYTHON
 
-.PHONY: help preflight libtorch install test lint bench book clean
+.PHONY: help preflight libtorch install test lint bench book python python-test clean
 help:
 	@echo "make install   build rlx and put it on the PATH (downloads libtorch for CPUs, once, into the user's cache)"
 	@echo "make test      every check of this repository: formatting, lints, documentation, tests"
 	@echo "make lint      the checks without the tests"
 	@echo "make bench     throughput of worlds and learners"
 	@echo "make book      write the generated parts of docs/ anew and build the book into target/book"
+	@echo "make python    the Python package, built and installed for \$$PYTHON (needs no libtorch)"
+	@echo "make python-test  its checks, in an environment of their own"
 	@echo "make clean     remove what was built here; the cache stays"
 
 preflight:
@@ -40,6 +42,12 @@ book: libtorch
 	$(CARGO) build --release --locked -p rlx-experiments
 	@RLX=$(CARGO_TARGET_DIR)/release/rlx $(PYTHON) tools/book.py
 	@sh tools/book.sh
+
+python:
+	$(PYTHON) -m pip install ./python
+
+python-test:
+	@sh python/test.sh
 
 clean:
 	$(CARGO) clean

@@ -276,52 +276,29 @@ impl<E: Env> Vector for VecEnv<E> {
     }
 
     fn step(&mut self, act: Actions<'_>, out: FrameMut<'_>) -> Result<()> {
-        let wide = self.spec.rows * self.spec.act.width();
-        let kind = || Error::mismatch("actions", std::any::type_name::<E::Act>(), format!("{act:?}"));
-        let typed = E::Act::of_actions(&act).ok_or_else(kind)?;
-        if typed.len() != wide * self.slots.len() {
-            return Err(Error::mismatch(
-                "number of action scalars",
-                (wide * self.slots.len()).to_string(),
-                typed.len().to_string(),
-            ));
-        }
-        let limit = self.spec.time_limit.unwrap_or(u32::MAX);
-        self.each(out, |s, spec, episodes| {
+        self.advance::<false>(&[], act, out)
+    }
+
+    fn step_some(&mut self, wait: &[bool], act: Actions<'_>, out: FrameMut<'_>) -> Result<()> {
+        self.one_each("flags", wait.len())?;
+        self.advance::<true>(wait, act, out)
+    }
+
+    fn reset_some(&mut self, which: &[bool], seeds: &[Option<u64>], out: FrameMut<'_>) -> Result<()> {
+        self.one_each("flags", which.len())?;
+        self.one_each("seeds", seeds.len())?;
+        self.each(out, |s, spec, _| {
             let (rows, players, width, choices) = (spec.rows, spec.players, spec.obs.width(), spec.act.choices());
-            if choices > 0 {
-                s.mask.fill(true);
-            }
-            s.seat.fill(0);
-            s.reward.fill(0.0);
-            // What is lent is cut off the front world by world, so that the loop needs no products of sizes; what only an
-            // ending needs stays out of it.
-            let (mut acts, mut obs, mut mask, mut seat) = (&typed[s.first * wide..], s.obs, s.mask, s.seat);
-            let (mut reward, mut returns) = (s.reward, s.returns);
-            for (i, (slot, status)) in s.slots.iter_mut().zip(s.status).enumerate() {
-                let act = acts.split_off(..wide).expect("checked on entry");
-                let obs = next(&mut obs, rows * width);
-                let mask = next(&mut mask, rows * choices);
-                let seat = next(&mut seat, rows);
-                let pay = next(&mut reward, players);
-                let sums = next(&mut returns, players);
-                let view = View { obs: &mut *obs, mask: &mut *mask, seat: &mut *seat };
-                let mut after = slot.env.step(act, &mut slot.rng, view, pay)?;
-                slot.length += 1;
-                if after == Status::Running && slot.length >= limit {
-                    after = Status::Truncated;
+            for (i, slot) in s.slots.iter_mut().enumerate().filter(|(i, _)| which[s.first + i]) {
+                if let Some(seed) = seeds[s.first + i] {
+                    slot.rng = Rng::named(seed, "world", 0);
                 }
-                match (&mut *sums, &*pay) {
-                    ([sum], [p]) => *sum += f64::from(*p), // the usual case, without the set-up of a vectorised loop
-                    (sums, pay) => sums.iter_mut().zip(pay).for_each(|(sum, p)| *sum += f64::from(*p)),
-                }
-                *status = after;
-                if after != Status::Running {
-                    cut(s.last, i, rows * width).copy_from_slice(obs);
-                    episodes.returns.extend_from_slice(sums);
-                    sums.fill(0.0);
-                    slot.end(s.first + i, after, View { obs, mask, seat }, episodes);
-                }
+                slot.length = 0;
+                (s.returns[i * players..][..players].fill(0.0), s.reward[i * players..][..players].fill(0.0));
+                s.status[i] = Status::Running;
+                let (mask, seat) = (cut(s.mask, i, rows * choices), cut(s.seat, i, rows));
+                (mask.fill(true), seat.fill(0));
+                slot.env.reset(&mut slot.rng, View { obs: cut(s.obs, i, rows * width), mask, seat });
             }
             Ok(())
         })?;
@@ -403,6 +380,79 @@ impl<E: Env> Vector for VecEnv<E> {
 }
 
 impl<E: Env> VecEnv<E> {
+    /// A tick; with `WAIT` without the worlds that `wait` flags.
+    fn advance<const WAIT: bool>(&mut self, wait: &[bool], act: Actions<'_>, out: FrameMut<'_>) -> Result<()> {
+        let wide = self.spec.rows * self.spec.act.width();
+        let kind = || Error::mismatch("actions", std::any::type_name::<E::Act>(), format!("{act:?}"));
+        let typed = E::Act::of_actions(&act).ok_or_else(kind)?;
+        if typed.len() != wide * self.slots.len() {
+            return Err(Error::mismatch(
+                "number of action scalars",
+                (wide * self.slots.len()).to_string(),
+                typed.len().to_string(),
+            ));
+        }
+        let limit = self.spec.time_limit.unwrap_or(u32::MAX);
+        self.each(out, |s, spec, episodes| {
+            let (rows, players, width, choices) = (spec.rows, spec.players, spec.obs.width(), spec.act.choices());
+            if choices > 0 && !WAIT {
+                s.mask.fill(true);
+            }
+            if !WAIT {
+                s.seat.fill(0);
+            }
+            s.reward.fill(0.0);
+            // What is lent is cut off the front world by world, so that the loop needs no products of sizes; what only an
+            // ending needs stays out of it.
+            let (mut acts, mut obs, mut mask, mut seat) = (&typed[s.first * wide..], s.obs, s.mask, s.seat);
+            let (mut reward, mut returns) = (s.reward, s.returns);
+            for (i, (slot, status)) in s.slots.iter_mut().zip(s.status).enumerate() {
+                let act = acts.split_off(..wide).expect("checked on entry");
+                let obs = next(&mut obs, rows * width);
+                let mask = next(&mut mask, rows * choices);
+                let seat = next(&mut seat, rows);
+                let pay = next(&mut reward, players);
+                let sums = next(&mut returns, players);
+                if WAIT {
+                    if wait[s.first + i] {
+                        *status = Status::Running;
+                        continue;
+                    }
+                    (mask.fill(true), seat.fill(0));
+                }
+                let view = View { obs: &mut *obs, mask: &mut *mask, seat: &mut *seat };
+                let mut after = slot.env.step(act, &mut slot.rng, view, pay)?;
+                slot.length += 1;
+                if after == Status::Running && slot.length >= limit {
+                    after = Status::Truncated;
+                }
+                match (&mut *sums, &*pay) {
+                    ([sum], [p]) => *sum += f64::from(*p), // the usual case, without the set-up of a vectorised loop
+                    (sums, pay) => sums.iter_mut().zip(pay).for_each(|(sum, p)| *sum += f64::from(*p)),
+                }
+                *status = after;
+                if after != Status::Running {
+                    cut(s.last, i, rows * width).copy_from_slice(obs);
+                    episodes.returns.extend_from_slice(sums);
+                    sums.fill(0.0);
+                    slot.end(s.first + i, after, View { obs, mask, seat }, episodes);
+                }
+            }
+            Ok(())
+        })?;
+        self.gather();
+        Ok(())
+    }
+
+    fn one_each(&self, what: &str, found: usize) -> Result<()> {
+        let n = self.slots.len();
+        if found == n {
+            Ok(())
+        } else {
+            Err(Error::mismatch(format!("number of {what}"), n.to_string(), found.to_string()))
+        }
+    }
+
     /// The frame's rows of tick `t` of `slab`, with the legal moves of the current tick.
     pub fn frame<'a>(&'a self, slab: &'a Slab, t: usize) -> Frame<'a> {
         slab.frame(t).with_candidates(self.candidates())

@@ -1,5 +1,7 @@
 //! Many worlds behind one virtual call per batch.
-use crate::{Actions, ActionsMut, Drawing, FrameMut, Objective, Ragged, Result, Rng, Scalars, Slab, Spec, Status};
+use crate::{
+    Actions, ActionsMut, Drawing, Error, FrameMut, Objective, Ragged, Result, Rng, Scalars, Slab, Spec, Status,
+};
 
 /// Episodes that have ended, in the order of (tick, world). Who drains them clears them.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -66,6 +68,21 @@ pub trait Vector: Send {
     /// # Errors
     /// When `act` is not one action per acting row, or a world cannot go on.
     fn step(&mut self, act: Actions<'_>, out: FrameMut<'_>) -> Result<()>;
+    /// Starts an episode in the worlds that `which` flags alone: in world i on stream 0 of `seeds[i]`, as a vector of one has it, or on its
+    /// own stream where that is None. What others have in `out` stays.
+    ///
+    /// # Errors
+    /// When these worlds are no single worlds that can be told apart, or flags and seeds are not one a world.
+    fn reset_some(&mut self, _which: &[bool], _seeds: &[Option<u64>], _out: FrameMut<'_>) -> Result<()> {
+        Err(Error::invalid(format!("{}: its worlds are reset all at once", self.spec().name)))
+    }
+    /// As [`Vector::step`], but the worlds that `wait` flags sit the tick out: unpaid, running, and what they have in `out` stays.
+    ///
+    /// # Errors
+    /// As [`Vector::step`] and [`Vector::reset_some`].
+    fn step_some(&mut self, _wait: &[bool], _act: Actions<'_>, _out: FrameMut<'_>) -> Result<()> {
+        Err(Error::invalid(format!("{}: its worlds advance all at once", self.spec().name)))
+    }
     /// Legal moves of the current tick, for worlds that have candidates.
     fn candidates(&self) -> Option<Ragged<'_>>;
     /// Hidden state of the current tick, `n x hidden_width`; None unless the worlds were opened ([`crate::VecEnv::with_oracle`]).

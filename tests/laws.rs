@@ -86,6 +86,26 @@ fn the_dependency_law_is_kept() {
     }
 }
 
+/// The Python package is a workspace of its own: it sees the core and worlds, and whoever installs it needs no libtorch.
+#[test]
+fn the_python_package_sees_no_tensor_library() {
+    let manifest: toml::Table = fs::read_to_string(root().join("python/Cargo.toml")).unwrap().parse().unwrap();
+    let needs =
+        |table: &str| manifest.get(table).and_then(|t| t.as_table()).into_iter().flat_map(|t| t.keys().cloned());
+    let ours: BTreeSet<String> = needs("dependencies").filter(|d| d.starts_with("rlx")).collect();
+    let worlds = ["rlx", "rlx-classic", "rlx-manipulation", "rlx-red10"].map(String::from);
+    assert_eq!(ours, worlds.into());
+    assert_eq!(needs("build-dependencies").chain(needs("patch")).count(), 0);
+    // The lock file is the whole tree.
+    let lock: toml::Table = fs::read_to_string(root().join("python/Cargo.lock")).unwrap().parse().unwrap();
+    let names = lock["package"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap());
+    let names: BTreeSet<&str> = names.collect();
+    assert!(names.len() > 20 && names.contains("rapier3d") && names.contains("pyo3"));
+    for torch in ["tch", "torch-sys", "rlx-nn", "rlx-lm", "rlx-agents", "rlx-experiments"] {
+        assert!(!names.contains(torch), "python depends on {torch}");
+    }
+}
+
 fn rust_files(folder: &Path, out: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

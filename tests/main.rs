@@ -14,6 +14,7 @@ mod heal_world;
 mod laws;
 mod learning;
 mod offpolicy;
+mod python;
 mod red10;
 mod resume;
 mod scripts;

@@ -387,3 +387,49 @@ fn a_filmed_episode_keeps_how_it_ended() {
     }
     assert!(envs.draw(1).is_none(), "there is no second world");
 }
+
+#[test]
+fn worlds_that_wait_or_start_apart_are_worlds_alone() {
+    let (n, seeds) = (7, [3, 1, 4, 1, 5, 9, 2].map(Some));
+    let mut batch = race(n, 0, false).grain(2);
+    let mut slab = batch.slab(1);
+    let mut alone: Vec<_> = seeds.iter().map(|s| race(1, s.unwrap(), false)).collect();
+    let mut single: Vec<Slab> = alone.iter().map(|v| v.slab(1)).collect();
+    batch.reset(slab.frame_mut(0));
+    batch.reset_some(&[true; 7], &seeds, slab.frame_mut(0)).unwrap();
+    alone.iter_mut().zip(&mut single).for_each(|(v, s)| v.reset(s.frame_mut(0)));
+    on(3, || {
+        for t in 0..60 {
+            let wait: Vec<bool> = (0..n).map(|i| (t + i) % 3 == 0).collect();
+            let ActionBuffer::Discrete(act) = actions(n, t) else { panic!() };
+            batch.step_some(&wait, Actions::Discrete(&act), slab.frame_mut(0)).unwrap();
+            let f = slab.frame(0);
+            for i in (0..n).filter(|&i| !wait[i]) {
+                alone[i].step(Actions::Discrete(&act[2 * i..2 * i + 2]), single[i].frame_mut(0)).unwrap();
+            }
+            for i in 0..n {
+                let one = single[i].frame(0);
+                assert_eq!((f.obs.slice(i * 6..i * 6 + 6), &f.mask[i * 6..i * 6 + 6]), (one.obs, one.mask), "{t} {i}");
+                let paid = if wait[i] { [0.0; 2] } else { one.reward.try_into().unwrap() };
+                assert_eq!((&f.reward[i * 2..i * 2 + 2], &f.seat[i * 2..i * 2 + 2]), (&paid[..], one.seat));
+                assert_eq!(f.status[i], if wait[i] { Status::Running } else { one.status[0] });
+            }
+            if t % 7 == 3 {
+                let which: Vec<bool> = (0..n).map(|i| i % 4 == t % 4).collect();
+                batch.reset_some(&which, &[None; 7], slab.frame_mut(0)).unwrap();
+                (0..n).filter(|&i| which[i]).for_each(|i| alone[i].reset(single[i].frame_mut(0)));
+            }
+        }
+    });
+    let mut ended: Vec<(u32, f64)> = Vec::new();
+    alone.iter_mut().enumerate().for_each(|(i, v)| {
+        ended.extend(v.episodes().lengths.iter().map(|l| (i as u32, f64::from(*l))));
+    });
+    let all = batch.episodes();
+    let mut found: Vec<(u32, f64)> = all.worlds.iter().zip(&all.lengths).map(|(w, l)| (*w, f64::from(*l))).collect();
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    assert!(!found.is_empty());
+    assert_eq!(found, ended);
+    assert!(batch.step_some(&[false; 6], Actions::Discrete(&[0; 14]), slab.frame_mut(0)).is_err());
+    assert!(batch.reset_some(&[true; 7], &[None; 6], slab.frame_mut(0)).is_err());
+}
