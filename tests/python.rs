@@ -2,8 +2,8 @@
 //!
 //! `RLX_GOLDEN=write` makes them anew.
 use rlx::{
-    ActionBuffer, Algo, Array, ColumnRef, Device, Export, Frame, Learner, Mode, Ragged, Registry, Rng, Scalars, Setup,
-    Status, Table, World,
+    ActionBuffer, Algo, Array, ColumnRef, Device, Export, Frame, Learner, Mode, PolicyInfo, Ragged, Registry, Rng,
+    Scalars, Setup, Status, Table, World,
 };
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::{Value, json};
@@ -67,8 +67,8 @@ fn row(world: &World, policy: &mut dyn rlx::Policy, case: &Value) -> Value {
         ActionBuffer::Discrete(a) => a.iter().map(|x| *x as f64).collect(),
         ActionBuffer::Continuous(a) => a.iter().map(|x| f64::from(*x)).collect(),
     };
-    let insight = policy.insight(0).unwrap_or_default();
-    json!({"action": action, "values": insight.values, "teammates": insight.teammates})
+    let info = policy.info(0).unwrap_or_default();
+    json!({"action": action, "values": info.get(PolicyInfo::Q_VALUES), "teammates": info.get(PolicyInfo::P_TEAMMATE)})
 }
 
 /// Observations on the way of random play.

@@ -142,9 +142,7 @@ impl Table {
             for (card, hand) in cards.iter_mut().zip(&hands) {
                 *card = hand.parse()?;
             }
-            let mut bytes = Vec::new();
-            snapshot::put(&mut bytes, &Game::from_hands(&t.rules[0], cards, leader)?);
-            t.world.load(&bytes)?;
+            t.world.set_game(&Game::from_hands(&t.rules[0], cards, leader)?)?;
             world::observe(Seat::new(t.world.game(), t.world.game().turn()), &mut t.obs);
             (t.pay, t.status, t.begun) = ([0.0; SEATS], Status::Running, true);
             Ok(())

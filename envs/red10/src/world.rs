@@ -244,6 +244,15 @@ pub struct Red10 {
 }
 
 impl Red10 {
+    /// Goes on with that game instead of its own.
+    ///
+    /// # Errors
+    /// When it is by rules that this world does not deal.
+    pub fn set_game(&mut self, game: &Game) -> Result<()> {
+        let mut bytes = Vec::new();
+        snapshot::put(&mut bytes, &Saved::from(game));
+        self.load(&bytes)
+    }
     /// A table with those rules.
     pub fn new(config: &Config) -> Self {
         let rules: Vec<Rules> = config.rules.rules().into_iter().map(|(_, rules)| rules).collect();

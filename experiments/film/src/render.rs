@@ -1,5 +1,5 @@
 //! Drawings as pixels: a sun with shadows, translucent marks, four samples a pixel.
-use crate::mesh::{self, Corner};
+use super::mesh::{self, Corner};
 use euc::{DepthStrategy, Pipeline, buffer::Buffer2d, rasterizer::Triangles};
 use rlx::{Body, Camera, Drawing};
 use vek::{FrustumPlanes, Mat4, Quaternion, Vec2, Vec3, Vec4};
