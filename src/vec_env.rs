@@ -1,38 +1,12 @@
 //! Worlds of one type, stepped side by side.
 use crate::{
     Actions, ActionsMut, Column, Drawing, Element, Env, Episodes, Error, Frame, FrameMut, Objective, Oracle, Ragged,
-    Result, Rng, Scalars, Slab, Spec, Status, Vector, View, snapshot,
+    Result, Rng, Slab, Spec, Status, Vector, View, snapshot,
 };
 use rayon::prelude::*;
 
-/// A world with all that the vector keeps for it.
-struct Slot<E> {
-    env: E,
-    rng: Rng,
-    length: u32,
-    filmed: bool,
-}
-
-impl<E: Env> Slot<E> {
-    /// Writes down the episode that ended and starts the next. Apart from the loop over worlds, whose registers it would take.
-    #[cold]
-    #[inline(never)]
-    fn end(&mut self, world: usize, status: Status, view: View<'_, E::Obs>, episodes: &mut Episodes) {
-        let mut metrics = Scalars::default();
-        self.env.metrics(&mut metrics);
-        episodes.lengths.push(self.length);
-        episodes.worlds.push(world as u32);
-        episodes.status.push(status);
-        episodes.metrics.push(metrics);
-        if self.filmed {
-            episodes.drawings.push(self.env.draw());
-        }
-        self.length = 0;
-        view.mask.fill(true);
-        view.seat.fill(0);
-        self.env.reset(&mut self.rng, view);
-    }
-}
+mod slot;
+use slot::Slot;
 
 /// Appends one world's legal moves: feature rows, and how many each acting row has.
 type Candidates<O> = (Vec<O>, Vec<u32>);
@@ -294,10 +268,12 @@ impl<E: Env> Vector for VecEnv<E> {
                     slot.rng = Rng::named(seed, "world", 0);
                 }
                 slot.length = 0;
-                (s.returns[i * players..][..players].fill(0.0), s.reward[i * players..][..players].fill(0.0));
+                s.returns[i * players..][..players].fill(0.0);
+                s.reward[i * players..][..players].fill(0.0);
                 s.status[i] = Status::Running;
                 let (mask, seat) = (cut(s.mask, i, rows * choices), cut(s.seat, i, rows));
-                (mask.fill(true), seat.fill(0));
+                mask.fill(true);
+                seat.fill(0);
                 slot.env.reset(&mut slot.rng, View { obs: cut(s.obs, i, rows * width), mask, seat });
             }
             Ok(())
@@ -418,7 +394,8 @@ impl<E: Env> VecEnv<E> {
                         *status = Status::Running;
                         continue;
                     }
-                    (mask.fill(true), seat.fill(0));
+                    mask.fill(true);
+                    seat.fill(0);
                 }
                 let view = View { obs: &mut *obs, mask: &mut *mask, seat: &mut *seat };
                 let mut after = slot.env.step(act, &mut slot.rng, view, pay)?;

@@ -14,7 +14,7 @@ pub struct Episodes {
     pub worlds: Vec<u32>,
     /// How it ended.
     pub status: Vec<Status>,
-    /// What the world said of it ([`Env::metrics`]).
+    /// What the world said of it ([`crate::Env::metrics`]).
     pub metrics: Vec<Scalars>,
     /// How its world looked at its end, while worlds are filmed ([`Vector::film`]); empty otherwise.
     pub drawings: Vec<Option<Drawing>>,

@@ -1,8 +1,8 @@
 //! Proximal policy optimisation (Schulman et al., arXiv 1707.06347), for discrete, multi-discrete and continuous actions.
 //!
-//! [`Ppo::iterate_on`] is the algorithm: collect a rollout with the policy as it is, value it, estimate advantages (arXiv 1506.02438), then
+//! `Ppo::iterate_on` is the algorithm: collect a rollout with the policy as it is, value it, estimate advantages (arXiv 1506.02438), then
 //! make `epochs` passes over its transitions in shuffled minibatches. The loss and its derivative by the networks' outputs are written
-//! out ([`loss`], [`head`]), so that one loop serves whatever runs the networks. The price is paid on CUDA: outputs come down and
+//! out (`loss`, `head`), so that one loop serves whatever runs the networks. The price is paid on CUDA: outputs come down and
 //! derivatives go up for every minibatch.
 //!
 //! A *slot* is one acting row of one environment over time: with one agent an environment, slots are environments.

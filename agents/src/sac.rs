@@ -3,7 +3,7 @@
 //!
 //! With `norm = "batch"` it is CrossQ (Bhatt et al., arXiv 1902.05605): batch-normalised critics over the joint batch of now and next, and
 //! no target networks. One iteration steps every environment `num_steps` times, then makes `utd` updates for each transition. An update
-//! is [`networks::Networks::update`]; the losses and their derivatives are written out there.
+//! is `networks::Networks::update`; the losses and their derivatives are written out there.
 use crate::{distance::Auxiliary, export};
 use networks::Networks;
 use rlx::{

@@ -7,8 +7,11 @@ use rlx::{
 };
 use serde_json::Value;
 
+/// The options of a world for a command, if it brings any.
+type KeysOf = fn(&World) -> Option<Keys>;
+
 /// The commands that have such options, and whose options those are.
-const COMMANDS: [(&str, fn(&World) -> Option<Keys>); 4] = [
+const COMMANDS: [(&str, KeysOf); 4] = [
     ("eval", |w| Some(w.parts.arena.as_ref()?.keys())),
     ("league", |w| Some(w.parts.arena.as_ref()?.keys())),
     ("record", |w| Some(w.parts.recorder.as_ref()?.keys())),

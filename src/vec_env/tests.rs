@@ -2,7 +2,7 @@
 mod race;
 
 use super::*;
-use crate::{ActionBuffer, ColumnRef, Space};
+use crate::{ActionBuffer, ColumnRef, Scalars, Space};
 use race::Race;
 
 const LIMIT: u32 = 12;
@@ -427,7 +427,7 @@ fn worlds_that_wait_or_start_apart_are_worlds_alone() {
     });
     let all = batch.episodes();
     let mut found: Vec<(u32, f64)> = all.worlds.iter().zip(&all.lengths).map(|(w, l)| (*w, f64::from(*l))).collect();
-    found.sort_by(|a, b| a.0.cmp(&b.0));
+    found.sort_by_key(|f| f.0);
     assert!(!found.is_empty());
     assert_eq!(found, ended);
     assert!(batch.step_some(&[false; 6], Actions::Discrete(&[0; 14]), slab.frame_mut(0)).is_err());

@@ -191,18 +191,18 @@ impl Head {
                 for (&n, &id) in sets.iter().zip(ids) {
                     let p = &probs[start..start + n];
                     let entropy = entropy_of(p);
-                    for j in 0..n {
+                    for (j, (&p, out)) in p.iter().zip(&mut grad.outputs[start..start + n]).enumerate() {
                         let chosen = f32::from(u8::from(j as i64 == id));
-                        let d_entropy = if p[j] > 0.0 { -p[j] * (p[j].ln() + entropy) } else { 0.0 };
-                        grad.outputs[start + j] = d_log_prob * (chosen - p[j]) - entropy_coef * d_entropy;
+                        let d_entropy = if p > 0.0 { -p * (p.ln() + entropy) } else { 0.0 };
+                        *out = d_log_prob * (chosen - p) - entropy_coef * d_entropy;
                     }
                     start += n;
                 }
             }
             (_, Actions::Continuous(action)) => {
-                for j in 0..action.len() {
+                for (j, (a, mean)) in action.iter().zip(row.outputs).enumerate() {
                     let std = row.log_std[j].exp();
-                    let z = (action[j] - row.outputs[j]) / std;
+                    let z = (a - mean) / std;
                     grad.outputs[j] = d_log_prob * z / std;
                     grad.log_std[j] += d_log_prob * (z * z - 1.0) - entropy_coef;
                 }

@@ -66,10 +66,10 @@ pub fn print(text: &str) -> anyhow::Result<()> {
     Ok(out.write_all(text.as_bytes()).and_then(|()| out.flush())?)
 }
 
-/// [`print`], as the end of a command.
+/// [`print()`], as the end of a command.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn printed(text: &str) -> Answer {
     print(text)?;
     Ok(ExitCode::SUCCESS)

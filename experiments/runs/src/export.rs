@@ -49,7 +49,7 @@ pub fn with_metadata(file: &[u8], about: &[(String, String)]) -> Result<Vec<u8>>
     Ok([&(header.len() as u64).to_le_bytes()[..], &header, data].concat())
 }
 
-/// Reads what [`write`] wrote, in either precision.
+/// Reads what [`write()`] wrote, in either precision.
 ///
 /// # Errors
 /// When the bytes are no safetensors, or of other numbers.

@@ -1,6 +1,7 @@
 //! A world to step many of: it draws at random, ends now and then, and may have legal moves and hidden state.
 use super::super::*;
 use super::LIMIT;
+use crate::Scalars;
 use crate::Space;
 
 /// Two runners side by side, each with a row of its own: first past the post ends it, the time limit cuts it off. A runner draws
