@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -235,13 +236,19 @@ def log_std(raw: np.ndarray) -> np.ndarray:
 LOG_STD = (-5.0, 2.0)
 
 
+def setting(about: dict[str, str], key: str) -> str | None:
+    """A word of the run's own config, which ``rlx export`` writes into the file."""
+    found = re.search(rf'^{key} = "([^"]*)"$', about.get("config", ""), re.MULTILINE)
+    return found[1] if found else None
+
+
 class Chain(Rows):
     """``chain``: one ``sac`` a skill; the field ``skill`` of an observation says which is at work."""
 
     def __init__(self, about: dict[str, str], arrays: dict[str, np.ndarray], module: str) -> None:
         super().__init__(about, arrays, module)
         names = about["skills"].split()
-        activation = about.get("activation", "relu")
+        activation = about.get("activation") or setting(about, "activation") or "relu"
         self.skills = [Sac(about, arrays, module, f"skill{k}.", activation) for k in range(len(names))]
         self.width = self.skills[0].width
         if self._spec is None:
@@ -329,6 +336,8 @@ class Cards(Policy):
         self.relation = Sparse(arrays, "relation") if "relation.table" in arrays else None
         self.danger = Sparse(arrays, "danger") if "danger.table" in arrays else None
         self.guesses = self.algo == "idrl"
+        if self.guesses and setting(about, "relation") == "truth":
+            raise ValueError("the policy was trained with relation = \"truth\": it must be told the teams, which no observation shows")
         cards = next(m for m in moves if m[0] == "cards")
         self._cards, self._left = cards[2] - cards[1], next(f[5] for f in fields if f[0] == "left")
         self._last = Features([("", 0, self._cards, "", cards[4], cards[5])]) if self.algo == "mfrl" else None

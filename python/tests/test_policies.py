@@ -118,3 +118,25 @@ def test_policies_of_others_are_refused(tmp_path):
             rlx.load_policy(tmp_path / name)
     with pytest.raises(FileNotFoundError):
         rlx.load_policy(tmp_path / "nowhere")
+
+
+def with_config(name, config, path):
+    """The golden file with the config that `rlx export` writes into its metadata."""
+    data = (GOLDEN / f"{name}.safetensors").read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    header["__metadata__"]["config"] = config
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + size :])
+    return path
+
+
+def test_what_only_the_config_says_is_heard(tmp_path):
+    row = np.array(cases("chain-stack3")[0]["obs"], np.float32)
+    act = lambda config: rlx.load_policy(with_config("chain-stack3", config, tmp_path / "x.safetensors")).predict(row)[0]
+    relu, tanh = act('[algo]\nactivation = "relu"\n'), act('[algo]\nactivation = "tanh"\n')
+    assert np.array_equal(relu, load("chain-stack3").predict(row)[0]) and not np.allclose(relu, tanh)
+    told = with_config("idrl-red10", '[algo]\nrelation = "truth"\n', tmp_path / "y.safetensors")
+    with pytest.raises(ValueError, match="it must be told the teams"):
+        rlx.load_policy(told)
+    rlx.load_policy(with_config("idrl-red10", '[algo]\nrelation = "network"\n', tmp_path / "z.safetensors"))
