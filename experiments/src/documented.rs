@@ -101,7 +101,10 @@ fn commands(line: &str) -> Vec<Vec<String>> {
         let plain = command.into_iter().map(|w| w.trim_end_matches("...").trim_end_matches('\u{2026}').to_owned());
         plain.filter(|w| !w.is_empty()).collect()
     };
-    let all = out.into_iter().map(words).filter(|c| c.first().is_some_and(|w| w == "rlx") && c.len() > 1);
+    let all = out
+        .into_iter()
+        .map(words)
+        .filter(|c| c.first().is_some_and(|w| w == "rlx") && c.get(1).is_some_and(|w| w != "="));
     all.flat_map(ways).collect()
 }
 
