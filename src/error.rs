@@ -60,6 +60,19 @@ pub enum Error {
     Interrupted,
 }
 
+/// A file that is not there yet, to be written: what a user has is never overwritten.
+///
+/// # Errors
+/// When it is there already, or cannot be made.
+pub fn create_file(path: &Path) -> Result<std::fs::File> {
+    std::fs::File::create_new(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::AlreadyExists => {
+            Error::usage(format!("{} is there already, and a file that is there is never overwritten", path.display()))
+        }
+        _ => Error::io("writing", path, e),
+    })
+}
+
 /// The text of a file, without a mark of byte order.
 ///
 /// # Errors

@@ -46,7 +46,7 @@ pub use checkpoint::{LoadDir, SaveDir};
 pub use config::Table;
 pub use drawing::{Body, Camera, Drawing, Shape};
 pub use env::{Env, Oracle, Status, View};
-pub use error::{Error, Result, read_text};
+pub use error::{Error, Result, create_file, read_text};
 pub use estimate::{Estimate, bootstrap, estimate, percentile_interval, quantile, shown};
 pub use learn::{Array, Checkpoint, Export, Learner, Mode, Policy, PolicyInfo};
 pub use objective::{Ledger, Measure, Measured, Objective, SearchSpace};

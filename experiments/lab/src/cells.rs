@@ -1,7 +1,7 @@
 //! The cells of a spec, each one run: worked out from their number, never kept in a list, so that a grid may be of any size.
 use crate::spec::Spec;
 use crate::spec::Table;
-use crate::workload::{Job, Lab, TRAINING};
+use crate::workload::{Job, Lab, TRAINING, Workload};
 use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
 use rlx::Registry;
@@ -200,13 +200,20 @@ impl<'a> Cells<'a> {
         Ok((tasks, methods))
     }
 
+    /// The kind of work that the cells are.
+    ///
+    /// # Errors
+    /// When the registry has no such kind.
+    pub fn workload(&self) -> Result<&'a dyn Workload> {
+        Lab::of(self.registry).find(&self.spec.kind)
+    }
+
     /// The checked job of a cell.
     ///
     /// # Errors
     /// Naming the cell and what is wrong with its config.
     pub fn job(&self, cell: &Cell) -> Result<Box<dyn Job>> {
-        let workload = Lab::of(self.registry).find(&self.spec.kind)?;
-        workload
+        self.workload()?
             .resolve(self.registry, &cell.request())
             .with_context(|| format!("cell {} ({}, {}, seed {})", cell.index, cell.task, cell.method, cell.seed))
     }

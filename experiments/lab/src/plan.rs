@@ -114,6 +114,7 @@ fn estimate(
     jobs: usize,
     measure: bool,
 ) -> Result<(Option<f64>, String)> {
+    let triable = cells.workload()?.can_be_tried();
     let mut by_task: BTreeMap<&str, (f64, u64)> = BTreeMap::new();
     for ((task, _), pair) in pairs {
         let sum = by_task.entry(task).or_default();
@@ -126,7 +127,7 @@ fn estimate(
         let each = match (pair.done, of_task.1) {
             (1.., _) => Some(pair.done_s / pair.done as f64),
             (0, 1..) => Some(of_task.0 / of_task.1 as f64),
-            (0, 0) if measure && measured < MEASURED => {
+            (0, 0) if measure && triable && measured < MEASURED => {
                 measured += 1;
                 cells.job(&cells.get(pair.first)?)?.estimate()?
             }
@@ -140,9 +141,59 @@ fn estimate(
     }
     Ok(match (unknown, pairs.is_empty(), measured) {
         (_, true, _) => (None, "too many methods to tell apart".into()),
-        (1.., _, 1..) => (None, "nothing of it was run yet, and it cannot be tried".into()),
+        (1.., _, _) if !triable => (None, "nothing of it was run yet".into()),
         (1.., _, _) => (None, "nothing of it was run yet: --measure tries a second of each kind".into()),
         (0, _, 0) => (Some(total / jobs as f64), "cells that are finished".into()),
         (0, _, _) => (Some(total / jobs as f64), "a second of each kind of run, evaluations not counted".into()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        spec::Spec,
+        workload::{Job, Lab, Workload},
+    };
+    use rlx::Registry;
+    use rlx_runs::experiment::{Experiment, Request};
+
+    /// A training that nobody may try.
+    struct Untried;
+
+    impl Workload for Untried {
+        fn kind(&self) -> &'static str {
+            "untried"
+        }
+        fn task(&self) -> &'static str {
+            "env"
+        }
+        fn owns(&self, _: &str) -> bool {
+            false
+        }
+        fn resolve(&self, registry: &Registry, request: &Request) -> Result<Box<dyn Job>> {
+            Ok(Box::new(Experiment::new(registry, request)?))
+        }
+        fn read(&self, registry: &Registry, config: &str) -> Result<Box<dyn Job>> {
+            Ok(Box::new(Experiment::from_toml(registry, config)?))
+        }
+    }
+
+    #[test]
+    fn trying_a_run_is_offered_only_where_it_can_be_tried() {
+        let mut registry = rlx_experiments::registry();
+        registry.extension_mut::<Lab>().workload(Untried);
+        let said = |kind: &str, measure: bool| {
+            let text = format!("format = 1\nkind = \"{kind}\"\nseeds = 1\n[base]\nenv = \"cartpole\"\nalgo = \"ppo\"");
+            let spec = Spec::parse(&registry, "x", &text, false).unwrap();
+            let cells = Cells::new(&registry, &spec).unwrap();
+            let checked = cells.validate(None).unwrap();
+            let plan = plan(&cells, checked, &Results::at(std::path::Path::new("nowhere")), 1, measure).unwrap();
+            (plan.estimate_s.is_some(), plan.estimate_from)
+        };
+        assert_eq!(said("untried", false), (false, "nothing of it was run yet".into()));
+        assert_eq!(said("untried", true), (false, "nothing of it was run yet".into()));
+        assert!(said("train", false).1.ends_with("--measure tries a second of each kind"));
+        assert!(said("train", true).0);
+    }
 }

@@ -28,6 +28,10 @@ pub trait Workload: Send + Sync {
     fn keys(&self) -> Option<(&'static str, &Keys)> {
         None
     }
+    /// Whether [`Job::estimate`] can try a second of its jobs.
+    fn can_be_tried(&self) -> bool {
+        false
+    }
     /// Whether a run's `config.toml` is of this kind.
     fn owns(&self, config: &str) -> bool;
     /// The job that a cell asks for.
@@ -153,6 +157,9 @@ impl Workload for Training {
     }
     fn task(&self) -> &'static str {
         "env"
+    }
+    fn can_be_tried(&self) -> bool {
+        true
     }
     fn owns(&self, _config: &str) -> bool {
         false

@@ -35,20 +35,6 @@ pub fn names(runs: &Path, fits: impl Fn(&Path) -> bool) -> Vec<String> {
     names
 }
 
-/// A file that is not there yet, to be written: one that is there is never overwritten.
-///
-/// # Errors
-/// When it is there already, or cannot be made.
-pub fn create_file(path: &Path) -> Result<File> {
-    let shown = path.display();
-    match File::options().write(true).create_new(true).open(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
-            refuse!("{shown} is there already, and a file that is there is never overwritten")
-        }
-        made => made.with_context(|| format!("writing {shown}")),
-    }
-}
-
 /// The world of a run's config.
 pub fn env(config: &Path) -> Option<String> {
     let table: toml::Table = toml::from_str(&fs::read_to_string(config).ok()?).ok()?;

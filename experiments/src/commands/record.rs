@@ -12,7 +12,7 @@ use rlx_film::{
 use rlx_runs::{
     answer::{Answer, printed},
     experiment::{Experiment, settings},
-    run_dir::{self, RunDir},
+    run_dir::RunDir,
     trained,
 };
 use std::{
@@ -205,7 +205,7 @@ fn film(registry: &Registry, runs: &Path, args: &Args) -> Result<String> {
         Kind::Gif => encode::gif(&pictures(&film, &title, args.size)?, tick)?,
         Kind::Png => encode::apng(&pictures(&film, &title, args.size)?, tick)?,
     };
-    let mut file = run_dir::create_file(&args.output)?;
+    let mut file = rlx::create_file(&args.output)?;
     if let Err(error) = file.write_all(&bytes) {
         // A part of it would stand in the way of the next try.
         let _ = std::fs::remove_file(&args.output);

@@ -2,7 +2,7 @@
 //! described in docs/red10/records.md.
 use crate::agent::{Agent, Waiting};
 use anyhow::{Context, Result, ensure};
-use rlx::{PolicyInfo, Rng, refuse};
+use rlx::{PolicyInfo, Rng, create_file, refuse};
 use rlx_red10::{Cards, Game, Kind, Move, Rules, SEATS};
 use serde::{Deserialize, Serialize};
 use std::{fs, io::Write, path::Path};
@@ -214,21 +214,6 @@ pub fn read(path: &Path, number: usize) -> Result<Record> {
     Ok(Record { number: record.number.or(Some(number as u64)), ..record })
 }
 
-/// A file that is not there yet.
-///
-/// # Errors
-/// When it is.
-pub fn create(path: &Path) -> Result<fs::File> {
-    let made = fs::OpenOptions::new().write(true).create_new(true).open(path);
-    let shown = path.display();
-    match made {
-        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
-            refuse!("{shown} is there already, and a file that is there is never overwritten")
-        }
-        made => made.with_context(|| format!("writing {shown}")),
-    }
-}
-
 /// Plays `games` games and writes each as a line; game i is the deal i of `seed`.
 ///
 /// # Errors
@@ -242,7 +227,7 @@ pub fn record(
     seed: u64,
     path: &Path,
 ) -> Result<()> {
-    let mut out = std::io::BufWriter::new(create(path)?);
+    let mut out = std::io::BufWriter::new(create_file(path)?);
     let mut legal = Vec::new();
     for i in 0..games {
         let mut game = deal(rules, seed, i);
@@ -321,6 +306,6 @@ mod tests {
     }
 
     fn record_again(path: &Path) -> String {
-        format!("{:#}", create(path).unwrap_err())
+        format!("{:#}", create_file(path).unwrap_err())
     }
 }

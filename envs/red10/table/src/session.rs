@@ -95,7 +95,7 @@ impl<'t, 'p> Session<'t, 'p> {
     /// # Errors
     /// When the table's log is there already.
     pub fn new(table: &'t Table, agents: &'t mut [Agent<'p>], adviser: usize) -> Result<Self> {
-        let file = table.log.as_ref().map(|path| anyhow::Ok((path.clone(), record::create(path)?))).transpose()?;
+        let file = table.log.as_ref().map(|path| anyhow::Ok((path.clone(), rlx::create_file(path)?))).transpose()?;
         let number = table.first;
         let game = record::deal(&table.rules, table.seed, number);
         let record = Record::new(&game, (table.seed, number), table.names.clone());
@@ -287,7 +287,7 @@ impl<'t, 'p> Session<'t, 'p> {
                 n => format!("red10-{}-{n}.jsonl", self.table.seed),
             });
             if !path.exists() {
-                self.log.file = Some((path.clone(), record::create(&path)?));
+                self.log.file = Some((path.clone(), rlx::create_file(&path)?));
                 if let Err(e) = self.log.write(0) {
                     // Half a log is not written on.
                     self.log.file = None;
